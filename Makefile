@@ -1,0 +1,86 @@
+# What people do here. Every target makes what it needs first; on a fresh Debian 12 that is everything.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+export LC_ALL := C.UTF-8
+unexport PYTHONPATH
+
+BIN := .venv/bin
+READY := .build/ready
+PLAYBOOK := $(BIN)/ansible-playbook
+# The lab's own playbooks work on this machine, and there is no inventory before the lab is up.
+LAB_PLAYBOOK = $(PLAYBOOK) $(if $(wildcard .lab/inventory.yml),,-i localhost,)
+
+.PHONY: help
+help:  ## Show this list
+	@echo 'make TARGET, where TARGET is:'
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14 | sed 's/^/  /'
+
+# --- What it is for
+
+.PHONY: demo
+demo: lab  ## Build the lab if needed, and show the main job on it
+	$(PLAYBOOK) playbooks/demo.yml
+
+.PHONY: lab
+lab: $(READY)  ## Build and start the lab: a whole mesh on this machine
+	$(LAB_PLAYBOOK) playbooks/lab.yml
+
+# --- Gates
+
+.PHONY: test
+test: quick sanity molecule integration  ## Run every gate: quick, sanity, molecule, integration
+
+.PHONY: quick
+quick: unit lint  ## Run the gates of daily work: unit, lint
+
+.PHONY: unit
+unit: $(READY)  ## Run the unit tests
+	$(BIN)/python -m pytest tests/unit
+
+.PHONY: lint
+lint: $(READY)  ## Check style, documentation and changelog
+	tests/run/lint
+
+.PHONY: sanity
+sanity: $(READY)  ## Run ansible-test sanity with nothing ignored
+	tests/run/sanity
+
+.PHONY: integration
+integration: lab  ## Run the tests that use the lab
+	$(BIN)/python -m pytest tests/integration --ignore=tests/integration/test_isolation.py
+
+# Not a gate of make test yet: it takes guards out to prove that it would see it, which takes long.
+.PHONY: isolation
+isolation: lab  ## Flood one domain with real frames and listen at the other
+	$(BIN)/python -m pytest tests/integration/test_isolation.py
+
+.PHONY: molecule
+molecule: lab  ## Run the molecule scenarios on the lab
+	PATH="$(CURDIR)/$(BIN):$$PATH" molecule test --all
+
+.PHONY: bench
+bench: lab  ## Measure the mesh on the lab, in ratios
+	tests/run/bench
+
+# --- Set-up
+
+.PHONY: setup
+setup: $(READY)  ## Install what this machine needs, and nothing else
+
+$(READY): bindep.txt requirements.txt tests/requirements.txt tests/constraints.txt tests/run/setup
+	tests/run/setup
+	mkdir -p $(@D)
+	touch $@
+
+.PHONY: clean
+clean:  ## Take the lab down and remove what was built; keep downloads
+	tests/run/clean
+
+.PHONY: distclean
+distclean:  ## Take the lab down and remove downloads too
+	tests/run/clean --downloads

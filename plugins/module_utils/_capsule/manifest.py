@@ -1,0 +1,189 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""The manifest of a capsule: what it may hold, and what follows from it."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.libraries import jsonschema, netaddr
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
+
+MIB = 1 << 20
+#: No file of a capsule is larger than this (bytes); QEMU's own limit for a qcow2 image lies above it.
+LARGEST = 1 << 46
+
+
+def _closed(properties: dict[str, t.Any], optional: t.Sequence[str] = ()) -> dict[str, t.Any]:
+    required = sorted(set(properties) - set(optional))
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def _or_null(schema: dict[str, t.Any]) -> dict[str, t.Any]:
+    return {**schema, "type": [schema["type"], "null"]}
+
+
+def _whole(smallest: int, largest: int) -> dict[str, t.Any]:
+    return {"type": "integer", "minimum": smallest, "maximum": largest}
+
+
+_BLOB = _closed({"sha256": {"type": "string", "pattern": rf"^{names.SHA256}\Z"}, "size": _whole(1, LARGEST)})
+_TEXT = {"type": "string", "maxLength": 253}
+
+#: JSON schema (draft 4, where 1.0 is no integer) of the manifest's shape; docs/architecture.md shows one. Patterns end in \Z, for $ lets a newline pass.
+SCHEMA = _closed(
+    {
+        "schema": {"type": "integer", "enum": [1]},
+        "name": _TEXT,
+        "version": _TEXT,
+        "domain": _TEXT,
+        "guest": _closed(
+            {
+                "address": {"type": "string", "pattern": r"^[0-9]{1,3}(\.[0-9]{1,3}){3}/[0-9]{1,2}\Z"},
+                "gateway": {"type": "string", "pattern": r"^[0-9]{1,3}(\.[0-9]{1,3}){3}\Z"},
+                "mac": {"type": "string", "pattern": r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z"},
+            }
+        ),
+        "ports": {
+            "type": "array",
+            "maxItems": 64,
+            "uniqueItems": True,
+            "items": _closed({"protocol": {"type": "string", "enum": ["tcp", "udp"]}, "port": _whole(1, 65535)}),
+        },
+        "machine": _closed(
+            {
+                # With its version: an unversioned alias would mean another machine after an upgrade of QEMU.
+                "type": {"type": "string", "pattern": r"^[a-z][a-z0-9-]{0,40}-[0-9]{1,3}\.[0-9]{1,3}\Z"},
+                "cpu": {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z", "not": {"enum": ["host", "max", "host-model", "host-passthrough"]}},
+                "vcpus": _whole(1, 256),
+                "memory_mib": _whole(16, 1 << 22),
+            }
+        ),
+        "boot": _or_null(
+            _closed({"kernel": _BLOB, "initrd": _or_null(_BLOB), "cmdline": {"type": "string", "maxLength": 2000, "pattern": r"^[ -~]*\Z"}})
+        ),
+        "disks": {
+            "type": "array",
+            "maxItems": 16,
+            "items": _closed(
+                {
+                    "name": {"type": "string", "maxLength": 32},
+                    "format": {"type": "string", "enum": ["qcow2"]},
+                    "virtual_size": _whole(512, LARGEST),
+                    "blob": _BLOB,
+                    "overlay": _BLOB,
+                },
+                optional=["overlay"],
+            ),
+        },
+        "memory": _or_null(_closed({"accelerator": {"type": "string", "enum": ["kvm", "tcg"]}, "blob": _BLOB})),
+    }
+)
+
+
+def check(manifest: t.Any) -> dict[str, t.Any]:
+    """Return *manifest* if it is one; else raise InvalidInput with a sentence that names the place and what is wrong there."""
+    errors = jsonschema.Draft4Validator(SCHEMA).iter_errors(manifest)
+    wrong = jsonschema.exceptions.best_match(errors)
+    if wrong is not None:
+        _refuse(".".join(str(part) for part in wrong.absolute_path) or "the top", _shortened(wrong.message))
+    names.label("service", manifest["name"])
+    names.version(manifest["version"])
+    names.domain(manifest["domain"])
+    _check_guest(manifest["guest"])
+    ports = [(port["protocol"], port["port"]) for port in manifest["ports"]]
+    if len(set(ports)) != len(ports):
+        _refuse("ports", "a port is there twice")
+    _check_disks(manifest)
+    return manifest
+
+
+def blobs(manifest: dict[str, t.Any]) -> list[dict[str, t.Any]]:
+    """Return the blobs that a checked *manifest* names, each once, as C({sha256, size}) (bytes)."""
+    boot = manifest["boot"] or {}
+    memory = manifest["memory"] or {}
+    named = [boot.get("kernel"), boot.get("initrd")]
+    for disk in manifest["disks"]:
+        named += [disk["blob"], disk.get("overlay")]
+    named.append(memory.get("blob"))
+    return list({blob["sha256"]: dict(blob) for blob in named if blob}.values())
+
+
+def total_bytes(manifest: dict[str, t.Any]) -> int:
+    """Return how many bytes the blobs of a checked *manifest* have together."""
+    return sum(blob["size"] for blob in blobs(manifest))
+
+
+def requirements(manifest: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return what a machine must offer to run a checked *manifest*.
+
+    C(disk_bytes) is the most that an instance can come to occupy: the blobs, each overlay grown to its disk's virtual size, and the memory image
+    that a suspend writes.
+    """
+    machine = manifest["machine"]
+    grown = sum(disk["virtual_size"] for disk in manifest["disks"])
+    return {
+        "memory_mib": machine["memory_mib"],
+        "vcpus": machine["vcpus"],
+        "disk_bytes": total_bytes(manifest) + grown + machine["memory_mib"] * MIB,
+        "machine_type": machine["type"],
+        "cpu": machine["cpu"],
+        "accelerator": manifest["memory"]["accelerator"] if manifest["memory"] else None,
+    }
+
+
+def title(manifest: dict[str, t.Any]) -> str:
+    """Return how messages name the capsule of *manifest*: C(shop 1.0.0 of example.com)."""
+    return f"{manifest['name']} {manifest['version']} of {manifest['domain']}"
+
+
+def _refuse(place: str, what: str) -> t.NoReturn:
+    raise InvalidInput(f"The manifest is wrong at {place}: {what}.")
+
+
+def _shortened(message: str, longest: int = 300) -> str:
+    line = " ".join(message.split()).rstrip(".")
+    return line if len(line) <= longest else f"{line[:longest]}..."
+
+
+def _check_guest(guest: dict[str, str]) -> None:
+    try:
+        network = netaddr.IPNetwork(guest["address"])
+    except (netaddr.AddrFormatError, ValueError):
+        _refuse("guest.address", f"{guest['address']} is not an IPv4 address with a prefix length such as 192.168.1.10/24")
+    try:
+        gateway = netaddr.IPAddress(guest["gateway"])
+    except (netaddr.AddrFormatError, ValueError):
+        _refuse("guest.gateway", f"{guest['gateway']} is not an IPv4 address")
+    if not 8 <= network.prefixlen <= 30:
+        _refuse("guest.address", f"a network of prefix length {network.prefixlen} cannot hold a guest and a gateway (8 to 30 can)")
+    if network.ip.is_multicast() or network.ip.is_loopback() or network.ip in netaddr.IPNetwork("0.0.0.0/8") or network.ip >= netaddr.IPAddress("240.0.0.0"):
+        _refuse("guest.address", f"{network.ip} cannot be the address of a machine")
+    for place, address in (("guest.address", network.ip), ("guest.gateway", gateway)):
+        if address not in network:
+            _refuse(place, f"{address} is not within {network.cidr}")
+        if address in (network.network, network.broadcast):
+            _refuse(place, f"{address} is the network or broadcast address of {network.cidr}")
+    if gateway == network.ip:
+        _refuse("guest.gateway", f"{gateway} is the guest's own address")
+    if int(guest["mac"][:2], 16) & 1 or guest["mac"] == "00:00:00:00:00:00":
+        _refuse("guest.mac", f"{guest['mac']} is not a unicast address")
+
+
+def _check_disks(manifest: dict[str, t.Any]) -> None:
+    seen = set()
+    for index, disk in enumerate(manifest["disks"]):
+        names.label("disk", disk["name"])
+        if disk["name"] in seen:
+            _refuse(f"disks.{index}.name", f"there is another disk named {disk['name']!r}")
+        seen.add(disk["name"])
+        if ("overlay" in disk) != (manifest["memory"] is not None):
+            _refuse(f"disks.{index}", "a disk has an overlay if and only if the capsule holds a memory image")
+    if not manifest["boot"] and not manifest["disks"]:
+        _refuse("boot", "there is neither a kernel nor a disk to boot from")

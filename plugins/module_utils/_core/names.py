@@ -1,0 +1,70 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""What names may look like. They become file, network namespace and libvirt names, so nothing else is let through."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
+
+#: A DNS label (RFC 1123 section 2.1), lower case: at most 63 of a-z, 0-9 and inner hyphens.
+LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+DOMAIN = rf"{LABEL}(?:\.{LABEL})+"
+VERSION = r"[0-9A-Za-z](?:[0-9A-Za-z._+-]{0,62}[0-9A-Za-z])?"
+SHA256 = r"[0-9a-f]{64}"
+
+
+class InstanceName(t.NamedTuple):
+    """The parts of an instance's name, C(service-ordinal.domain)."""
+
+    service: str
+    ordinal: int
+    domain: str
+
+
+def _checked(kind: str, pattern: str, value: str, looks_like: str, longest: int = 253) -> str:
+    if not isinstance(value, str) or len(value) > longest or not re.fullmatch(pattern, value):
+        raise InvalidInput(f"{value!r} is not a {kind}: it must look like {looks_like}.")
+    return value
+
+
+def label(kind: str, value: str) -> str:
+    """Return *value* if it can name a *kind* (a service, an HN, an RM); raise InvalidInput otherwise."""
+    return _checked(f"name for a {kind}", LABEL, value, "'shop' or 'hn-east' (a-z, 0-9 and inner hyphens, at most 63 characters)")
+
+
+def domain(value: str) -> str:
+    """Return *value* if it can name a domain, such as C(example.com); raise InvalidInput otherwise."""
+    return _checked("domain", DOMAIN, value, "'example.com' (at least two labels of a-z, 0-9 and inner hyphens)", longest=200)
+
+
+def version(value: str) -> str:
+    """Return *value* if it can be a capsule's version; raise InvalidInput otherwise."""
+    if ".." in str(value):
+        raise InvalidInput(f"{value!r} is not a version: it must look like '1.0.0'.")
+    return _checked("version", VERSION, value, "'1.0.0' (letters, digits and inner . _ + -, at most 64 characters)")
+
+
+def sha256(value: str) -> str:
+    """Return *value* if it is a SHA-256 digest in lower case hexadecimal; raise InvalidInput otherwise."""
+    return _checked("SHA-256 digest", SHA256, value, "64 lower case hexadecimal digits")
+
+
+def instance(value: str) -> InstanceName:
+    """Take an instance's name apart: C(shop-1.example.com) is the first instance of service shop of example.com."""
+    match = re.fullmatch(rf"({LABEL})-([1-9][0-9]{{0,3}})\.({DOMAIN})", value) if isinstance(value, str) and len(value) <= 253 else None
+    if not match:
+        raise InvalidInput(f"{value!r} is not an instance: it must look like 'shop-1.example.com' (service, ordinal, domain).")
+    return InstanceName(match.group(1), int(match.group(2)), match.group(3))
+
+
+def instance_name(service: str, ordinal: int, owner: str) -> str:
+    """Put an instance's name together from its service, ordinal and domain."""
+    return f"{label('service', service)}-{ordinal}.{domain(owner)}"

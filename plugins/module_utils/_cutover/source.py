@@ -1,0 +1,146 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""The source's side of a cut-over: suspend, send, give up the right to run, hand over. Up to the hand-over every failure is taken back."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.transfer import Peer, connect
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, NotFound, Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import lock
+from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.order import Handed, Order, Phases
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import disks, epochs, handover, home, operations, state
+
+#: Seconds for telling the peer that it waits in vain, or for asking what it knows.
+LAST_WORDS = 10.0
+
+
+def give(host: state.Host, order: Order, peer: Peer, check: bool = False, dial: t.Callable[..., t.Any] = connect) -> Handed:
+    """Hand an instance over to *peer*, which awaits it.
+
+    Args:
+        host: this RM.
+        order: which instance, and the raised epoch that it is to have there.
+        peer: the RM that takes it.
+        check: only find out what would change.
+        dial: how to reach a peer.
+
+    Returns:
+        What was done; a hand-over at this epoch that was done before is no change.
+
+    Raises:
+        NotFound: it is not here.
+        Refused: the epoch is not newer, or the peer has no room; nothing was touched.
+        MeshError: it could not be handed over. The result says where the instance lives: C(handed_over) is C(no) when it is (again) here as it was,
+            and C(unknown) when the peer's answer to the hand-over was lost. After it has given up the right to run, an instance that was not handed over
+            stays suspended here until it is resumed with a newer epoch.
+    """
+    name, places = order.name, host.places.ready()
+    with lock(places.lock(name), f"instance {name}", order.timeout):
+        if not check:
+            state.settle(host, name)
+        found = state.find(host, name)
+        before = state.summary(found)
+        if found.epoch == epochs.Epoch(order.epoch, False):
+            known = not found.document or found.document.get("handed_over") == order.epoch
+            return Handed(False, before, before, {"handed_over": "yes" if known else "unknown", "seconds": {}, "bytes": 0, "bytes_wire": 0})
+        if order.epoch <= found.epoch.number:
+            raise Refused(f"{name} cannot leave with epoch {order.epoch}: this RM knows of epoch {found.epoch.number}, and a move raises it.")
+        if found.state not in ("running", "suspended"):
+            raise NotFound(f"There is no running or suspended instance {name} on this RM to hand over.")
+        suspend = operations.suspend(host, found, _as_it_is(found, order)) if found.state == "running" else None
+        after = {**before, "state": "suspended", "epoch": order.epoch, "here": False}
+        phases = Phases()
+        # The way is open before the guest stops, so its price is not a part of the outage.
+        with contextlib.ExitStack() as closing:
+            with phases.measure("connect"):
+                session = closing.enter_context(dial(peer, timeout=order.timeout))
+            try:
+                _require_room(host, found, session.free_bytes, peer)
+            except Refused as exc:
+                if not check:
+                    with contextlib.suppress(MeshError):
+                        session.abort_parcel(order.parcel, exc.message)
+                raise
+            if check:
+                return Handed(True, before, after, {"handed_over": "no", "seconds": {}, "bytes": 0, "bytes_wire": 0})
+            sent = _send(host, order, session, suspend, found, phases)
+            with phases.measure("commit"):
+                _commit(order, session, handover.note(found), lambda: dial(peer, timeout=order.timeout))
+        state.write(host.places, name, {"handed_over": order.epoch})
+        done = state.summary(state.find(host, name))
+        return Handed(True, before, done, {"handed_over": "yes", "seconds": phases.seconds, **sent})
+
+
+def _send(host: state.Host, order: Order, session: t.Any, suspend: operations.Step | None, found: state.Found, phases: Phases) -> dict[str, int]:
+    """Suspend, send, and give up the right to run; what fails before that is taken back."""
+    session.deadline = time.monotonic() + order.timeout
+    try:
+        if suspend:
+            with phases.measure("suspend"):
+                suspend.act()
+        with phases.measure("send"):
+            sent = [session.send_parcel_file(order.parcel, label, path) for label, path in handover.files(host.places, found).items()]
+        epochs.fence(host.places, order.name, order.epoch)
+    except BaseException as exc:
+        raise _taken_back(host, order, session, found, exc) from exc
+    return {"bytes": sum(each.bytes_total for each in sent), "bytes_wire": sum(each.bytes_wire for each in sent)}
+
+
+def _commit(order: Order, session: t.Any, note: dict, redial: t.Callable[[], t.Any]) -> None:
+    """Hand over what was sent. If the answer does not come, ask once more: an abort is refused if and only if it was handed over."""
+    held = f"it is suspended here, and runs here again only with an epoch above {order.epoch}"
+    try:
+        session.commit_parcel(order.parcel, note)
+        return
+    except Refused as exc:
+        raise Refused(f"{order.name} was not handed over ({held}): {exc.message}", {"handed_over": "no"}) from exc
+    except MeshError as exc:
+        lost = exc
+    try:
+        with redial() as again:
+            again.deadline = time.monotonic() + LAST_WORDS
+            again.abort_parcel(order.parcel, lost.message)
+    except Refused:
+        return
+    except MeshError as exc:
+        raise type(lost)(f"Whether {order.name} was handed over is not known ({held}): {lost.message}", {"handed_over": "unknown"}) from exc
+    raise type(lost)(f"{order.name} was not handed over ({held}): {lost.message}", {"handed_over": "no"}) from lost
+
+
+def _taken_back(host: state.Host, order: Order, session: t.Any, found: state.Found, cause: BaseException) -> BaseException:
+    """Bring the instance back to what it was, tell the peer, and return the error to raise."""
+    reason = cause.message if isinstance(cause, MeshError) else str(cause) or type(cause).__name__
+    try:
+        now = state.find(host, order.name)
+        if found.state == "running" and now.state == "suspended":
+            operations.resume(host, now, _as_it_is(found, order)).act()
+        left = f"it is {state.find(host, order.name).state} here, as before"
+    except MeshError as exc:
+        left = f"it could not be resumed here either: {exc.message}"
+    session.deadline = time.monotonic() + LAST_WORDS
+    with contextlib.suppress(MeshError):
+        session.abort_parcel(order.parcel, reason)
+    if not isinstance(cause, Exception):
+        return cause
+    kind = type(cause) if isinstance(cause, MeshError) else MeshError
+    return kind(f"{order.name} was not handed over ({left}): {reason}", {"handed_over": "no", "instance": state.summary(state.find(host, order.name))})
+
+
+def _as_it_is(found: state.Found, order: Order) -> home.Orders:
+    return home.Orders(found.epoch.number, None, None, order.timeout)
+
+
+def _require_room(host: state.Host, found: state.Found, free: int, peer: Peer) -> None:
+    """Raise Refused unless the peer has room for the overlays and for as much memory as the guest can have."""
+    needed = (found.document["manifest"]["machine"]["memory_mib"] << 20) + disks.SLACK + state.overlay_bytes(host.places, found)
+    if free < needed:
+        raise Refused(f"{peer.name} has no room for {found.name}: it takes up to {needed} bytes, and {free} are free there.", {"handed_over": "no"})

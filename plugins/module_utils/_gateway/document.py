@@ -1,0 +1,188 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""Router documents: what one may say, in which order it is kept, and how two of them differ."""
+
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
+
+#: How many parts a service's traffic is divided into; it can have no more members than that.
+SLOTS = 60
+
+PROTOCOLS = ("tcp", "udp")
+
+Document = t.Dict[str, t.Any]
+
+
+def checked(document: t.Any) -> Document:
+    """Return a router document in its canonical form: nothing but the known keys, lists in a fixed order.
+
+    Raises:
+        InvalidInput: it says something that cannot be meant.
+    """
+    _keys("router document", document, ("domain", "vlan", "generation", "gateways", "services"))
+    domain = names.domain(document["domain"])
+    vlan = _whole("VLAN", document["vlan"], 1, 4094)
+    generation = _whole("generation", document["generation"], 0, 2**63 - 1)
+    gateways = [_interface(item) for item in _items("gateways", document["gateways"])]
+    if not gateways:
+        raise InvalidInput(f"The router of {domain} needs at least one gateway address, such as 192.168.1.1/24.")
+    _unique("gateway", [str(gateway.ip) for gateway in gateways])
+    services = [_service(item, gateways) for item in _items("services", document["services"])]
+    _unique("service", [service["name"] for service in services])
+    _unique("public port", [f"{service['public_address']} {port['protocol']}/{port['port']}" for service in services for port in service["ports"]])
+    return {
+        "domain": domain,
+        "vlan": vlan,
+        "generation": generation,
+        "gateways": [str(gateway) for gateway in sorted(gateways)],
+        "services": sorted(services, key=lambda service: service["name"]),
+    }
+
+
+def public_addresses(document: Document) -> list[str]:
+    """Return the public addresses of a document's services, each once, in order."""
+    return sorted({service["public_address"] for service in document["services"]}, key=ipaddress.ip_address)
+
+
+def new_members(document: Document, previous: Document | None) -> list[dict[str, t.Any]]:
+    """Return the members that *document* has and *previous* has not, each with its service's C(ports)."""
+    had = {_identity(service, member) for service in (previous or {"services": []})["services"] for member in service["members"]}
+    return [
+        {"instance": member["instance"], "address": member["address"], "ports": service["ports"]}
+        for service in document["services"]
+        for member in service["members"]
+        if _identity(service, member) not in had
+    ]
+
+
+def left_members(document: Document | None, previous: Document | None) -> list[str]:
+    """Return the addresses that were members of some service in *previous* and are of none in *document*."""
+    now, before = (
+        {member["address"] for service in (either or {"services": []})["services"] for member in service["members"]} for either in (document, previous)
+    )
+    return sorted(before - now, key=ipaddress.ip_address)
+
+
+def prepared(document: Document, previous: Document | None) -> Document:
+    """Return *document* with the rotation of *previous*: its network can be there before its new members answer.
+
+    Services that are new refuse connections; those that were there stay as they were, and so does the generation.
+    """
+    services = {service["name"]: {**service, "members": []} for service in document["services"]}
+    services.update({service["name"]: service for service in (previous or {"services": []})["services"]})
+    gateways = set(document["gateways"]) | set((previous or {"gateways": []})["gateways"])
+    return {
+        "domain": document["domain"],
+        "vlan": document["vlan"],
+        "generation": previous["generation"] if previous else 0,
+        "gateways": [str(gateway) for gateway in sorted(ipaddress.ip_interface(item) for item in gateways)],
+        "services": [services[name] for name in sorted(services)],
+    }
+
+
+def _identity(service: dict[str, t.Any], member: dict[str, t.Any]) -> tuple[t.Any, ...]:
+    """Return what makes a member the same one: an address that starts to serve other ports has to answer there first."""
+    return service["name"], member["instance"], member["address"], tuple((port["protocol"], port["port"]) for port in service["ports"])
+
+
+def _service(item: t.Any, gateways: list[t.Any]) -> dict[str, t.Any]:
+    _keys("service", item, ("name", "public_address", "ports", "members"))
+    name = names.label("service", item["name"])
+    public = _address(f"public address of service {name}", item["public_address"])
+    if any(public in gateway.network for gateway in gateways):
+        raise InvalidInput(f"The public address {public} of service {name} lies in the private network of its own guests.")
+    ports = [_port(name, port) for port in _items(f"ports of service {name}", item["ports"])]
+    if not ports:
+        raise InvalidInput(f"Service {name} declares no port, so nobody could reach it.")
+    members = [_member(name, member, gateways) for member in _items(f"members of service {name}", item["members"])]
+    if len(members) > SLOTS:
+        raise InvalidInput(f"Service {name} has {len(members)} members; a rotation holds at most {SLOTS}.")
+    _unique(f"member of service {name}", [member["instance"] for member in members])
+    _unique(f"member address of service {name}", [member["address"] for member in members])
+    return {
+        "name": name,
+        "public_address": str(public),
+        "ports": sorted(ports, key=lambda port: (port["protocol"], port["port"])),
+        "members": sorted(members, key=lambda member: member["instance"]),
+    }
+
+
+def _port(service: str, item: t.Any) -> dict[str, t.Any]:
+    _keys(f"port of service {service}", item, ("protocol", "port"))
+    if item["protocol"] not in PROTOCOLS:
+        raise InvalidInput(f"{item['protocol']!r} is not a protocol that service {service} can declare: it must be tcp or udp.")
+    return {"protocol": item["protocol"], "port": _whole(f"port of service {service}", item["port"], 1, 65535)}
+
+
+def _member(service: str, item: t.Any, gateways: list[t.Any]) -> dict[str, t.Any]:
+    _keys(f"member of service {service}", item, ("instance", "address"))
+    names.instance(item["instance"])
+    address = _address(f"address of {item['instance']}", item["address"])
+    if any(address == gateway.ip for gateway in gateways):
+        raise InvalidInput(f"The address {address} of {item['instance']} is the gateway's own.")
+    if not any(address in gateway.network for gateway in gateways):
+        raise InvalidInput(f"The address {address} of {item['instance']} lies in none of its gateways' networks ({', '.join(map(str, gateways))}).")
+    return {"instance": item["instance"], "address": str(address)}
+
+
+def _keys(what: str, item: t.Any, known: tuple[str, ...]) -> None:
+    if not isinstance(item, dict):
+        raise InvalidInput(f"A {what} must be a mapping with {', '.join(known)}, not {item!r}.")
+    unknown, missing = sorted(str(key) for key in set(item) - set(known)), sorted(set(known) - set(item))
+    if unknown:
+        raise InvalidInput(f"A {what} has no {unknown[0]!r}: it knows {', '.join(known)}.")
+    if missing:
+        raise InvalidInput(f"A {what} lacks {missing[0]!r}.")
+
+
+def _items(what: str, value: t.Any) -> list[t.Any]:
+    if not isinstance(value, list):
+        raise InvalidInput(f"The {what} must be a list, not {value!r}.")
+    return value
+
+
+def _whole(what: str, value: t.Any, lowest: int, highest: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
+        raise InvalidInput(f"{value!r} is not a {what}: it must be a whole number from {lowest} to {highest}.")
+    return value
+
+
+def _address(what: str, value: t.Any) -> ipaddress.IPv4Address:
+    try:
+        if not isinstance(value, str):
+            raise ValueError
+        address = ipaddress.IPv4Address(value)
+    except ValueError as exc:
+        raise InvalidInput(f"The {what} is {value!r}, which is not an IPv4 address such as 198.18.1.1.") from exc
+    if address.is_unspecified or address.is_multicast or address.is_loopback or address.is_link_local or address == ipaddress.IPv4Address("255.255.255.255"):
+        raise InvalidInput(f"The {what} is {value}, which no single host can have.")
+    return address
+
+
+def _interface(value: t.Any) -> ipaddress.IPv4Interface:
+    try:
+        if not isinstance(value, str) or "/" not in value:
+            raise ValueError
+        interface = ipaddress.IPv4Interface(value)
+    except ValueError as exc:
+        raise InvalidInput(f"The gateway {value!r} is not an IPv4 address with its prefix, such as 192.168.1.1/24.") from exc
+    _address("gateway", str(interface.ip))
+    if interface.network.prefixlen > 30 or interface.ip in (interface.network.network_address, interface.network.broadcast_address):
+        raise InvalidInput(f"The gateway {value} leaves its guests no network to live in: it must be a host's address with a prefix of at most 30.")
+    return interface
+
+
+def _unique(what: str, values: list[str]) -> None:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise InvalidInput(f"The {what} {value} is there twice.")

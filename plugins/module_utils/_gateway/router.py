@@ -1,0 +1,233 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""Domain routers: comparing what is there with a document, applying it, removing a router, and looking at one."""
+
+from __future__ import annotations
+
+import functools
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names as core_names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import answers, connections, namespace, rules, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.announce import announce
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.document import Document, checked, left_members, new_members, prepared, public_addresses
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.inside import call_inside
+
+
+class Switch(t.Protocol):
+    """What a router asks of the switch that its guests are on."""
+
+    bridge: str
+
+    def access_vlan(self, port: str) -> int | None: ...
+
+    def guard_port(self, port: str, vlan: int, mac: str, addresses: t.Iterable[str], forwards: bool = False) -> None: ...
+
+    def remove_port(self, port: str) -> None: ...
+
+
+class Report(t.NamedTuple):
+    """What was done (or would be, in check mode).
+
+    Attributes:
+        changed: whether anything differs from before.
+        before: C(router), the document in force before, and C(drift), what no longer was as that document says.
+        after: the same afterwards.
+        waited: how long each new member took to answer.
+        stale: whether the document was ignored because a newer one is in force.
+    """
+
+    changed: bool
+    before: dict[str, t.Any]
+    after: dict[str, t.Any]
+    waited: list[answers.Waited]
+    stale: bool
+
+
+class Seen(t.NamedTuple):
+    """What is there of a router: its links, the VLAN of its port on the switch, and the digest of its rules; None for what is missing."""
+
+    links: namespace.Links | None
+    vlan: int | None
+    digest: str | None
+
+
+NOTHING = Seen(None, None, None)
+
+
+def apply(
+    desired: Document,
+    switch_of: t.Callable[[str], Switch],
+    bridge: str,
+    wan: str,
+    answer_timeout: float = 0.0,
+    check: answers.Check = answers.Check(),
+    close_connections: bool = False,
+    dry_run: bool = False,
+    directory: str = state.DIRECTORY,
+) -> Report:
+    """Bring the router of a domain to what *desired* says.
+
+    Args:
+        desired: the router document.
+        switch_of: finds the switch of a bridge's name.
+        bridge: the bridge that its guests are on.
+        wan: the interface that faces the world.
+        answer_timeout: seconds that new members have for answering before they enter the rotation; 0 does not wait.
+        check: what counts as an answer.
+        close_connections: whether members that leave lose the connections that they still have.
+        dry_run: whether to only say what would change.
+        directory: where the states of the routers are kept.
+
+    Raises:
+        InvalidInput: the document or the check cannot be meant.
+        Refused: another router of this gateway, or the gateway itself, has the VLAN or a public address.
+        DeadlineExceeded: a new member did not answer (Refused: somebody called the wait off); the network is ready for it, the rotation is as it was.
+    """
+    document, check = checked(desired), answers.checked(check)
+    switch = switch_of(bridge)
+    namespace.check_wan(wan)
+    with state.locked(document["domain"]):
+        known = state.load(document["domain"], directory)
+        previous = known.document if known else None
+        if previous and document["generation"] < previous["generation"]:
+            kept = {"router": previous, "drift": drift(known, switch)}
+            return Report(False, kept, kept, [], True)
+        _refuse_conflicts(document, directory)
+        seen = _observe(document["domain"], known.wan_interface if known else wan, switch, [document, previous])
+        wrong = _drift(known, seen) if known else []
+        moved = known is not None and (known.wan_interface, known.bridge) != (wan, switch.bridge)
+        before, after = {"router": previous, "drift": wrong}, {"router": document, "drift": []}
+        changed = document != previous or bool(wrong) or moved
+        if dry_run or not changed:
+            return Report(changed, before, after, [], False)
+        if moved:
+            _unplug(known, switch_of(known.bridge))
+            seen = NOTHING
+        waited: list[answers.Waited] = []
+        newcomers = new_members(document, previous) if answer_timeout > 0 else []
+        if newcomers:
+            network = prepared(document, previous)
+            if network != previous or wrong or moved:
+                known = _enforce(network, known, seen, switch, wan, directory)
+                seen = _observe(document["domain"], wan, switch, [document, network])
+            namespace.forget_neighbours(document["domain"], [member["address"] for member in newcomers])
+            with state.call_off(document["domain"], document["generation"]) as called_off:
+                waited = answers.wait(namespace.names(document["domain"]).namespace, newcomers, check, answer_timeout, called_off)
+        _enforce(document, known, seen, switch, wan, directory)
+        if close_connections:
+            connections.close(namespace.names(document["domain"]).namespace, left_members(document, previous))
+        return Report(True, before, after, waited, False)
+
+
+def remove(domain: str, switch_of: t.Callable[[str], Switch], dry_run: bool = False, directory: str = state.DIRECTORY) -> Report:
+    """Remove the router of *domain*; *switch_of* finds the switch of a bridge's name."""
+    core_names.domain(domain)
+    with state.locked(domain):
+        known = state.load(domain, directory)
+        before, after = {"router": known.document if known else None, "drift": []}, {"router": None, "drift": []}
+        if known and not dry_run:
+            _unplug(known, switch_of(known.bridge))
+            state.forget(domain, directory)
+        return Report(known is not None, before, after, [], False)
+
+
+def restore(known: state.State, switch: Switch, directory: str = state.DIRECTORY) -> None:
+    """Build a router as its state says, whatever is there of it: after a reboot nothing is."""
+    with state.locked(known.document["domain"]):
+        seen = _observe(known.document["domain"], known.wan_interface, switch, [known.document])
+        _enforce(known.document, known, seen, switch, known.wan_interface, directory)
+
+
+def drift(known: state.State, switch: Switch) -> list[str]:
+    """Return which parts of a router are not as its document says: C(links), C(access port), C(rules); all of them when it is gone."""
+    return _drift(known, _observe(known.document["domain"], known.wan_interface, switch, [known.document]))
+
+
+def look(known: state.State, switch: Switch) -> dict[str, t.Any]:
+    """Return the document in force with each member's live C(connections), those of members that left (C(leaving)), and C(drift)."""
+    seen = _observe(known.document["domain"], known.wan_interface, switch, [known.document])
+    live = connections.live(namespace.names(known.document["domain"]).namespace) if seen.links else {}
+    services = []
+    for service in known.document["services"]:
+        ports = {(port["protocol"], service["public_address"], port["port"]) for port in service["ports"]}
+        counts: dict[str, int] = {}
+        for connection, number in live.items():
+            if connection[:3] in ports:
+                counts[connection.member] = counts.get(connection.member, 0) + number
+        members = [{**member, "connections": counts.pop(member["address"], 0)} for member in service["members"]]
+        leaving = [{"address": address, "connections": number} for address, number in sorted(counts.items())]
+        services.append({**service, "members": members, "leaving": leaving})
+    wrong = _drift(known, seen)
+    return {**known.document, "services": services, "drift": bool(wrong), "drifted": wrong}
+
+
+def _observe(domain: str, wan: str, switch: Switch, documents: list[Document | None]) -> Seen:
+    """Look at a domain's router; on the WAN interface only the public addresses of *documents* are looked for."""
+    called = namespace.names(domain)
+    links = namespace.observe(domain, wan, {address for document in documents if document for address in public_addresses(document)})
+    return Seen(links, switch.access_vlan(called.port), _rules_digest(called.namespace) if links else None)
+
+
+def _drift(known: state.State, seen: Seen) -> list[str]:
+    want = namespace.wanted(known.document)
+    links = seen.links and seen.links._replace(proxies=tuple(address for address in seen.links.proxies if address in want.proxies))
+    found = {"links": links == want, "access port": seen.vlan == known.document["vlan"], "rules": seen.digest == known.digest}
+    return [part for part, well in found.items() if not well]
+
+
+def _enforce(document: Document, known: state.State | None, seen: Seen, switch: Switch, wan: str, directory: str) -> state.State:
+    """Make everything as *document* says and remember it; rules come before links, so that no packet passes unfiltered."""
+    domain, called, want = document["domain"], namespace.names(document["domain"]), namespace.wanted(document)
+    if seen.links is None:
+        namespace.create(domain)
+    text, digest = rules.render(document), seen.digest
+    if known is None or digest != known.digest or text != rules.render(known.document):
+        call_inside(called.namespace, functools.partial(run, ["nft", "-f", "-"], stdin=text))
+        digest = _rules_digest(called.namespace)
+    if seen.links is None:
+        namespace.connect(domain)
+        # The switch may still remember a port of this name whose interface has gone; that one would stay deaf.
+        switch.remove_port(called.port)
+    if seen.links is None or seen.vlan != document["vlan"] or known is None or document["gateways"] != known.document["gateways"]:
+        switch.guard_port(called.port, document["vlan"], namespace.MAC, document["gateways"], forwards=True)
+    if seen.links != want:
+        announce(wan, namespace.arrange(domain, wan, want, namespace.bare(seen.links)))
+    new = state.State(document, digest, wan, switch.bridge)
+    if new != known:
+        state.save(new, directory)
+    return new
+
+
+def _unplug(known: state.State, switch: Switch) -> None:
+    domain = known.document["domain"]
+    namespace.withdraw(known.wan_interface, public_addresses(known.document))
+    switch.remove_port(namespace.names(domain).port)
+    namespace.remove(domain)
+
+
+def _rules_digest(called: str) -> str:
+    return rules.digest(call_inside(called, functools.partial(run, ["nft", "-j", "list", "ruleset"])).stdout)
+
+
+def _refuse_conflicts(document: Document, directory: str) -> None:
+    own = {address: interface for interface, addresses in namespace.host_addresses().items() for address in addresses}
+    for address in public_addresses(document):
+        if address in own:
+            raise Refused(f"The public address {address} is the gateway's own on {own[address]}; taking it would cut the gateway off.")
+    for other in state.load_all(directory):
+        owner = other.document["domain"]
+        if owner == document["domain"]:
+            continue
+        if other.document["vlan"] == document["vlan"]:
+            raise Refused(f"VLAN {document['vlan']} belongs to the router of {owner} on this gateway.")
+        taken = sorted(set(public_addresses(document)) & set(public_addresses(other.document)))
+        if taken:
+            raise Refused(f"The public address {taken[0]} belongs to the router of {owner} on this gateway.")

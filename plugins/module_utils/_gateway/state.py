@@ -1,0 +1,79 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""What a gateway remembers of its routers: the document in force and what its rules looked like once applied."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import lock, read_json, write_json
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.document import Document
+
+DIRECTORY = "/etc/vmatrix/routers"
+_LOCKS = "/run/lock"
+
+
+class State(t.NamedTuple):
+    """One router as it was left: its document, the digest of its rules, and where it is plugged in."""
+
+    document: Document
+    digest: str
+    wan_interface: str
+    bridge: str
+
+
+def load(domain: str, directory: str = DIRECTORY) -> State | None:
+    """Return the state of a domain's router, or None when this gateway has none."""
+    found = read_json(_path(domain, directory))
+    return State(**found) if found else None
+
+
+def load_all(directory: str = DIRECTORY) -> list[State]:
+    """Return the states of all routers of this gateway, in the order of their domains."""
+    if not os.path.isdir(directory):
+        return []
+    found = [load(name[: -len(".json")], directory) for name in sorted(os.listdir(directory)) if name.endswith(".json")]
+    return [state for state in found if state]
+
+
+def save(state: State, directory: str = DIRECTORY) -> None:
+    """Remember *state*; it is on the disk when this returns."""
+    os.makedirs(directory, mode=0o755, exist_ok=True)
+    write_json(_path(state.document["domain"], directory), state._asdict())
+
+
+def forget(domain: str, directory: str = DIRECTORY) -> None:
+    """Forget a domain's router."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(_path(domain, directory))
+
+
+@contextlib.contextmanager
+def call_off(domain: str, generation: int) -> t.Iterator[t.Callable[[], bool]]:
+    """Yield what tells whether the wait for the answers to one document was called off.
+
+    Whoever knows that an answer will not come makes the file C(/run/lock/vmatrix-router-DOMAIN-GENERATION.called-off), before or during the wait.
+    """
+    path = os.path.join(_LOCKS, f"vmatrix-router-{names.domain(domain)}-{generation}.called-off")
+    try:
+        yield lambda: os.path.exists(path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def locked(domain: str) -> t.ContextManager[None]:
+    """Hold the router of *domain* for oneself; raises Refused when somebody else keeps it for 30 s."""
+    return lock(os.path.join(_LOCKS, f"vmatrix-router-{names.domain(domain)}.lock"), f"the router of {domain}")
+
+
+def _path(domain: str, directory: str) -> str:
+    return os.path.join(directory, f"{names.domain(domain)}.json")

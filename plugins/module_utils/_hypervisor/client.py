@@ -1,0 +1,168 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""What we ask of libvirt, in our words: live domains, making, saving, restoring and ending them."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import traceback
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, DeadlineExceeded, NotFound
+
+try:
+    import libvirt
+except ImportError:
+    libvirt = None
+    LIBVIRT_IMPORT_ERROR = traceback.format_exc()
+else:
+    LIBVIRT_IMPORT_ERROR = None
+
+#: (name, traceback of the failed import or None) of each library that this engine needs.
+LIBRARIES = (("libvirt", LIBVIRT_IMPORT_ERROR),)
+URI = "qemu:///system"
+
+
+class Hypervisor:
+    """The libvirt of this host. Domains are transient: libvirt forgets them when they end, so it keeps no second truth."""
+
+    def __init__(self, connection: t.Any) -> None:
+        self._connection = connection
+
+    @classmethod
+    def connect(cls) -> Hypervisor:
+        """Connect to the system libvirt; its habit of printing errors is silenced, since we raise them.
+
+        Raises:
+            CommandFailed: libvirt cannot be reached.
+        """
+        libvirt.registerErrorHandler(lambda _context, _error: None, None)
+        with _saying("be reached"):
+            return cls(libvirt.open(URI))
+
+    def version(self) -> str:
+        """Return the versions of libvirt and QEMU as one opaque word."""
+        with _saying("tell its version"):
+            return f"{self._connection.getLibVersion()}-{self._connection.getVersion()}"
+
+    def capabilities_xml(self) -> str:
+        """Return libvirt's capabilities document."""
+        with _saying("tell its capabilities"):
+            return self._connection.getCapabilities()
+
+    def domain_capabilities_xml(self, machine: str, domain_type: str) -> str:
+        """Return libvirt's domain capabilities document for an x86_64 *machine* type and *domain_type* (kvm or qemu)."""
+        with _saying("tell the capabilities of its domains"):
+            return self._connection.getDomainCapabilities(None, "x86_64", machine, domain_type, 0)
+
+    def live(self) -> dict[str, str]:
+        """Return the name of each live domain with its state: C(running), C(paused) or C(ending)."""
+        with _saying("list its domains"):
+            return {domain.name(): _state(domain) for domain in self._connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)}
+
+    def state(self, name: str) -> str | None:
+        """Return the state of the live domain *name* as in live(), or None when it is not live."""
+        try:
+            domain = self._lookup(name)
+            with _saying(f"tell the state of {name}"):
+                return _state(domain) if domain.isActive() else None
+        except NotFound:
+            return None
+
+    def create_paused(self, xml: str, name: str) -> None:
+        """Make a transient domain from *xml* that does not run one instruction yet."""
+        with _saying(f"start {name}"):
+            self._connection.createXML(xml, libvirt.VIR_DOMAIN_START_PAUSED)
+
+    def save(self, name: str, path: str, timeout: float) -> None:
+        """Write CPU, memory and devices of the running domain *name* to *path* and end it, so that a restore runs at once.
+
+        Raises:
+            CommandFailed: libvirt could not; the domain goes on.
+            DeadlineExceeded: it took longer than *timeout* seconds and was broken off; the domain goes on.
+        """
+        domain = self._lookup(name)
+        with _deadline(timeout, domain.abortJob, f"libvirt saves {name}"), _saying(f"save {name}"):
+            domain.saveFlags(path, None, libvirt.VIR_DOMAIN_SAVE_RUNNING)
+
+    def restore_paused(self, name: str, path: str, xml: str, timeout: float) -> None:
+        """Bring *name* back from *path* with our own *xml*, loaded but not running one instruction yet.
+
+        Raises:
+            CommandFailed: libvirt could not; there is no live domain.
+            DeadlineExceeded: it took longer than *timeout* seconds and was broken off; there is no live domain.
+        """
+        with _deadline(timeout, lambda: self.destroy(name), f"libvirt restores {name}"), _saying(f"restore {name}"):
+            self._connection.restoreFlags(path, xml, libvirt.VIR_DOMAIN_SAVE_PAUSED)
+
+    def unpause(self, name: str) -> None:
+        """Let the CPUs of a paused domain run."""
+        domain = self._lookup(name)
+        with _saying(f"resume {name}"):
+            domain.resume()
+
+    def power_button(self, name: str) -> None:
+        """Press the guest's ACPI power button; a guest may ignore that."""
+        with contextlib.suppress(NotFound):
+            domain = self._lookup(name)
+            with _saying(f"shut {name} down"):
+                domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+
+    def destroy(self, name: str) -> None:
+        """End a domain at once, as pulling the plug does; its disk writes that QEMU has accepted are flushed. A domain that is gone is no error."""
+        with contextlib.suppress(NotFound):
+            domain = self._lookup(name)
+            with _saying(f"end {name}"):
+                domain.destroyFlags(libvirt.VIR_DOMAIN_DESTROY_GRACEFUL)
+
+    def _lookup(self, name: str) -> t.Any:
+        with _saying(f"look for {name}"):
+            return self._connection.lookupByName(name)
+
+
+def _state(domain: t.Any) -> str:
+    state = domain.state()[0]
+    if state in (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED):
+        return "running"
+    return "paused" if state in (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PMSUSPENDED) else "ending"
+
+
+@contextlib.contextmanager
+def _saying(what: str) -> t.Iterator[None]:
+    """Turn libvirt's errors into ours; *what* ends the sentence "libvirt could not ..."."""
+    try:
+        yield
+    except libvirt.libvirtError as exc:
+        if exc.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            raise NotFound(f"libvirt knows no such domain when asked to {what}.") from exc
+        raise CommandFailed(f"libvirt could not {what}: {exc.get_error_message() or exc}") from exc
+
+
+@contextlib.contextmanager
+def _deadline(timeout: float, give_up: t.Callable[[], t.Any], what: str) -> t.Iterator[None]:
+    """Call *give_up* after *timeout* seconds, which makes the blocking libvirt call inside fail."""
+    late = threading.Event()
+
+    def ring() -> None:
+        late.set()
+        # What is broken off may have ended in this very moment.
+        with contextlib.suppress(CommandFailed, libvirt.libvirtError):
+            give_up()
+
+    timer = threading.Timer(timeout, ring)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except CommandFailed as exc:
+        if late.is_set():
+            raise DeadlineExceeded(f"This did not end within {timeout:g} s and was broken off: {what}.") from exc
+        raise
+    finally:
+        timer.cancel()

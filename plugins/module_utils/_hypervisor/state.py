@@ -1,0 +1,210 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""What an instance is on this RM: libvirt's word on whether it lives, the files for everything else."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import read_json, write_json
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import epochs
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.client import Hypervisor
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.domain_xml import tap_name
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.places import Places
+
+#: libvirt writes this in place of C(LibvirtQemudPart) when a save image is whole (qemu_saveimage.h).
+WHOLE_IMAGE = b"LibvirtQemudSave"
+PIDS = "/run/libvirt/qemu"
+
+
+class Capsules(t.NamedTuple):
+    """What the life cycle asks of the capsule store.
+
+    Attributes:
+        manifest: from an instance's name and a version to the checked manifest of that capsule; raises a MeshError if it is not here.
+        blobs: from a manifest to the path of each of its blobs by SHA-256 digest; raises a MeshError if one is missing or altered.
+    """
+
+    manifest: t.Callable[[str, str], dict]
+    blobs: t.Callable[[dict], dict]
+
+
+class Ports(t.Protocol):
+    """What the life cycle asks of the network that guests are plugged into.
+
+    Attributes:
+        virtualport: how libvirt is to plug a guest in (C(type) of C(<virtualport>)), or None for a plain bridge.
+    """
+
+    @property
+    def virtualport(self) -> str | None: ...
+
+    def guard(self, port: str, vlan: int, mac: str, addresses: list[str]) -> None:
+        """Let the interface *port* speak in *vlan*, with this MAC and these addresses only; until then it is mute."""
+
+    def release(self, port: str) -> None:
+        """Forget what *port* was allowed; its guest is gone."""
+
+
+class Host(t.NamedTuple):
+    """This RM: its files, its libvirt, its capsules, its network."""
+
+    places: Places
+    hypervisor: Hypervisor
+    capsules: Capsules
+    ports: Ports
+
+
+class Found(t.NamedTuple):
+    """An instance as it was found.
+
+    Attributes:
+        name: the instance.
+        state: C(running), C(suspended), C(stopped) or C(absent).
+        live: libvirt's state of its domain, or None.
+        document: its instance.json, empty when absent.
+        epoch: what this RM knows of its epochs.
+    """
+
+    name: str
+    state: str
+    live: str | None
+    document: dict
+    epoch: epochs.Epoch
+
+
+def find(host: Host, name: str) -> Found:
+    """Return what instance *name* is here."""
+    live = host.hypervisor.state(name)
+    return _found(host.places, name, live)
+
+
+def find_all(host: Host) -> list[Found]:
+    """Return all instances that are here, by name."""
+    live = host.hypervisor.live()
+    return [_found(host.places, name, live.get(name)) for name in sorted(os.listdir(host.places.instances())) if _is_instance(name)]
+
+
+def memory_bytes(places: Places, name: str) -> int | None:
+    """Return how many bytes the memory image of a suspended instance takes, or None when there is none."""
+    return _size(places.memory(name))
+
+
+def overlay_bytes(places: Places, found: Found) -> int:
+    """Return how many bytes the overlays of an instance take."""
+    return sum(_size(places.overlay(found.name, disk["name"])) or 0 for disk in found.document["manifest"]["disks"])
+
+
+def settle(host: Host, name: str) -> None:
+    """Bring to an end what a crash left half done; the caller holds the instance's lock.
+
+    A memory image is taken out of use before the CPUs of the guest that came from it run. So a paused domain beside its image never ran
+    and can be had from it again, and an image out of use is never used again; a guest that is still paused then goes on. A paused domain
+    whose start was never brought to an end did not run either.
+    """
+    memory = host.places.memory(name)
+    live = host.hypervisor.state(name)
+    if live == "paused" and _unborn(host.places, name):
+        host.hypervisor.destroy(name)
+        live = None
+    elif live == "paused" and os.path.exists(f"{memory}.used"):
+        host.hypervisor.unpause(name)
+    if live is None and _whole(f"{memory}.part"):
+        os.rename(f"{memory}.part", memory)
+    for leftover in (f"{memory}.part", f"{memory}.used", host.places.starting(name)):
+        if os.path.exists(leftover):
+            os.unlink(leftover)
+    if live is None:
+        host.ports.release(tap_name(name))
+
+
+def write(places: Places, name: str, changes: dict[str, t.Any]) -> None:
+    """Change fields of the document of instance *name*."""
+    write_json(places.document(name), {**(read_json(places.document(name)) or {}), **changes})
+
+
+def summary(found: Found) -> dict[str, t.Any]:
+    """Return what a module tells of an instance: C(name), C(state), C(epoch), C(here), C(capsule), C(vlan), C(accelerator)."""
+    return {
+        "name": found.name,
+        "state": found.state,
+        "epoch": found.epoch.number,
+        "here": found.epoch.here,
+        **{key: found.document.get(key) for key in ("capsule", "vlan", "accelerator")},
+    }
+
+
+def details(places: Places, found: Found) -> dict[str, t.Any]:
+    """Return summary() and what is needed to rebuild a registry or to look closer."""
+    return {
+        **summary(found),
+        "domain_state": found.live,
+        "pid": _pid(found.name) if found.live else None,
+        "memory_bytes": memory_bytes(places, found.name),
+        "overlay_bytes": overlay_bytes(places, found),
+        "interface": tap_name(found.name),
+        "manifest": found.document["manifest"],
+        "record": found.document["record"],
+    }
+
+
+def tell(host: Host, name: str | None) -> list[dict[str, t.Any]]:
+    """Return details() of all instances that are here, or of *name* only."""
+    host.places.ready()
+    found = find_all(host) if name is None else [find(host, name)]
+    return [details(host.places, each) for each in found if each.document]
+
+
+def _found(places: Places, name: str, live: str | None) -> Found:
+    memory = places.memory(name)
+    document = read_json(places.document(name)) or {}
+    if live and not (live == "paused" and _unborn(places, name)):
+        state = "running"
+    elif os.path.exists(memory) or (live is None and _whole(f"{memory}.part")):
+        state = "suspended"
+    else:
+        state = "stopped" if document else "absent"
+    return Found(name, state, live, document, epochs.known(places, name))
+
+
+def _unborn(places: Places, name: str) -> bool:
+    """Whether a guest that is paused never ran: its memory image is still in use, or its start has not come to its end."""
+    return os.path.exists(places.memory(name)) or os.path.exists(places.starting(name))
+
+
+def _is_instance(name: str) -> bool:
+    try:
+        return bool(names.instance(name))
+    except InvalidInput:
+        return False
+
+
+def _whole(path: str) -> bool:
+    try:
+        with open(path, "rb") as handle:
+            return handle.read(len(WHOLE_IMAGE)) == WHOLE_IMAGE
+    except FileNotFoundError:
+        return False
+
+
+def _size(path: str) -> int | None:
+    try:
+        return os.stat(path).st_blocks * 512
+    except FileNotFoundError:
+        return None
+
+
+def _pid(name: str) -> int | None:
+    try:
+        with open(os.path.join(PIDS, f"{name}.pid"), encoding="ascii") as handle:
+            return int(handle.read())
+    except (FileNotFoundError, ValueError):
+        return None

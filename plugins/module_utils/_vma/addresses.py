@@ -1,0 +1,167 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""Addresses and VLANs: checking what is asked for and choosing what is given, as pure functions."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import netaddr
+
+
+def ipv4(what: str, value: str) -> str:
+    """Return *value* if it is an IPv4 address in dotted decimal; *what* begins the sentence of the InvalidInput otherwise."""
+    try:
+        if isinstance(value, str) and str(netaddr.IPAddress(value, version=4)) == value:
+            return value
+    except (ValueError, netaddr.AddrFormatError):
+        pass
+    raise InvalidInput(f"{what} {value!r} is not an IPv4 address such as '198.18.1.1'.")
+
+
+def pools(cidrs: t.Iterable[str]) -> list[str]:
+    """Return public pools as they are kept: checked, without repeats, sorted by address.
+
+    Raises:
+        InvalidInput: one is no IPv4 network, has host bits set, or overlaps another.
+    """
+    networks = []
+    for cidr in sorted(set(cidrs)):
+        try:
+            network = netaddr.IPNetwork(cidr, version=4)
+        except (ValueError, TypeError, netaddr.AddrFormatError) as exc:
+            raise InvalidInput(f"The public pool {cidr!r} is not an IPv4 network such as '198.18.1.0/24'.") from exc
+        if str(network.cidr) != cidr:
+            raise InvalidInput(f"The public pool {cidr!r} must be written as its network: {network.cidr}.")
+        networks.append(network)
+    networks.sort()
+    for one, following in zip(networks, networks[1:]):
+        if following.first <= one.last:
+            raise InvalidInput(f"The public pools {one} and {following} overlap.")
+    return [str(network) for network in networks]
+
+
+def _usable(cidr: str) -> tuple[int, int]:
+    """Return the first and last address of a pool that can be given out: not its network and broadcast address (a /31 or /32 has none, RFC 3021)."""
+    network = netaddr.IPNetwork(cidr)
+    edge = 1 if network.prefixlen < 31 else 0
+    return network.first + edge, network.last - edge
+
+
+def in_pools(address: str, cidrs: t.Iterable[str]) -> bool:
+    """Say whether a public address is one that the pools give out."""
+    number = int(netaddr.IPAddress(address))
+    return any(first <= number <= last for first, last in map(_usable, cidrs))
+
+
+def choose_public(hn: str, cidrs: t.Sequence[str], taken: t.Collection[str], rested: t.Sequence[str]) -> str:
+    """Return a public address that is free: one never used before, else of *rested* the first that is still in the pools.
+
+    Args:
+        taken: addresses in use.
+        rested: addresses that were released, least recently first.
+
+    Raises:
+        Refused: none is free.
+    """
+    used = {int(netaddr.IPAddress(address)) for address in (*taken, *rested)}
+    for first, last in map(_usable, cidrs):
+        for number in range(first, last + 1):
+            if number not in used:
+                return str(netaddr.IPAddress(number, version=4))
+    for address in rested:
+        if in_pools(address, cidrs):
+            return address
+    raise Refused(f"{hn} has no free public address: all of {', '.join(cidrs) or 'its pools (it has none)'} are in use.")
+
+
+def checked_public(hn: str, address: str, cidrs: t.Sequence[str], owners: dict[str, str]) -> str:
+    """Return the public address that was asked for, if it can be given.
+
+    Args:
+        owners: who has each address in use, as it ends the sentence "... is taken by".
+
+    Raises:
+        InvalidInput: it is no IPv4 address.
+        Refused: it is outside the pools, or taken.
+    """
+    ipv4("The public address", address)
+    if not in_pools(address, cidrs):
+        raise Refused(f"The public address {address} is outside the pools of {hn} ({', '.join(cidrs) or 'it has none'}).")
+    if address in owners:
+        raise Refused(f"The public address {address} is taken by {owners[address]}.")
+    return address
+
+
+def outside_guests(public: str, wanted: dict[str, str]) -> str:
+    """Return a public address, unless it lies in the private network of a (checked) guest; raise Refused then."""
+    network = netaddr.IPNetwork(wanted["address"])
+    if netaddr.IPAddress(public) in network:
+        raise Refused(f"The public address {public} lies in the guest's own network {network.cidr}, so nobody there could reach it.")
+    return public
+
+
+def choose_vlan(hn: str, first: int, last: int, taken: t.Collection[int], rested: t.Sequence[int]) -> int:
+    """Return a free VLAN of *first* to *last*: one never used before, else of *rested* (least recently released first) the first in the range.
+
+    Raises:
+        Refused: none is free.
+    """
+    for vlan in (*(number for number in range(first, last + 1) if number not in taken and number not in rested), *rested):
+        if first <= vlan <= last:
+            return vlan
+    raise Refused(f"{hn} has no free VLAN: all of {first} to {last} are in use.")
+
+
+def guest(value: dict[str, str]) -> dict[str, str]:
+    """Return a guest's {address (with prefix length), gateway, mac}, checked, the MAC in lower case.
+
+    Raises:
+        InvalidInput: one of them is malformed, or the gateway is not a neighbour of the address.
+    """
+    address, slash, prefix = str(value["address"]).partition("/")
+    ipv4("The guest address", address)
+    if not slash or not re.fullmatch(r"[0-9]{1,2}", prefix) or not 1 <= int(prefix) <= 30:
+        raise InvalidInput(f"The guest address {value['address']!r} needs a prefix length of 1 to 30, as in '192.168.1.10/24'.")
+    gateway = ipv4("The guest's gateway", value["gateway"])
+    network = netaddr.IPNetwork(f"{address}/{int(prefix)}")
+    for what, host in (("guest address", address), ("guest's gateway", gateway)):
+        if not network.first < int(netaddr.IPAddress(host)) < network.last:
+            raise InvalidInput(f"The {what} {host} is not a host's address in {network.cidr}.")
+    if gateway == address:
+        raise InvalidInput(f"The guest address {address} is its gateway too.")
+    mac = str(value["mac"]).lower()
+    if not re.fullmatch(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", mac) or int(mac[:2], 16) & 1:
+        raise InvalidInput(f"The guest's MAC {value['mac']!r} is not the address of one station, such as '52:54:00:12:34:56'.")
+    return {"address": f"{address}/{int(prefix)}", "gateway": gateway, "mac": mac}
+
+
+def fabric_address(instance: str, wanted: dict[str, str], others: t.Iterable[dict[str, t.Any]]) -> str:
+    """Return the fabric address of an instance with the (checked) guest *wanted*: its guest address.
+
+    Args:
+        others: the records of the domain's other instances in this HN.
+
+    Raises:
+        Refused: another instance claims the address already, or it is a router's.
+    """
+    address = wanted["address"].partition("/")[0]
+    for other in others:
+        if other["fabric_address"] == address:
+            raise Refused(
+                f"{instance} cannot be here: {other['instance']} claims the guest address {address} already, "
+                "and clones with one guest address in one hosting network are not possible."
+            )
+        prefixes = {value["address"].partition("/")[2] for value in (wanted, other["guest"])}
+        if other["guest"]["gateway"] == wanted["gateway"] and len(prefixes) > 1:
+            raise Refused(f"{instance} cannot be here: it and {other['instance']} have the gateway {wanted['gateway']}, but different prefix lengths.")
+        if other["guest"]["gateway"] == address or other["fabric_address"] == wanted["gateway"]:
+            raise Refused(f"{instance} cannot be here: of it and {other['instance']}, one has the other's gateway as its guest address.")
+    return address

@@ -1,0 +1,82 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""What becomes of an instance after its reservation: its state, rotation, epoch, RM, and its end."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, NotFound, Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import journal, placement, records, rms, surroundings
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Change, transaction
+
+if t.TYPE_CHECKING:
+    from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Transaction
+
+
+def update(url: str, wanted: dict[str, t.Any], dry_run: bool = False) -> Change:
+    """Write down what has become, or is about to become, of an instance.
+
+    Args:
+        wanted: instance; state (a state of records, or absent), in_rotation, epoch_above, rm, step, operation and operation_done may be None.
+
+    Raises:
+        InvalidInput: something is malformed.
+        NotFound: the instance has no record here.
+        Refused: it would be in rotation without running, or has no room on the other RM.
+    """
+    name = names.instance(wanted["instance"])
+    step = wanted.get("step")
+    if step is not None and (not step.strip() or "\n" in step):
+        raise InvalidInput("A step of the journal must be one line of text.")
+    if (wanted.get("epoch_above") or 0) < 0:
+        raise InvalidInput(f"epoch_above must not be negative, as {wanted['epoch_above']} is.")
+    with transaction(url, dry_run) as tx:
+        before = records.view(tx, wanted["instance"])
+        if wanted.get("state") == "absent":
+            _remove(tx, before["record"], wanted)
+        else:
+            _change(tx, before["record"], wanted)
+        _journal(tx, wanted, records.one(tx, wanted["instance"]) != before["record"])
+        return records.outcome(tx, wanted["instance"], name.domain, before)
+
+
+def _remove(tx: Transaction, record: dict[str, t.Any] | None, wanted: dict[str, t.Any]) -> None:
+    if wanted.get("in_rotation"):
+        raise Refused(f"{wanted['instance']} cannot be in rotation while it is absent: only what is running can.")
+    if record is not None:
+        records.remove(tx, record["instance"])
+
+
+def _change(tx: Transaction, record: dict[str, t.Any] | None, wanted: dict[str, t.Any]) -> None:
+    if record is None:
+        raise NotFound(f"{wanted['instance']} has no record in {tx.hn['name']}: a reservation (vma_reservation) comes first.")
+    after = surroundings.with_state(record, wanted.get("state"), wanted.get("in_rotation"))
+    if wanted.get("rm") not in (None, record["rm"]):
+        others = [other for other in records.everything(tx) if other["instance"] != record["instance"]]
+        after["rm"] = placement.choose(
+            tx.hn["name"], record["instance"], record["requirements"], rms.everything(tx), others, tx.hn["vcpu_overcommit"], pin=wanted["rm"]
+        )
+    if record["epoch"] <= (wanted.get("epoch_above") or 0):
+        after["epoch"] = max(records.highest_epoch(tx, record["instance"]), wanted["epoch_above"]) + 1
+    records.write(tx, after)
+
+
+def _journal(tx: Transaction, wanted: dict[str, t.Any], changed: bool) -> None:
+    instance, step, kind = wanted["instance"], wanted.get("step"), wanted.get("operation")
+    opened = False
+    # Without a change there is nothing to take up or undo, so a second run opens nothing.
+    if changed and (step or kind) and journal.current(tx, instance) is None:
+        journal.begin(tx, instance, kind or "change")
+        opened = True
+    if step:
+        journal.append(tx, instance, step)
+    # Nothing of an instance without a record can be taken up or undone here.
+    if wanted.get("operation_done") or wanted.get("state") == "absent" or (opened and not kind):
+        journal.close(tx, instance)

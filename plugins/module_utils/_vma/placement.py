@@ -1,0 +1,88 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""Which RM can take an instance: pure functions over subscriptions and records."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
+
+MIB = 1 << 20
+
+
+def left(rm: dict[str, t.Any], records: t.Iterable[dict[str, t.Any]], vcpu_overcommit: int) -> dict[str, int]:
+    """Return what an RM has left beside all its *records*: memory_mib, vcpus (overcommitted) and disk_bytes.
+
+    A record takes its room in every state: a suspended instance must be able to resume. Numbers are negative when an RM has shrunk under its instances.
+    """
+    room = {"memory_mib": rm["memory_mib"], "vcpus": rm["vcpus"] * vcpu_overcommit, "disk_bytes": rm["disk_bytes"]}
+    for record in records:
+        if record["rm"] == rm["name"]:
+            for key in room:
+                room[key] -= record["requirements"][key]
+    return room
+
+
+def why_not(rm: dict[str, t.Any], room: dict[str, int], requirements: dict[str, t.Any]) -> str | None:
+    """Say what keeps an RM with *room* left from meeting *requirements*, as it ends the sentence "rm-east-1 ..."; None if nothing does."""
+    if not rm["in_service"]:
+        return "is out of service"
+    if requirements["machine_type"] not in rm["machine_types"]:
+        return f"does not offer machine type {requirements['machine_type']}"
+    if requirements["cpu"] not in rm["cpus"]:
+        return f"does not offer CPU {requirements['cpu']}"
+    if requirements["accelerator"] not in (None, rm["accelerator"]):
+        return f"has accelerator {rm['accelerator']}, not {requirements['accelerator']}"
+    lacks = {key: requirements[key] - room[key] for key in room}
+    if lacks["memory_mib"] > 0:
+        return f"lacks {lacks['memory_mib']} MiB of memory"
+    if lacks["vcpus"] > 0:
+        return f"lacks {lacks['vcpus']} vCPU{'s' if lacks['vcpus'] > 1 else ''}"
+    if lacks["disk_bytes"] > 0:
+        return f"lacks {-(-lacks['disk_bytes'] // MIB)} MiB of disk"
+    return None
+
+
+def choose(
+    hn: str,
+    instance: str,
+    requirements: dict[str, t.Any],
+    rms: t.Iterable[dict[str, t.Any]],
+    records: t.Sequence[dict[str, t.Any]],
+    vcpu_overcommit: int,
+    pin: str | None = None,
+    exclude: t.Collection[str] = (),
+) -> str:
+    """Return the name of the RM that takes *instance*: of those with room, the one with the most memory left; ties by name.
+
+    Args:
+        rms: subscriptions.
+        records: what is reserved already; a record of *instance* itself must not be among them.
+        pin: the only RM that may be chosen.
+        exclude: RMs that must not be chosen.
+
+    Raises:
+        Refused: none has room; the sentence says for each why not.
+    """
+    rms = sorted(rms, key=lambda rm: rm["name"])
+    reasons, candidates = [], []
+    if pin is not None:
+        rms = [rm for rm in rms if rm["name"] == pin]
+        if not rms:
+            raise Refused(f"{hn} has no room for {instance}: {pin} is not one of its RMs.")
+    for rm in rms:
+        room = left(rm, records, vcpu_overcommit)
+        reason = "is excluded" if rm["name"] in exclude else why_not(rm, room, requirements)
+        if reason:
+            reasons.append(f"{rm['name']} {reason}")
+        else:
+            candidates.append((-room["memory_mib"], rm["name"]))
+    if not candidates:
+        raise Refused(f"{hn} has no room for {instance}: {', '.join(reasons) or 'it has no RM'}.")
+    return min(candidates)[1]

@@ -1,0 +1,117 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""Is there room? One call that reserves it, or says why not."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import addresses, claims, journal, placement, records, rms, surroundings
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Change, transaction
+
+if t.TYPE_CHECKING:
+    from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Transaction
+
+
+def reserve(url: str, wanted: dict[str, t.Any], dry_run: bool = False) -> Change:
+    """Reserve room, addresses, VLAN and an epoch for an instance; what is there already and fits is returned as it is.
+
+    Args:
+        wanted: instance, capsule, guest, ports, requirements; rm, exclude_rms, public_address, epoch_above and operation may be None.
+
+    Raises:
+        InvalidInput: something is malformed.
+        NotFound: the registry has not been set up.
+        Refused: there is no room or address, or the instance is here already and other than asked.
+    """
+    name = names.instance(wanted["instance"])
+    asked = {
+        "capsule": names.version(wanted["capsule"]),
+        "guest": addresses.guest(wanted["guest"]),
+        "ports": surroundings.ports(wanted["ports"]),
+        "requirements": surroundings.requirements(wanted["requirements"]),
+    }
+    if (wanted.get("epoch_above") or 0) < 0:
+        raise InvalidInput(f"epoch_above must not be negative, as {wanted['epoch_above']} is.")
+    with transaction(url, dry_run) as tx:
+        before = records.view(tx, wanted["instance"])
+        record = before["record"]
+        differs = _differs(record, asked, wanted) if record else []
+        if differs and record["state"] != "reserved":
+            raise Refused(
+                f"{wanted['instance']} is {record['state']} in {tx.hn['name']} already, but not as asked: its {' and '.join(differs)} would be other."
+            )
+        if differs:
+            records.remove(tx, wanted["instance"])
+        if differs or not record:
+            _grant(tx, name, asked, wanted)
+        return records.outcome(tx, wanted["instance"], name.domain, before)
+
+
+def undo(url: str, instance: str, dry_run: bool = False) -> Change:
+    """Give back what was reserved for an instance that has not begun to run; its operation ends.
+
+    Raises:
+        Refused: it is more than reserved.
+    """
+    name = names.instance(instance)
+    with transaction(url, dry_run) as tx:
+        before = records.view(tx, instance)
+        if before["record"]:
+            if before["record"]["state"] != "reserved":
+                raise Refused(f"{instance} is {before['record']['state']} in {tx.hn['name']}, not merely reserved: vma_instance removes its record.")
+            records.remove(tx, instance)
+            journal.append(tx, instance, "reservation undone")
+            journal.close(tx, instance)
+        return records.outcome(tx, instance, name.domain, before)
+
+
+def _differs(record: dict[str, t.Any], asked: dict[str, t.Any], wanted: dict[str, t.Any]) -> list[str]:
+    """Name what of an existing record is other than asked."""
+    differs = [key for key, value in asked.items() if record[key] != value]
+    if wanted.get("rm") not in (None, record["rm"]) or record["rm"] in (wanted.get("exclude_rms") or ()):
+        differs.append("RM")
+    if wanted.get("public_address") not in (None, record["public_address"]):
+        differs.append("public address")
+    if record["epoch"] <= (wanted.get("epoch_above") or 0):
+        differs.append("epoch")
+    return differs
+
+
+def _grant(tx: Transaction, name: names.InstanceName, asked: dict[str, t.Any], wanted: dict[str, t.Any]) -> None:
+    instance, others = wanted["instance"], records.everything(tx)
+    neighbours = [record for record in others if record["domain"] == name.domain]
+    fabric_address = addresses.fabric_address(instance, asked["guest"], neighbours)
+    rm = placement.choose(
+        tx.hn["name"],
+        instance,
+        asked["requirements"],
+        rms.everything(tx),
+        others,
+        tx.hn["vcpu_overcommit"],
+        pin=wanted.get("rm"),
+        exclude=wanted.get("exclude_rms") or (),
+    )
+    record = {
+        "instance": instance,
+        "service": name.service,
+        "domain": name.domain,
+        "rm": rm,
+        "epoch": max(records.highest_epoch(tx, instance), wanted.get("epoch_above") or 0) + 1,
+        "state": "reserved",
+        "in_rotation": False,
+        "fabric_address": fabric_address,
+        "vlan": claims.claim_vlan(tx, name.domain),
+        "public_address": addresses.outside_guests(claims.claim_public(tx, name.domain, name.service, wanted.get("public_address")), asked["guest"]),
+        **asked,
+    }
+    records.write(tx, record)
+    journal.begin(tx, instance, wanted.get("operation") or "place")
+    journal.append(tx, instance, f"reserved on {rm} with epoch {record['epoch']}")

@@ -1,0 +1,104 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""The tables of the registry."""
+
+from __future__ import annotations
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import sa
+
+VERSION = 1
+
+if sa is not None:
+    METADATA = sa.MetaData()
+
+    #: One row. Whoever changes anything locks it first, so changes come one after the other on every database.
+    REGISTRY = sa.Table(
+        "registry",
+        METADATA,
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("schema_version", sa.Integer, nullable=False),
+        sa.Column("generation", sa.BigInteger, nullable=False),
+        sa.Column("name", sa.String(63)),
+        sa.Column("public_pools", sa.JSON, nullable=False),
+        sa.Column("vlan_first", sa.Integer, nullable=False),
+        sa.Column("vlan_last", sa.Integer, nullable=False),
+        sa.Column("vcpu_overcommit", sa.Integer, nullable=False),
+    )
+
+    RMS = sa.Table(
+        "rms",
+        METADATA,
+        sa.Column("name", sa.String(63), primary_key=True),
+        sa.Column("address", sa.String(253), nullable=False),
+        sa.Column("memory_mib", sa.BigInteger, nullable=False),
+        sa.Column("vcpus", sa.Integer, nullable=False),
+        sa.Column("disk_bytes", sa.BigInteger, nullable=False),
+        sa.Column("machine_types", sa.JSON, nullable=False),
+        sa.Column("cpus", sa.JSON, nullable=False),
+        sa.Column("accelerator", sa.String(16), nullable=False),
+        sa.Column("in_service", sa.Boolean, nullable=False),
+    )
+
+    #: The surroundings records.
+    RECORDS = sa.Table(
+        "records",
+        METADATA,
+        sa.Column("instance", sa.String(253), primary_key=True),
+        sa.Column("service", sa.String(63), nullable=False),
+        sa.Column("domain", sa.String(200), nullable=False),
+        sa.Column("capsule", sa.String(64), nullable=False),
+        sa.Column("rm", sa.ForeignKey("rms.name"), nullable=False),
+        sa.Column("epoch", sa.BigInteger, nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("in_rotation", sa.Boolean, nullable=False),
+        sa.Column("guest", sa.JSON, nullable=False),
+        sa.Column("fabric_address", sa.String(45), nullable=False),
+        sa.Column("vlan", sa.Integer, nullable=False),
+        sa.Column("public_address", sa.String(45), nullable=False),
+        sa.Column("ports", sa.JSON, nullable=False),
+        sa.Column("requirements", sa.JSON, nullable=False),
+        sa.UniqueConstraint("domain", "fabric_address"),
+    )
+
+    #: A row outlives its use: "released" is the generation at which it ended (null: in use), so that what rested longest is given out first.
+    VLANS = sa.Table(
+        "vlans",
+        METADATA,
+        sa.Column("vlan", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("domain", sa.String(200), nullable=False),
+        sa.Column("released", sa.BigInteger),
+    )
+
+    PUBLIC_ADDRESSES = sa.Table(
+        "public_addresses",
+        METADATA,
+        sa.Column("address", sa.String(45), primary_key=True),
+        sa.Column("domain", sa.String(200), nullable=False),
+        sa.Column("service", sa.String(63), nullable=False),
+        sa.Column("released", sa.BigInteger),
+    )
+
+    #: The highest epoch ever granted or seen for an instance; outlives its record.
+    EPOCHS = sa.Table(
+        "epochs",
+        METADATA,
+        sa.Column("instance", sa.String(253), primary_key=True),
+        sa.Column("epoch", sa.BigInteger, nullable=False),
+    )
+
+    #: The journal.
+    OPERATIONS = sa.Table(
+        "operations",
+        METADATA,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("instance", sa.String(253), nullable=False, index=True),
+        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("opened", sa.String(32), nullable=False),
+        sa.Column("closed", sa.String(32)),
+        sa.Column("steps", sa.JSON, nullable=False),
+    )

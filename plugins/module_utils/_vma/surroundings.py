@@ -1,0 +1,103 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""Surroundings records and what a gateway makes of them: pure functions."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
+
+STATES = ("reserved", "running", "suspended", "leaving", "stopped")
+
+#: The keys of a record, in the order in which a person reads them.
+FIELDS = (
+    "instance service domain capsule rm epoch state in_rotation guest fabric_address vlan public_address ports requirements"
+).split()
+
+
+def ports(value: t.Iterable[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """Return ports as a record keeps them: checked and sorted.
+
+    Raises:
+        InvalidInput: there is none, a protocol is neither tcp nor udp, a port is not 1 to 65535, or one is named twice.
+    """
+    checked = []
+    for port in value:
+        if port["protocol"] not in ("tcp", "udp"):
+            raise InvalidInput(f"{port['protocol']!r} is not a protocol of ports: it must be tcp or udp.")
+        if isinstance(port["port"], bool) or not isinstance(port["port"], int) or not 1 <= port["port"] <= 65535:
+            raise InvalidInput(f"{port['port']!r} is not a port: it must be a number from 1 to 65535.")
+        checked.append((port["protocol"], port["port"]))
+    for port in checked:
+        if checked.count(port) > 1:
+            raise InvalidInput(f"The port {port[0]}/{port[1]} is named more than once.")
+    if not checked:
+        raise InvalidInput("A service must declare at least one port, or nobody could reach it.")
+    return [{"protocol": protocol, "port": number} for protocol, number in sorted(checked)]
+
+
+def requirements(value: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return machine requirements as a record keeps them.
+
+    Raises:
+        InvalidInput: a quantity is not a positive number (disk_bytes may be 0), or there is no such accelerator.
+    """
+    for key, least in (("memory_mib", 1), ("vcpus", 1), ("disk_bytes", 0)):
+        if isinstance(value[key], bool) or not isinstance(value[key], int) or value[key] < least:
+            raise InvalidInput(f"The requirement {key} must be a whole number of at least {least}, not {value[key]!r}.")
+    if value.get("accelerator") not in (None, "kvm", "tcg"):
+        raise InvalidInput(f"The requirement accelerator must be kvm, tcg or null, not {value['accelerator']!r}.")
+    return {key: value.get(key) for key in ("memory_mib", "vcpus", "disk_bytes", "machine_type", "cpu", "accelerator")}
+
+
+def with_state(record: dict[str, t.Any], state: str | None, in_rotation: bool | None) -> dict[str, t.Any]:
+    """Return *record* in another state and rotation; None keeps what is, but what does not run leaves the rotation.
+
+    Raises:
+        Refused: it would be in rotation without running.
+    """
+    state = state or record["state"]
+    if in_rotation and state != "running":
+        raise Refused(f"{record['instance']} cannot be in rotation while it is {state}: only what is running can.")
+    if in_rotation is None:
+        in_rotation = record["in_rotation"] and state == "running"
+    return {**record, "state": state, "in_rotation": in_rotation}
+
+
+def router_document(records: t.Iterable[dict[str, t.Any]], domain: str, generation: int, vlan: int | None = None) -> dict[str, t.Any]:
+    """Return what the gateway's router of *domain* must be.
+
+    Args:
+        records: surroundings records of the HN; those of other domains are passed over.
+        domain: whose router.
+        generation: the registry's counter.
+        vlan: the domain's VLAN, for when it has no record (any more).
+    """
+    mine = sorted((record for record in records if record["domain"] == domain), key=_order)
+    services: dict[str, dict[str, t.Any]] = {}
+    gateways = set()
+    for record in mine:
+        gateways.add(f"{record['guest']['gateway']}/{record['guest']['address'].partition('/')[2]}")
+        service = services.setdefault(record["service"], {"name": record["service"], "public_address": record["public_address"], "ports": [], "members": []})
+        service["ports"] = ports([*service["ports"], *(port for port in record["ports"] if port not in service["ports"])])
+        if record["in_rotation"]:
+            service["members"].append({"instance": record["instance"], "address": record["fabric_address"]})
+    return {
+        "domain": domain,
+        "vlan": mine[0]["vlan"] if mine else vlan,
+        "generation": generation,
+        "gateways": sorted(gateways),
+        "services": list(services.values()),
+    }
+
+
+def _order(record: dict[str, t.Any]) -> tuple[str, int]:
+    name = names.instance(record["instance"])
+    return name.service, name.ordinal

@@ -1,0 +1,221 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""What a tunnel (of a service, on a gateway) and a responder (on the owner's gateway) may say, checked before anything is touched."""
+
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn import pki, wrapping
+
+PROTOCOLS = ("tcp", "udp", "icmp")
+#: More addresses than this are not given to one service.
+LARGEST_POOL = 256
+#: The file and connection of a responder; no service can be called so, because labels have no underscore.
+RESPONDER = "_responder"
+
+Document = t.Dict[str, t.Any]
+
+
+def intranet_address(instance: str, pool: t.Sequence[str]) -> str:
+    """Return the intranet address of an instance: the one of its ordinal in its service's pool, the same in every HN.
+
+    Args:
+        instance: such as C(shop-2.example.com).
+        pool: addresses and networks, in the owner's order; of a network, every address counts.
+
+    Raises:
+        InvalidInput: the pool has fewer addresses than that.
+    """
+    addresses = pool_addresses(instance, pool)
+    ordinal = names.instance(instance).ordinal
+    if ordinal > len(addresses):
+        raise InvalidInput(f"The pool {', '.join(pool)} has no intranet address for {instance}: it ends after {len(addresses)}.")
+    return addresses[ordinal - 1]
+
+
+def pool_addresses(what: str, pool: t.Any) -> list[str]:
+    """Return every address of a pool in order, each once; *what* names its user in errors."""
+    found: list[str] = []
+    for item in _items(f"pool of {what}", pool):
+        network = _network(f"pool of {what}", item)
+        if network.num_addresses > LARGEST_POOL or len(found) + network.num_addresses > LARGEST_POOL:
+            raise InvalidInput(f"The pool of {what} has more than {LARGEST_POOL} addresses.")
+        found += [str(address) for address in network if str(address) not in found]
+    return found
+
+
+def checked_tunnel(document: t.Any) -> Document:
+    """Return a tunnel in its canonical form; raises InvalidInput when it says something that cannot be meant."""
+    _keys("tunnel", document, ("domain", "service", "local", "peer", "mappings", "backends"), optional=("inbound",))
+    domain, service = names.domain(document["domain"]), names.label("service", document["service"])
+    what = f"tunnel of {service}.{domain}"
+    _keys(f"local end of the {what}", document["local"], ("address", "certificate"), optional=("key", "envelope"))
+    _keys(f"peer of the {what}", document["peer"], ("address", "identity", "authority"), optional=("crl",))
+    local = {"address": _address(f"local address of the {what}", document["local"]["address"]), **_credentials(document["local"], f"{service}.{domain}")}
+    peer = {
+        "address": _address(f"peer address of the {what}", document["peer"]["address"]),
+        "identity": names.domain(document["peer"]["identity"]),
+        **_trust(document["peer"], f"peer of the {what}"),
+    }
+    backends = [_backend(item, what) for item in _items(f"back-ends of the {what}", document["backends"])]
+    mappings = [_mapping(item, service, domain) for item in _items(f"mappings of the {what}", document["mappings"])]
+    inbound = [_port(item, what) for item in _items(f"inbound ports of the {what}", document.get("inbound") or [])]
+    if not backends:
+        raise InvalidInput(f"The {what} declares no back-end, so nothing could use it.")
+    _unique(f"back-end of the {what}", [backend["address"] for backend in backends])
+    for part in ("instance", "fabric_address", "intranet_address"):
+        _unique(f"{part} of the {what}", [mapping[part] for mapping in mappings])
+    taken = {peer["address"], local["address"]} | {mapping["intranet_address"] for mapping in mappings} | {mapping["fabric_address"] for mapping in mappings}
+    for backend in backends:
+        if backend["address"] in taken:
+            raise InvalidInput(f"The back-end {backend['address']} of the {what} has the address of the tunnel's end or of an instance.")
+    return {
+        "domain": domain,
+        "service": service,
+        "local": local,
+        "peer": peer,
+        "mappings": sorted(mappings, key=lambda mapping: names.instance(mapping["instance"]).ordinal),
+        "backends": sorted(backends, key=lambda backend: ipaddress.ip_address(backend["address"])),
+        "inbound": _ordered(inbound),
+    }
+
+
+def checked_responder(document: t.Any) -> Document:
+    """Return a responder in its canonical form; raises InvalidInput when it says something that cannot be meant."""
+    _keys("responder", document, ("domain", "local", "authority", "backends", "services"), optional=("crl",))
+    domain = names.domain(document["domain"])
+    what = f"VPN gateway of {domain}"
+    _keys(f"local end of the {what}", document["local"], ("address", "identity", "certificate"), optional=("key", "envelope"))
+    identity = names.domain(document["local"]["identity"])
+    local = {"address": _address(f"address of the {what}", document["local"]["address"]), "identity": identity, **_credentials(document["local"], identity)}
+    backends = [_address(f"back-end of the {what}", item) for item in _items(f"back-ends of the {what}", document["backends"])]
+    if not backends:
+        raise InvalidInput(f"The {what} names no back-end, so nothing could be reached through it.")
+    services = [_pool(item, domain) for item in _items(f"services of the {what}", document["services"])]
+    _unique("service", [service["name"] for service in services])
+    _unique("intranet address", [address for service in services for address in service["addresses"]] + backends)
+    return {
+        "domain": domain,
+        "local": local,
+        **_trust(document, f"{what}"),
+        "backends": sorted(set(backends), key=ipaddress.ip_address),
+        "services": sorted(services, key=lambda service: service["name"]),
+    }
+
+
+def _credentials(local: dict[str, t.Any], name: str) -> dict[str, t.Any]:
+    given = [kind for kind in ("key", "envelope") if local.get(kind)]
+    if len(given) != 1:
+        raise InvalidInput(f"The certificate of {name} needs either the path of its key or an envelope of it.")
+    certificate = pki.load_certificate(str(local["certificate"]), f"certificate of {name}")
+    if name not in pki.names_of(certificate):
+        raise InvalidInput(f"The certificate of {name} is for {', '.join(pki.names_of(certificate)) or 'nobody'}.")
+    if given == ["key"]:
+        if not isinstance(local["key"], str) or not local["key"].startswith("/"):
+            raise InvalidInput(f"The key of {name} must be the absolute path of a file on this host.")
+        return {"certificate": pki.pem_of(certificate), "key": local["key"], "envelope": None}
+    if wrapping.opened(local["envelope"])["subject"] != name:
+        raise InvalidInput(f"The envelope does not hold the key of {name}.")
+    return {"certificate": pki.pem_of(certificate), "key": None, "envelope": local["envelope"]}
+
+
+def _trust(item: dict[str, t.Any], what: str) -> dict[str, t.Any]:
+    authority = pki.load_certificate(str(item["authority"]), f"authority of the {what}")
+    crl = item.get("crl")
+    return {"authority": pki.pem_of(authority), "crl": pki.pem_of(pki.load_crl(crl, f"revocation list of the {what}")) if crl else None}
+
+
+def _mapping(item: t.Any, service: str, domain: str) -> dict[str, str]:
+    _keys("mapping", item, ("instance", "fabric_address", "intranet_address"))
+    parts = names.instance(item["instance"])
+    if (parts.service, parts.domain) != (service, domain):
+        raise InvalidInput(f"{item['instance']} is no instance of {service}.{domain}, so it cannot use its tunnel.")
+    addresses = {part: _address(f"{part} of {item['instance']}", item[part]) for part in ("fabric_address", "intranet_address")}
+    return {"instance": item["instance"], **addresses}
+
+
+def _backend(item: t.Any, what: str) -> dict[str, t.Any]:
+    _keys(f"back-end of the {what}", item, ("address", "ports"))
+    ports = [_port(port, what) for port in _items(f"ports of a back-end of the {what}", item["ports"])]
+    if not ports:
+        raise InvalidInput(f"The back-end {item['address']} of the {what} declares no port.")
+    return {"address": _address(f"back-end of the {what}", item["address"]), "ports": _ordered(ports)}
+
+
+def _port(item: t.Any, what: str) -> dict[str, t.Any]:
+    _keys(f"port of the {what}", item, ("protocol",), optional=("port",))
+    protocol, port = item["protocol"], item.get("port")
+    if protocol not in PROTOCOLS:
+        raise InvalidInput(f"{protocol!r} is not a protocol that the {what} can declare: it must be tcp, udp or icmp.")
+    if protocol == "icmp":
+        if port is not None:
+            raise InvalidInput(f"The {what} declares a port for icmp, which has none.")
+    elif isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
+        raise InvalidInput(f"{port!r} is not a port of the {what}: it must be a whole number from 1 to 65535.")
+    return {"protocol": protocol, "port": port}
+
+
+def _pool(item: t.Any, domain: str) -> dict[str, t.Any]:
+    _keys("service of a VPN gateway", item, ("name", "addresses"))
+    name = names.label("service", item["name"])
+    addresses = pool_addresses(f"{name}.{domain}", item["addresses"])
+    if not addresses:
+        raise InvalidInput(f"The service {name}.{domain} has no intranet address.")
+    return {"name": name, "addresses": addresses}
+
+
+def _ordered(ports: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
+    return sorted(ports, key=lambda port: (port["protocol"], port["port"] or 0))
+
+
+def _keys(what: str, item: t.Any, known: tuple[str, ...], optional: tuple[str, ...] = ()) -> None:
+    every = known + optional
+    if not isinstance(item, dict):
+        raise InvalidInput(f"A {what} must be a mapping with {', '.join(every)}.")
+    unknown, missing = sorted(str(key) for key in set(item) - set(every)), sorted(set(known) - set(item))
+    if unknown:
+        raise InvalidInput(f"A {what} has no {unknown[0]!r}: it knows {', '.join(every)}.")
+    if missing:
+        raise InvalidInput(f"A {what} lacks {missing[0]!r}.")
+
+
+def _items(what: str, value: t.Any) -> list[t.Any]:
+    if not isinstance(value, (list, tuple)):
+        raise InvalidInput(f"The {what} must be a list, not {value!r}.")
+    return list(value)
+
+
+def _address(what: str, value: t.Any) -> str:
+    try:
+        if not isinstance(value, str):
+            raise ValueError
+        address = ipaddress.IPv4Address(value)
+    except ValueError as exc:
+        raise InvalidInput(f"The {what} is {value!r}, which is not an IPv4 address such as 172.21.162.9.") from exc
+    if address.is_unspecified or address.is_multicast or address.is_loopback or address.is_link_local:
+        raise InvalidInput(f"The {what} is {value}, which no single host can have.")
+    return str(address)
+
+
+def _network(what: str, value: t.Any) -> ipaddress.IPv4Network:
+    try:
+        if not isinstance(value, str):
+            raise ValueError
+        return ipaddress.IPv4Network(value)
+    except ValueError as exc:
+        raise InvalidInput(f"The {what} holds {value!r}, which is no IPv4 network such as 172.21.162.0/24.") from exc
+
+
+def _unique(what: str, values: list[str]) -> None:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise InvalidInput(f"The {what} {value} is there twice.")

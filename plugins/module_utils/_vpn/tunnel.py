@@ -1,0 +1,218 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""Bringing an endpoint to what its documents say, waiting until a tunnel is up, and taking it away again."""
+
+from __future__ import annotations
+
+import os
+import time
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, DeadlineExceeded, InvalidInput, MeshError, NotFound
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import write_atomic
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn import charon, connection, device, pki, plan, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.document import RESPONDER, Document, checked_responder, checked_tunnel
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.observe import Seen, drift, inside, kernel, missing, observe, outline, plan_of, rules_digest
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.session import Session, opened
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.state import Endpoint
+
+#: Seconds that a daemon has for starting.
+_START = 15.0
+
+
+class Report(t.NamedTuple):
+    """What was done (or would be, in a dry run): the documents' outlines before and after, with what was not as they say."""
+
+    changed: bool
+    before: dict[str, t.Any]
+    after: dict[str, t.Any]
+    waited: float
+
+
+def apply_tunnel(endpoint: Endpoint, desired: Document, timeout: float, dry_run: bool = False) -> Report:
+    """Bring the tunnel of one service to what *desired* says, and wait until each of its instances has its way through it.
+
+    Args:
+        endpoint: where it ends on this gateway.
+        desired: the tunnel document.
+        timeout: seconds until it must be up; 0 does not wait.
+        dry_run: whether to only say what would change.
+
+    Raises:
+        InvalidInput: the document cannot be meant, or contradicts another tunnel of the domain.
+        NotFound: the domain has no router here, or the gateway no wrapping key.
+        Refused: the certificate has expired, or its key cannot be had.
+        DeadlineExceeded: it did not come up, and why; everything is as it was before.
+    """
+    document = checked_tunnel(desired)
+    return _apply(endpoint, document["service"], document, timeout, dry_run)
+
+
+def apply_responder(endpoint: Endpoint, desired: Document, dry_run: bool = False) -> Report:
+    """Bring the owner's VPN gateway to what *desired* says; raises like C(apply_tunnel)."""
+    return _apply(endpoint, RESPONDER, checked_responder(desired), 0, dry_run)
+
+
+def remove(endpoint: Endpoint, name: str, dry_run: bool = False) -> Report:
+    """Remove a service's tunnel (or, as C(document.RESPONDER), the responder); the last one takes the daemon with it."""
+    with state.locked(endpoint, dry_run):
+        known = state.load(endpoint)
+        before = {"tunnel": outline(known.get(name)), "drift": []}
+        if name in known and not dry_run:
+            rest = {other: document for other, document in known.items() if other != name}
+            _enforce(endpoint, rest, known)
+        return Report(name in known, before, {"tunnel": None, "drift": []}, 0.0)
+
+
+def restore(endpoint: Endpoint) -> bool:
+    """Repair what is not as the documents say, without waiting for a peer; return whether anything was. Needs the lock."""
+    known = state.load(endpoint)
+    if not known or not drift(endpoint, known):
+        return False
+    _enforce(endpoint, known, known)
+    return True
+
+
+def _apply(endpoint: Endpoint, name: str, document: Document, timeout: float, dry_run: bool) -> Report:
+    if endpoint.namespace and not os.path.exists(os.path.join("/run/netns", endpoint.namespace)):
+        raise NotFound(f"There is no router of {endpoint.domain} on this gateway yet; a tunnel needs one.")
+    plan.refuse_expired(document["local"])
+    # Read once before anything is touched, so that a key that cannot be had is said at once.
+    plan.private_key(document["local"], endpoint.directory)
+    with state.locked(endpoint, dry_run):
+        known = state.load(endpoint)
+        _refuse_conflicts(name, document, known)
+        wanted = {**known, name: document}
+        wrong = drift(endpoint, known) if known else []
+        mine = plan_of(endpoint, {name: document}).connections
+        down = _down(endpoint, mine) if timeout > 0 and name in known else []
+        before, after = {"tunnel": outline(known.get(name)), "drift": wrong + down}, {"tunnel": outline(document), "drift": []}
+        changed = document != known.get(name) or bool(wrong + down)
+        if dry_run or not changed:
+            return Report(changed, before, after, 0.0)
+        start = time.monotonic()
+        try:
+            if wanted != known or wrong:
+                _enforce(endpoint, wanted, known)
+            if timeout > 0:
+                _wait(endpoint, mine, timeout)
+        except MeshError:
+            if wanted != known:
+                _enforce(endpoint, known, wanted)
+            raise
+        return Report(True, before, after, time.monotonic() - start)
+
+
+def _down(endpoint: Endpoint, wanted: dict[str, connection.Connection]) -> list[str]:
+    with opened(endpoint.socket, endpoint.namespace) as session:
+        return ["tunnel"] if session is None or missing(session, wanted) else []
+
+
+def _wait(endpoint: Endpoint, wanted: dict[str, connection.Connection], timeout: float) -> None:
+    """Wait until every child of *wanted* is up; what charon does not start by itself is started, and its words are kept."""
+    end = time.monotonic() + timeout
+    reason = "the peer did not answer"
+    with opened(endpoint.socket, endpoint.namespace) as session:
+        if session is None:
+            raise CommandFailed(f"The IKE daemon of {endpoint.domain} has gone.")
+        # Loading has started each child already; that takes about 10 ms where the peer is there.
+        grace = time.monotonic() + 0.3
+        pause = 0.01
+        while True:
+            down = missing(session, wanted)
+            left = end - time.monotonic()
+            if not down:
+                return
+            if left <= 0:
+                raise DeadlineExceeded(f"The tunnel of {down[0][0]}.{endpoint.domain} did not come up within {timeout:g} s: {reason}.")
+            trying = {one["connection"] for one in session.tunnels() if one["state"] in ("CREATED", "CONNECTING")}
+            if down[0][0] not in trying and time.monotonic() >= grace:
+                reason = session.initiate(*down[0], timeout=min(left, 5.0)) or reason
+                grace = time.monotonic() + 0.5
+            time.sleep(min(pause, max(left, 0)))
+            pause = min(pause * 1.5, 0.2)
+
+
+def _enforce(endpoint: Endpoint, target: dict[str, Document], present: dict[str, Document]) -> None:
+    """Make everything as the documents of *target* say and remember it; rules come first, so that no packet passes unfiltered."""
+    want, had = plan_of(endpoint, target), plan_of(endpoint, present)
+    seen = observe(endpoint, want, had)
+    if not target:
+        endpoint.daemon.stop(endpoint.domain)
+        charon.remove_interface(endpoint.namespace)
+        device.prune(endpoint.namespace, device.Links(False), observe(endpoint, want, had).links)
+        if had.rules is not None:
+            _nft(endpoint, want.rules or "")
+        state.save(endpoint, {})
+        return
+    keys = {name: plan.private_key(local, endpoint.directory) for name, local in want.locals.items()}
+    state.save(endpoint, target)
+    if want.rules is not None and (not seen.rules or want.rules != had.rules):
+        _nft(endpoint, want.rules)
+        write_atomic(endpoint.rules, rules_digest(endpoint) or "", mode=0o600)
+    if not (seen.alive and seen.configured):
+        _start(endpoint)
+        seen = observe(endpoint, want, had)
+    device.add(endpoint.namespace, want.links, seen.links)
+    with opened(endpoint.socket, endpoint.namespace) as session:
+        if session is None:
+            raise CommandFailed(f"The IKE daemon of {endpoint.domain} has gone.")
+        _load(session, want, seen, keys)
+    device.prune(endpoint.namespace, want.links, seen.links)
+
+
+def _load(session: Session, want: plan.Plan, seen: Seen, keys: dict[str, bytes]) -> None:
+    for name in set(keys) - seen.keys:
+        session.load_key(keys[name])
+    renewed = [crl for crl in want.crls if pki.der_of(pki.load_crl(crl, "revocation list")) not in seen.certificates]
+    for crl in renewed:
+        session.load_crl(crl)
+    for name in set(seen.connections) - set(want.connections):
+        session.unload(name)
+    for name, one in want.connections.items():
+        session.load(name, one)
+        # Who was let in under an older list has to show its certificate again; the others are back within a second.
+        if renewed and seen.connections and one["remote"]["revocation"] == "strict":
+            session.terminate({"ike": name})
+    for name in seen.keys - set(keys):
+        session.unload_key(name)
+
+
+def _start(endpoint: Endpoint) -> None:
+    in_kernel = kernel(endpoint)
+    os.makedirs(endpoint.run, mode=0o700, exist_ok=True)
+    write_atomic(endpoint.configuration, charon.configuration(endpoint.socket, in_kernel), mode=0o600)
+    if in_kernel and not device.observe(endpoint.namespace, (), ()).device:
+        charon.add_interface(endpoint.namespace)
+    if in_kernel and endpoint.namespace:
+        charon.forget_states(endpoint.namespace)
+    endpoint.daemon.start(endpoint.domain)
+
+    def ready() -> bool:
+        with opened(endpoint.socket, endpoint.namespace) as session:
+            return session is not None and device.observe(endpoint.namespace, (), ()).device
+
+    wait_for(ready, _START, f"the IKE daemon of {endpoint.domain} is ready")
+
+
+def _refuse_conflicts(name: str, document: Document, known: dict[str, Document]) -> None:
+    if known and (name == RESPONDER) != (RESPONDER in known):
+        raise InvalidInput(f"This host is already {'the VPN gateway' if RESPONDER in known else 'a domain router'} of {document['domain']}; it cannot be both.")
+    for other, one in known.items():
+        if RESPONDER in (name, other) or other == name:
+            continue
+        for part in ("fabric_address", "intranet_address"):
+            shared = {mapping[part] for mapping in document["mappings"]} & {mapping[part] for mapping in one["mappings"]}
+            if shared:
+                raise InvalidInput(f"The {part.replace('_', ' ')} {sorted(shared)[0]} is already used by service {other} of {document['domain']}.")
+
+
+def _nft(endpoint: Endpoint, transaction: str) -> None:
+    run([*inside(endpoint), "nft", "-f", "-"], stdin=transaction)

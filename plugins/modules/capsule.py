@@ -1,0 +1,281 @@
+#!/usr/bin/python
+
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Capsules in the store of an RM."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: capsule
+short_description: Manage capsules in the store of a real machine
+version_added: 0.1.0
+author:
+  - The vmatrix.mesh founders (@vmatrix)
+description:
+  - Makes a capsule, the file of a service's virtual machine, from a kernel and an initrd or from disk images that lie on the real machine (RM), or removes it.
+  - A capsule is a manifest and the files that it names by their SHA-256 digests. It appears in the store once all its files are there and verified.
+  - A version of a capsule never changes. To import other content, give it another version.
+extends_documentation_fragment:
+  - vmatrix.mesh.attributes
+  - vmatrix.mesh.attributes.actiongroup_mesh
+options:
+  name:
+    description: The service that the capsule is for, such as V(shop).
+    type: str
+    required: true
+  version:
+    description: Version of the capsule, such as V(1.0.0).
+    type: str
+    required: true
+  domain:
+    description: The domain that owns the service.
+    type: str
+    required: true
+  state:
+    description:
+      - With V(present) the capsule is imported unless it is there.
+      - With V(absent) it is removed, and with it the files that no other capsule and no instance on this RM uses.
+        This is refused as long as an instance on this RM is made from it.
+    type: str
+    choices:
+      - present
+      - absent
+    default: present
+  guest:
+    description: What the virtual machine believes about its network; nothing inside it is ever changed. Required with O(state=present).
+    type: dict
+    suboptions:
+      address:
+        description: IPv4 address and prefix length that is configured inside.
+        type: str
+        required: true
+      gateway:
+        description: IPv4 address of the router that is configured inside.
+        type: str
+        required: true
+      mac:
+        description: MAC address of its network card.
+        type: str
+        required: true
+  ports:
+    description: Ports that the service answers on. Only these are opened to the world.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      protocol:
+        description: Transport protocol.
+        type: str
+        choices:
+          - tcp
+          - udp
+        default: tcp
+      port:
+        description: Port number, V(1) to V(65535).
+        type: int
+        required: true
+  machine:
+    description: The hardware that the virtual machine sees, on every RM alike. Required with O(state=present).
+    type: dict
+    suboptions:
+      type:
+        description: QEMU machine type, with its version.
+        type: str
+        default: pc-i440fx-7.2
+      cpu:
+        description: CPU baseline, the name of a libvirt CPU model.
+        type: str
+        default: qemu64
+      vcpus:
+        description: Number of virtual CPUs.
+        type: int
+        default: 1
+      memory_mib:
+        description: Memory in MiB.
+        type: int
+        required: true
+  boot:
+    description: A kernel that is started directly. If not given, the first of O(disks) boots by its own boot loader.
+    type: dict
+    suboptions:
+      kernel:
+        description: Absolute path of the kernel on the RM.
+        type: path
+        required: true
+      initrd:
+        description: Absolute path of the initial RAM disk on the RM.
+        type: path
+      cmdline:
+        description: Kernel command line.
+        type: str
+        default: ""
+  disks:
+    description: Disks in the order in which the virtual machine sees them.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the disk, such as V(root).
+        type: str
+        required: true
+      src:
+        description:
+          - Absolute path of the disk image on the RM.
+          - A qcow2 image is taken as it is, after a check of its consistency; a raw image is converted to qcow2.
+          - An image that is encrypted or that depends on another file is refused.
+        type: path
+        required: true
+notes:
+  - A second run recognizes its sources by path, size, time of change and inode, and reads them again only if these differ.
+requirements:
+  - python3-jsonschema
+  - python3-netaddr
+  - qemu-utils
+seealso:
+  - module: vmatrix.mesh.capsule_info
+  - module: vmatrix.mesh.capsule_transfer
+  - module: vmatrix.mesh.instance
+"""
+
+EXAMPLES = r"""
+- name: Import a service that boots from a kernel and keeps its data on a disk
+  vmatrix.mesh.capsule:
+    name: shop
+    version: 1.0.0
+    domain: example.com
+    guest:
+      address: 192.168.1.10/24
+      gateway: 192.168.1.1
+      mac: 52:54:00:12:34:56
+    ports:
+      - port: 80
+    machine:
+      memory_mib: 128
+    boot:
+      kernel: /srv/images/shop/vmlinuz
+      initrd: /srv/images/shop/initrd.img
+      cmdline: console=ttyS0
+    disks:
+      - name: data
+        src: /srv/images/shop/data.qcow2
+
+- name: Import an ordinary disk image with a boot loader of its own
+  vmatrix.mesh.capsule:
+    name: blog
+    version: "2026-11"
+    domain: example.com
+    guest:
+      address: 192.168.1.20/24
+      gateway: 192.168.1.1
+      mac: 52:54:00:12:34:57
+    ports:
+      - port: 80
+      - port: 443
+    machine:
+      type: pc-q35-7.2
+      cpu: Westmere
+      vcpus: 2
+      memory_mib: 1024
+    disks:
+      - name: root
+        src: /srv/images/blog.raw
+
+- name: Remove an old version
+  vmatrix.mesh.capsule:
+    name: shop
+    version: 0.9.0
+    domain: example.com
+    state: absent
+"""
+
+RETURN = r"""
+capsule:
+  description:
+    - The manifest of the capsule that is there now, or was removed.
+    - Null in check mode for a capsule that would have to be imported first, and for one that was absent already.
+  type: dict
+  returned: success
+  sample:
+    schema: 1
+    name: shop
+    version: 1.0.0
+    domain: example.com
+    guest: {address: 192.168.1.10/24, gateway: 192.168.1.1, mac: "52:54:00:12:34:56"}
+    ports: [{protocol: tcp, port: 80}]
+    machine: {type: pc-i440fx-7.2, cpu: qemu64, vcpus: 1, memory_mib: 128}
+    boot:
+      kernel: {sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, size: 7842752}
+      initrd: {sha256: 60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752, size: 1482240}
+      cmdline: console=ttyS0
+    disks:
+      - name: data
+        format: qcow2
+        virtual_size: 16777216
+        blob: {sha256: fd61a03af4f77d870fc21e05e7e80678095c92d808cfb3b5c279ee04c74aca13, size: 458752}
+    memory: null
+"""
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import intake, libraries, store
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, Outcome, run_module
+
+
+def present(params: dict[str, t.Any], check_mode: bool) -> Outcome:
+    wanted = {key: params[key] for key in ("name", "version", "domain", "guest", "ports", "machine", "boot", "disks")}
+    wanted["guest"] = {**wanted["guest"], "mac": wanted["guest"]["mac"].lower()}
+    done = intake.import_capsule(store.Store(), wanted, dry=check_mode)
+    return Outcome(done.changed, done.before, done.after, {"capsule": done.manifest})
+
+
+def absent(params: dict[str, t.Any], check_mode: bool) -> Outcome:
+    capsules = store.Store()
+    identity = (params["domain"], params["name"], params["version"])
+    found = capsules.find(*identity)
+    if found is not None and check_mode:
+        capsules.refuse_in_use(found)
+    elif found is not None:
+        capsules.remove(*identity)
+    return Outcome(found is not None, found, None, {"capsule": found})
+
+
+def call(params: dict[str, t.Any], check_mode: bool) -> Outcome:
+    return present(params, check_mode) if params["state"] == "present" else absent(params, check_mode)
+
+
+def main() -> None:
+    port = {"protocol": {"type": "str", "choices": ["tcp", "udp"], "default": "tcp"}, "port": {"type": "int", "required": True}}
+    guest = {"address": {"type": "str", "required": True}, "gateway": {"type": "str", "required": True}, "mac": {"type": "str", "required": True}}
+    machine = {
+        "type": {"type": "str", "default": "pc-i440fx-7.2"},
+        "cpu": {"type": "str", "default": "qemu64"},
+        "vcpus": {"type": "int", "default": 1},
+        "memory_mib": {"type": "int", "required": True},
+    }
+    boot = {"kernel": {"type": "path", "required": True}, "initrd": {"type": "path"}, "cmdline": {"type": "str", "default": ""}}
+    disk = {"name": {"type": "str", "required": True}, "src": {"type": "path", "required": True}}
+    run_module(
+        call,
+        [Library(*library) for library in libraries.LIBRARIES],
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "version": {"type": "str", "required": True},
+            "domain": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "guest": {"type": "dict", "options": guest},
+            "ports": {"type": "list", "elements": "dict", "default": [], "options": port},
+            "machine": {"type": "dict", "options": machine},
+            "boot": {"type": "dict", "options": boot},
+            "disks": {"type": "list", "elements": "dict", "default": [], "options": disk},
+        },
+        required_if=[("state", "present", ("guest", "machine"))],
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,256 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: domain_router
+short_description: Apply a domain's router document on a gateway
+version_added: 0.1.0
+author:
+  - The vmatrix.mesh founders (@vmatrix)
+description:
+  - Makes the router of a domain on a gateway what its document says. It is a network namespace with the domain's VLAN on one side and the
+    public addresses on the other, NAT and load balancing between them, and a firewall that opens the declared ports only.
+  - All rules change in one atomic transaction, so no connection meets half of a change. Callers keep their source address.
+  - A service without members stays reachable in so far as its declared TCP ports refuse connections at once.
+  - Guests can ping their gateway, and answer those who call them; they cannot open connections to the outside yet.
+  - What was changed by hand is found and repaired. Routers come back after a reboot of the gateway.
+extends_documentation_fragment:
+  - vmatrix.mesh.attributes
+  - vmatrix.mesh.attributes.actiongroup_mesh
+options:
+  domain:
+    description: The domain that the router belongs to.
+    type: str
+    required: true
+  vlan:
+    description: The domain's VLAN in this HN; required if O(state=present).
+    type: int
+  generation:
+    description:
+      - The registry's counter for the document; required if O(state=present).
+      - A document that is older than the one in force is ignored, see RV(stale).
+    type: int
+  gateways:
+    description: The addresses, with prefix, that guests believe to be their router; required if O(state=present).
+    type: list
+    elements: str
+  services:
+    description: The domain's services in this HN; what is not there is closed.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: The service.
+        type: str
+        required: true
+      public_address:
+        description: The address that the world connects to.
+        type: str
+        required: true
+      ports:
+        description: The declared ports; nothing else is let through.
+        type: list
+        elements: dict
+        required: true
+        suboptions:
+          protocol:
+            description: The transport protocol.
+            type: str
+            default: tcp
+            choices: [tcp, udp]
+          port:
+            description: The port, the same outside and at the guest.
+            type: int
+            required: true
+      members:
+        description: The instances that share the service's connections; none of them makes the service refuse.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          instance:
+            description: The instance.
+            type: str
+            required: true
+          address:
+            description: Its fabric address.
+            type: str
+            required: true
+  answer_timeout:
+    description:
+      - How many seconds members that are new have for answering before they enter the rotation. With V(0) they enter at once.
+      - The network is made ready first, so that the module can be started before the guest is there.
+      - When one of them does not answer in time the module fails and the rotation stays as it was.
+    type: float
+    default: 0
+  check:
+    description:
+      - What counts as an answer on each declared TCP port of a new member.
+      - V(tcp) is an accepted connection, V(http) a response to a GET request with a status below 500.
+    type: str
+    default: tcp
+    choices: [tcp, http]
+  check_path:
+    description: What O(check=http) asks for.
+    type: str
+    default: /
+  close_connections:
+    description:
+      - Whether members that leave the rotation lose the connections that they still have.
+      - Otherwise these go on until one of the two sides closes them.
+    type: bool
+    default: false
+  wan_interface:
+    description: The gateway's interface that faces the world; it answers ARP for the public addresses.
+    type: str
+    default: wan0
+  bridge:
+    description: The switch that the domain's VLAN is on.
+    type: str
+    default: br-mesh
+  state:
+    description: Whether the router should exist.
+    type: str
+    default: present
+    choices: [present, absent]
+seealso:
+  - module: vmatrix.mesh.domain_router_info
+  - module: vmatrix.mesh.switch
+"""
+
+EXAMPLES = r"""
+- name: Publish an instance as soon as it answers
+  vmatrix.mesh.domain_router:
+    domain: example.com
+    vlan: 101
+    generation: 17
+    gateways: [192.168.1.1/24]
+    services:
+      - name: shop
+        public_address: 198.18.1.1
+        ports: [{protocol: tcp, port: 80}]
+        members: [{instance: shop-1.example.com, address: 192.168.1.10}]
+    answer_timeout: 30
+    check: http
+
+- name: Remove a domain's router
+  vmatrix.mesh.domain_router:
+    domain: example.com
+    state: absent
+"""
+
+RETURN = r"""
+router:
+  description: The router document in force (or that would be), V(none) when the router was removed.
+  returned: success
+  type: dict
+  sample:
+    domain: example.com
+    vlan: 101
+    generation: 17
+    gateways: [192.168.1.1/24]
+    services:
+      - name: shop
+        public_address: 198.18.1.1
+        ports: [{protocol: tcp, port: 80}]
+        members: [{instance: shop-1.example.com, address: 192.168.1.10}]
+waited:
+  description: How long each new member took to answer, with O(answer_timeout).
+  returned: success
+  type: list
+  elements: dict
+  sample: [{instance: shop-1.example.com, seconds: 0.412}]
+  contains:
+    instance:
+      description: The instance.
+      type: str
+      returned: success
+      sample: shop-1.example.com
+    seconds:
+      description: Seconds until it had answered on all its declared TCP ports.
+      type: float
+      returned: success
+      sample: 0.412
+stale:
+  description: Whether the document was ignored because the one in force has a higher generation.
+  returned: success
+  type: bool
+  sample: false
+"""
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import answers, router
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Outcome, run_module
+from ansible_collections.vmatrix.mesh.plugins.module_utils._switch import switch
+
+DOCUMENT = ("domain", "vlan", "generation", "gateways", "services")
+
+
+def call(params: dict, check_mode: bool) -> Outcome:
+    if params["state"] == "absent":
+        report = router.remove(params["domain"], switch.find, check_mode)
+    else:
+        report = router.apply(
+            {key: params[key] for key in DOCUMENT},
+            switch.find,
+            params["bridge"],
+            params["wan_interface"],
+            params["answer_timeout"],
+            answers.Check(params["check"], params["check_path"]),
+            params["close_connections"],
+            check_mode,
+        )
+    waited = [one._asdict() for one in report.waited]
+    return Outcome(report.changed, report.before, report.after, {"router": report.after["router"], "waited": waited, "stale": report.stale})
+
+
+def main() -> None:
+    run_module(
+        call,
+        argument_spec={
+            "domain": {"type": "str", "required": True},
+            "vlan": {"type": "int"},
+            "generation": {"type": "int"},
+            "gateways": {"type": "list", "elements": "str"},
+            "services": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "public_address": {"type": "str", "required": True},
+                    "ports": {
+                        "type": "list",
+                        "elements": "dict",
+                        "required": True,
+                        "options": {
+                            "protocol": {"type": "str", "default": "tcp", "choices": ["tcp", "udp"]},
+                            "port": {"type": "int", "required": True},
+                        },
+                    },
+                    "members": {
+                        "type": "list",
+                        "elements": "dict",
+                        "default": [],
+                        "options": {"instance": {"type": "str", "required": True}, "address": {"type": "str", "required": True}},
+                    },
+                },
+            },
+            "answer_timeout": {"type": "float", "default": 0},
+            "check": {"type": "str", "default": "tcp", "choices": ["tcp", "http"]},
+            "check_path": {"type": "str", "default": "/"},
+            "close_connections": {"type": "bool", "default": False},
+            "wan_interface": {"type": "str", "default": "wan0"},
+            "bridge": {"type": "str", "default": "br-mesh"},
+            "state": {"type": "str", "default": "present", "choices": ["present", "absent"]},
+        },
+        required_if=[("state", "present", ("vlan", "generation", "gateways"))],
+    )
+
+
+if __name__ == "__main__":
+    main()

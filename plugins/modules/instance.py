@@ -1,0 +1,200 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: instance
+short_description: Start, suspend, resume, stop or remove an instance on an RM
+version_added: 0.1.0
+description:
+  - Brings one instance on this RM into the wanted state.
+  - An absent instance is started from its capsule, which must be in this RM's store already. A stopped one starts from the disks it has.
+    A suspended one is resumed from its memory image, where it left off.
+  - Suspending keeps CPU, memory, devices and disks as they are at one and the same point.
+  - Whatever the RM cannot honour (machine type, CPU, accelerator, room, blobs, epoch) is refused before anything is touched.
+author:
+  - The vmatrix.mesh founders (@vmatrix)
+extends_documentation_fragment:
+  - vmatrix.mesh.attributes
+  - vmatrix.mesh.attributes.actiongroup_mesh
+options:
+  name:
+    description: The instance, as service, ordinal and domain.
+    type: str
+    required: true
+  state:
+    description:
+      - What the instance is to be.
+      - Only a running instance can become V(suspended).
+      - V(absent) deletes its disks and memory too, ends it first if it runs, and gives up the right to run it here in this epoch.
+    type: str
+    required: true
+    choices:
+      - running
+      - suspended
+      - stopped
+      - absent
+  epoch:
+    description:
+      - The epoch that the VMA granted for this order. An epoch that is older than the one this RM knows of is refused.
+      - Required to run an instance. Without it, other states keep the known epoch.
+    type: int
+  capsule:
+    description:
+      - Version of the capsule of the instance's service.
+      - Required when the instance was never started here.
+    type: str
+  vlan:
+    description:
+      - The VLAN of the instance's domain in this HN, V(1) to V(4094).
+      - Required when the instance was never started here. It cannot change while the instance runs.
+    type: int
+  record:
+    description:
+      - The instance's surroundings record, kept as it is for rebuilding the VMA's registry.
+      - It is kept when this call changes something else, and not compared otherwise.
+    type: dict
+  timeout:
+    description: Seconds that one call of libvirt, and the wait for the end of another operation on this instance, may take.
+    type: float
+    default: 60
+  stop_timeout:
+    description: Seconds that a guest has to shut down after its power button was pressed.
+    type: float
+    default: 30
+  stop_force:
+    description: Whether a guest that does not shut down in time is ended, and whether the memory of a suspended instance may be dropped to stop it.
+    type: bool
+    default: false
+seealso:
+  - module: vmatrix.mesh.instance_info
+  - module: vmatrix.mesh.instance_cutover
+  - module: vmatrix.mesh.rm_info
+"""
+
+EXAMPLES = r"""
+- name: Start an instance
+  vmatrix.mesh.instance:
+    name: shop-1.example.com
+    state: running
+    epoch: 1
+    capsule: 1.0.0
+    vlan: 101
+
+- name: Suspend it
+  vmatrix.mesh.instance:
+    name: shop-1.example.com
+    state: suspended
+
+- name: Resume it
+  vmatrix.mesh.instance:
+    name: shop-1.example.com
+    state: running
+    epoch: 1
+
+- name: Remove it, whether or not its guest obeys
+  vmatrix.mesh.instance:
+    name: shop-1.example.com
+    state: absent
+    stop_timeout: 10
+    stop_force: true
+"""
+
+RETURN = r"""
+action:
+  description: What was done to the instance.
+  type: str
+  returned: success
+  sample: resumed
+  choices:
+    - none
+    - started
+    - resumed
+    - suspended
+    - stopped
+    - removed
+instance:
+  description: The instance after that.
+  type: dict
+  returned: success
+  contains:
+    name:
+      description: Its name.
+      type: str
+      sample: shop-1.example.com
+    state:
+      description: What it is, one of V(running), V(suspended), V(stopped) and V(absent).
+      type: str
+      sample: running
+    epoch:
+      description: The highest epoch that this RM knows of, V(0) for none.
+      type: int
+      sample: 1
+    here:
+      description: Whether the right to run it in that epoch was granted here.
+      type: bool
+      sample: true
+    capsule:
+      description: Version of its capsule, null when absent.
+      type: str
+      sample: 1.0.0
+    vlan:
+      description: Its VLAN, null when absent.
+      type: int
+      sample: 101
+    accelerator:
+      description: What it runs or ran under, V(kvm) or V(tcg), null when absent.
+      type: str
+      sample: tcg
+seconds:
+  description: How long it took, from looking to done.
+  type: float
+  returned: success
+  sample: 0.512
+memory_bytes:
+  description: How many bytes the memory image of a suspended instance takes, null for any other.
+  type: int
+  returned: success
+  sample: 131072000
+"""
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import libraries
+from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.host import this_host
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import client
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.instance import Wanted, ensure
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, Outcome, run_module
+
+
+def _call(params: dict[str, t.Any], check: bool) -> Outcome:
+    done = ensure(this_host(), Wanted(**params), check)
+    result = {"action": done.action, "instance": done.after, "seconds": round(done.seconds, 4), "memory_bytes": done.memory_bytes}
+    return Outcome(done.changed, done.before, done.after, result)
+
+
+def main() -> None:
+    """Run the module."""
+    run_module(
+        _call,
+        libraries=[Library(*each) for each in (*client.LIBRARIES, *libraries.LIBRARIES)],
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "state": {"type": "str", "required": True, "choices": ["running", "suspended", "stopped", "absent"]},
+            "epoch": {"type": "int"},
+            "capsule": {"type": "str"},
+            "vlan": {"type": "int"},
+            "record": {"type": "dict"},
+            "timeout": {"type": "float", "default": 60},
+            "stop_timeout": {"type": "float", "default": 30},
+            "stop_force": {"type": "bool", "default": False},
+        },
+        required_if=[("state", "running", ("epoch",))],
+    )
+
+
+if __name__ == "__main__":
+    main()

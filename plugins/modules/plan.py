@@ -1,0 +1,69 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Documentation of the action plugin of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: plan
+short_description: Plan an operation on the mesh
+version_added: 0.1.0
+author:
+  - The vmatrix.mesh founders (@vmatrix)
+description:
+  - Turns a wish (place, move, suspend, resume or remove an instance) into everything that the operation must know,
+    or says in one sentence why it cannot be.
+  - Works on what the role P(vmatrix.mesh.observe#role) registered on the VMAs and RMs in the same run. It asks no device itself and changes nothing.
+extends_documentation_fragment:
+  - vmatrix.mesh.attributes.info
+  - vmatrix.mesh.attributes.actiongroup_mesh
+attributes:
+  action:
+    description: Indicates this has a corresponding action plugin so some parts of the options can be executed on the controller.
+    support: full
+options:
+  operation:
+    description: What is wished for.
+    type: str
+    required: true
+    choices: [move, place, remove, resume, suspend]
+  instance:
+    description: The instance, for example V(shop-1.example.com).
+    type: str
+    required: true
+  capsule:
+    description: The version of the service's capsule. Required for O(operation=place).
+    type: str
+  to_hn:
+    description: The HN where the instance shall live. Required for O(operation=place) and O(operation=move).
+    type: str
+  to_rm:
+    description: The RM that shall run it. When omitted, the VMA of O(to_hn) picks one.
+    type: str
+seealso:
+  - module: vmatrix.mesh.vma_reservation
+  - module: vmatrix.mesh.instance_cutover
+"""
+
+EXAMPLES = r"""
+- name: Plan a move to the west
+  vmatrix.mesh.plan:
+    operation: move
+    instance: shop-1.example.com
+    to_hn: hn-west
+  register: planned
+"""
+
+RETURN = r"""
+plan:
+  description: What the operation must know. Which keys there are depends on O(operation).
+  returned: success
+  type: dict
+  sample:
+    operation: suspend
+    instance: shop-1.example.com
+    record: {instance: shop-1.example.com, rm: rm-east-1, epoch: 1, state: running}
+    site: {hn: hn-east, vma: gw-east, gateway: gw-east}
+"""

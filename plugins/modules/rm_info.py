@@ -1,0 +1,95 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: rm_info
+short_description: Find out what an RM can offer
+version_added: 0.1.0
+description:
+  - Finds out the capacity of this RM, its machine types and CPU models, and which accelerator really works, in the shape of a subscription with the VMA.
+  - Whether KVM works is found out by booting a kernel under it, since a device file proves nothing. The finding is kept in C(/var/lib/vmatrix)
+    until QEMU, the host's kernel or the probe kernel change. Without O(probe_kernel), an earlier finding is used.
+author:
+  - The vmatrix.mesh founders (@vmatrix)
+extends_documentation_fragment:
+  - vmatrix.mesh.attributes.info
+  - vmatrix.mesh.attributes.actiongroup_mesh
+options:
+  probe_kernel:
+    description: Path on the RM of a Linux kernel with a serial console, such as a distribution's own, to boot for the probe.
+    type: path
+  probe_timeout:
+    description: Seconds until a kernel that says nothing counts as hanging.
+    type: float
+    default: 15
+seealso:
+  - module: vmatrix.mesh.vma_rm
+"""
+
+EXAMPLES = r"""
+- name: Find out what the RM can offer
+  vmatrix.mesh.rm_info:
+    probe_kernel: /boot/vmlinuz
+  register: offer
+"""
+
+RETURN = r"""
+rm:
+  description: What the RM can offer.
+  type: dict
+  returned: success
+  contains:
+    memory_mib:
+      description: Memory for instances in MiB, after what the host keeps for itself.
+      type: int
+      sample: 21694
+    vcpus:
+      description: CPUs.
+      type: int
+      sample: 2
+    disk_bytes:
+      description: Bytes for instances, told anew only when it has changed by a tenth of the file system.
+      type: int
+      sample: 53687091200
+    machine_types:
+      description: Machine types that an instance can pin.
+      type: list
+      elements: str
+      sample: [pc-i440fx-7.2, pc-q35-7.2]
+    cpus:
+      description: CPU models that an instance can pin under that accelerator.
+      type: list
+      elements: str
+      sample: [Nehalem, qemu64]
+    accelerator:
+      description: What works here, V(kvm) or V(tcg).
+      type: str
+      sample: tcg
+"""
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import capabilities, client
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.places import Places
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_info_module
+
+
+def _call(params: dict[str, t.Any]) -> dict[str, t.Any]:
+    return {"rm": capabilities.subscription(Places(), client.Hypervisor.connect(), params["probe_kernel"], params["probe_timeout"])}
+
+
+def main() -> None:
+    """Run the module."""
+    run_info_module(
+        _call,
+        libraries=[Library(*each) for each in client.LIBRARIES],
+        argument_spec={"probe_kernel": {"type": "path"}, "probe_timeout": {"type": "float", "default": 15}},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,259 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vpn_tunnel
+short_description: Connect a service with its owner's intranet
+version_added: 0.1.0
+author:
+  - The vmatrix.mesh founders (@vmatrix)
+description:
+  - Makes the IPsec tunnel of a service on a gateway what its document says.
+  - It begins in the domain's router, which has to be there, and ends at the owner's VPN gateway.
+  - In the intranet each instance appears with an address of its own. Only the service's own instances use the tunnel, only to declared back-ends and ports,
+    and nothing goes to a back-end in the clear.
+  - IKEv2 with X.509 certificates. The peer must show a certificate of the named authority for the named identity.
+  - The module waits until the tunnel is up. When it does not come up in time the module fails, and everything is as it was before.
+  - What was changed by hand is found and repaired. Tunnels come back by themselves after a failure of the peer and after a reboot of the gateway.
+extends_documentation_fragment:
+  - vmatrix.mesh.attributes
+  - vmatrix.mesh.attributes.actiongroup_mesh
+requirements:
+  - cryptography 38 or newer (Debian's C(python3-cryptography))
+  - vici 5.9 or newer (from PyPI)
+  - strongSwan 5.9 or newer, as the role P(vmatrix.mesh.vpn#role) installs it
+options:
+  domain:
+    description: The domain that the service belongs to.
+    type: str
+    required: true
+  service:
+    description: The service.
+    type: str
+    required: true
+  local:
+    description: This end of the tunnel; required if O(state=present).
+    type: dict
+    suboptions:
+      address:
+        description: The public address of the domain's router that the tunnel begins at.
+        type: str
+        required: true
+      certificate:
+        description: The service's certificate in PEM, for the name C(service.domain).
+        type: str
+        required: true
+      envelope:
+        description: The private key, wrapped for this gateway, see M(vmatrix.mesh.vpn_certificate) and M(vmatrix.mesh.vpn_envelope).
+        type: str
+      key:
+        description: The file on this gateway that holds the private key, instead of O(local.envelope); it must have mode C(0600).
+        type: path
+  peer:
+    description: The owner's VPN gateway; required if O(state=present).
+    type: dict
+    suboptions:
+      address:
+        description: Its address.
+        type: str
+        required: true
+      identity:
+        description: The name that its certificate must be for.
+        type: str
+        required: true
+      authority:
+        description: The certificate, in PEM, of the owner's authority.
+        type: str
+        required: true
+      crl:
+        description: The authority's revocation list in PEM. With one, a peer that it does not vouch for is refused.
+        type: str
+  mappings:
+    description: The service's instances in this HN, and what they are in the intranet.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      instance:
+        description: The instance.
+        type: str
+        required: true
+      fabric_address:
+        description: Its fabric address.
+        type: str
+        required: true
+      intranet_address:
+        description: Its intranet address.
+        type: str
+        required: true
+  backends:
+    description: The hosts of the intranet that instances may call; required if O(state=present).
+    type: list
+    elements: dict
+    suboptions:
+      address:
+        description: The back-end's address in the intranet.
+        type: str
+        required: true
+      ports:
+        description: Its declared ports; nothing else is let through.
+        type: list
+        elements: dict
+        required: true
+        suboptions: &port
+          protocol:
+            description: The protocol; V(icmp) is an echo request (ping) and has no port.
+            type: str
+            default: tcp
+            choices: [tcp, udp, icmp]
+          port:
+            description: The port.
+            type: int
+  inbound:
+    description: The ports of instances that the back-ends may call.
+    type: list
+    elements: dict
+    default: []
+    suboptions: *port
+  timeout:
+    description: How many seconds the tunnel has for coming up; V(0) does not wait.
+    type: float
+    default: 30
+  state:
+    description: Whether the service should have a tunnel here.
+    type: str
+    default: present
+    choices: [present, absent]
+seealso:
+  - module: vmatrix.mesh.vpn_tunnel_info
+  - module: vmatrix.mesh.vpn_responder
+  - module: vmatrix.mesh.domain_router
+"""
+
+EXAMPLES = r"""
+- name: Connect the shop with its database
+  vmatrix.mesh.vpn_tunnel:
+    domain: example.com
+    service: shop
+    local:
+      address: 198.18.1.1
+      certificate: "{{ shop_certificate }}"
+      envelope: "{{ shop_envelope }}"
+    peer:
+      address: 198.18.0.3
+      identity: vpn.example.com
+      authority: "{{ owner_authority }}"
+    mappings:
+      - instance: shop-1.example.com
+        fabric_address: 192.168.1.10
+        intranet_address: 172.21.162.9
+    backends:
+      - address: 172.21.162.10
+        ports: [{protocol: tcp, port: 5432}]
+
+- name: Take the tunnel away
+  vmatrix.mesh.vpn_tunnel:
+    domain: example.com
+    service: shop
+    state: absent
+"""
+
+RETURN = r"""
+tunnel:
+  description: The tunnel as its document says it is (or would be), with serial numbers in the place of certificates; V(none) when it was removed.
+  returned: success
+  type: dict
+  sample:
+    domain: example.com
+    service: shop
+    local: {address: 198.18.1.1, serial: 7e7ac7bc893236c8, not_after: "2027-02-21T04:00:00Z"}
+    peer: {address: 198.18.0.3, identity: vpn.example.com, authority: 5f0b6c1d, revoked: null}
+    mappings: [{instance: shop-1.example.com, fabric_address: 192.168.1.10, intranet_address: 172.21.162.9}]
+    backends: [{address: 172.21.162.10, ports: [{protocol: tcp, port: 5432}]}]
+    inbound: []
+waited:
+  description: How many seconds the change took until the tunnel was up.
+  returned: success
+  type: float
+  sample: 0.052
+"""
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, Outcome, run_module
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn import state, tunnel
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.libraries import LIBRARIES
+
+DOCUMENT = ("domain", "service", "local", "peer", "mappings", "backends", "inbound")
+PORT = {"protocol": {"type": "str", "default": "tcp", "choices": ["tcp", "udp", "icmp"]}, "port": {"type": "int"}}
+
+
+def call(params: dict, check_mode: bool) -> Outcome:
+    """Apply or remove the tunnel."""
+    endpoint = state.gateway(params["domain"])
+    if params["state"] == "absent":
+        report = tunnel.remove(endpoint, params["service"], check_mode)
+    else:
+        report = tunnel.apply_tunnel(endpoint, {key: params[key] for key in DOCUMENT}, params["timeout"], check_mode)
+    return Outcome(report.changed, report.before, report.after, {"tunnel": report.after["tunnel"], "waited": round(report.waited, 3)})
+
+
+def main() -> None:
+    """Run the module."""
+    run_module(
+        call,
+        libraries=[Library(*library) for library in LIBRARIES],
+        argument_spec={
+            "domain": {"type": "str", "required": True},
+            "service": {"type": "str", "required": True},
+            "local": {
+                "type": "dict",
+                "options": {
+                    "address": {"type": "str", "required": True},
+                    "certificate": {"type": "str", "required": True, "no_log": True},
+                    "envelope": {"type": "str", "no_log": True},
+                    # The path of a file, not the key.
+                    "key": {"type": "path", "no_log": False},
+                },
+                "mutually_exclusive": [("envelope", "key")],
+                "required_one_of": [("envelope", "key")],
+            },
+            "peer": {
+                "type": "dict",
+                "options": {
+                    "address": {"type": "str", "required": True},
+                    "identity": {"type": "str", "required": True},
+                    "authority": {"type": "str", "required": True, "no_log": True},
+                    "crl": {"type": "str", "no_log": True},
+                },
+            },
+            "mappings": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "instance": {"type": "str", "required": True},
+                    "fabric_address": {"type": "str", "required": True},
+                    "intranet_address": {"type": "str", "required": True},
+                },
+            },
+            "backends": {
+                "type": "list",
+                "elements": "dict",
+                "options": {
+                    "address": {"type": "str", "required": True},
+                    "ports": {"type": "list", "elements": "dict", "required": True, "options": PORT},
+                },
+            },
+            "inbound": {"type": "list", "elements": "dict", "default": [], "options": PORT},
+            "timeout": {"type": "float", "default": 30},
+            "state": {"type": "str", "default": "present", "choices": ["present", "absent"]},
+        },
+        required_if=[("state", "present", ("local", "peer", "backends"))],
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""Planning: from the observed mesh and a wish to everything the operation must know, or one sentence why not.
+
+Pure functions; nothing here talks to a device.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.manifest import requirements
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, NotFound, Refused
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import RealMachine, Site, View
+
+Plan = t.Dict[str, t.Any]
+
+
+def plan_place(view: View, instance: str, capsule: str, to_hn: str, to_rm: str | None = None) -> Plan:
+    """Plan to bring a capsule to life in an HN.
+
+    Args:
+        view: the observed mesh.
+        instance: the instance's name.
+        capsule: the version of the service's capsule.
+        to_hn: the HN.
+        to_rm: the RM, or None to let the VMA choose.
+
+    Raises:
+        InvalidInput, NotFound, Refused: one sentence for the operator.
+    """
+    name = names.instance(instance)
+    names.version(capsule)
+    site = _site(view, to_hn)
+    manifest, holders = _holders(view, name, capsule)
+    needs = requirements(manifest)
+    for record, home in _records(view, instance):
+        if home.name != to_hn:
+            raise Refused(f"{instance} lives in {home.name} already (state {record['state']}); move it instead of placing it again.")
+        # Where it came by a move, it stays pinned to the accelerator that its memory image was made with.
+        needs["accelerator"] = record["requirements"]["accelerator"]
+    return {
+        "operation": "place",
+        "instance": instance,
+        "capsule": capsule,
+        "site": _site_plan(site),
+        "manifest": manifest,
+        "requirements": needs,
+        "epoch_above": _highest_epoch(view, instance, site),
+        "to_rm": _wanted_rm(view, site, to_rm),
+        "exclude_rms": _silent(view, site),
+        "holders": holders,
+        "peers": _peers(view),
+    }
+
+
+def plan_here(view: View, operation: str, instance: str) -> Plan:
+    """Plan an operation on an instance where it is (suspend, resume, remove).
+
+    The plan's C(record) is None when no HN knows the instance and the operation is to remove it.
+    """
+    names.instance(instance)
+    found = _records(view, instance)
+    if not found:
+        _all_answered(view)
+        if operation == "remove":
+            return {"operation": operation, "instance": instance, "record": None, "site": None}
+        raise NotFound(f"No HN knows the instance {instance}; known are: {_known_instances(view)}.")
+    if len(found) > 1:
+        places = " and ".join(site.name for unused, site in found)
+        raise Refused(f"{instance} is on its way between {places}; finish the move first by running it again.")
+    record, site = found[0]
+    _answering_rm(view, record["rm"])
+    return {"operation": operation, "instance": instance, "record": record, "site": _site_plan(site)}
+
+
+def plan_move(view: View, instance: str, to_hn: str, to_rm: str | None = None) -> Plan:
+    """Plan to move an instance into another HN.
+
+    The plan's C(done) says that it lives there already; a move that was cut off is taken up where it stands.
+    """
+    name = names.instance(instance)
+    target = _site(view, to_hn)
+    found = {site.name: record for record, site in _records(view, instance)}
+    elsewhere = [hn for hn in sorted(found) if hn != to_hn]
+    if not found:
+        _all_answered(view)
+        raise NotFound(f"No HN knows the instance {instance}; known are: {_known_instances(view)}.")
+    if not elsewhere:
+        _all_answered(view)
+        return {"operation": "move", "instance": instance, "done": True, "record": found[to_hn], "target": _site_plan(target)}
+    source = view.sites[elsewhere[0]]
+    record = found[source.name]
+    if record["state"] not in ("running", "suspended", "leaving"):
+        raise Refused(f"{instance} is {record['state']} in {source.name}; only a running or suspended instance can be moved.")
+    _answering_rm(view, record["rm"])
+    manifest, holders = _holders(view, name, record["capsule"])
+    return {
+        "operation": "move",
+        "instance": instance,
+        "done": False,
+        "capsule": record["capsule"],
+        "record": record,
+        "epoch_above": _highest_epoch(view, instance, target),
+        "final_state": _final_state(record, found.get(to_hn)),
+        "source": _site_plan(source),
+        "target": _site_plan(target),
+        "manifest": manifest,
+        # A memory image can only be resumed under the accelerator that it was made with.
+        "requirements": {**record["requirements"], "accelerator": source.accelerators[record["rm"]]},
+        "to_rm": _wanted_rm(view, target, to_rm),
+        "exclude_rms": _silent(view, target),
+        "holders": holders,
+        "peers": _peers(view),
+    }
+
+
+def _final_state(source: t.Mapping[str, t.Any], target: t.Mapping[str, t.Any] | None) -> str:
+    """What the instance shall be after the move; of one that was cut off, the target's record remembers it."""
+    if source["state"] == "leaving" and target is not None:
+        return "suspended" if target["state"] == "suspended" else "running"
+    return "suspended" if source["state"] == "suspended" else "running"
+
+
+def _highest_epoch(view: View, instance: str, target: Site) -> int:
+    """The highest epoch that was granted to the instance anywhere else; the target's VMA knows its own."""
+    return max((site.epochs.get(instance, 0) for site in view.sites.values() if site.name != target.name), default=0)
+
+
+def _site(view: View, hn: str) -> Site:
+    names.label("HN", hn)
+    site = view.sites.get(hn)
+    if site is None:
+        raise NotFound(f"There is no HN {hn}; known are: {', '.join(sorted(view.sites)) or 'none'}.")
+    if site.problem:
+        raise Refused(f"The VMA of {hn} on {site.vma} cannot be asked: {site.problem}.")
+    return site
+
+
+def _site_plan(site: Site) -> dict[str, str]:
+    return {"hn": site.name, "vma": site.vma, "gateway": site.gateway}
+
+
+def _records(view: View, instance: str) -> list[tuple[dict, Site]]:
+    return [(record, site) for site in view.sites.values() for record in site.records if record["instance"] == instance]
+
+
+def _all_answered(view: View) -> None:
+    """That nobody knows an instance is only true when everybody was asked."""
+    for site in view.sites.values():
+        if site.problem:
+            raise Refused(f"The VMA of {site.name} on {site.vma} cannot be asked: {site.problem}.")
+
+
+def _known_instances(view: View) -> str:
+    return ", ".join(sorted(record["instance"] for site in view.sites.values() for record in site.records)) or "none"
+
+
+def _holders(view: View, name: names.InstanceName, capsule: str) -> tuple[dict, list[str]]:
+    """Return the capsule's manifest and the RMs that hold it whole."""
+    held = {
+        rm.name: manifest
+        for rm in view.rms.values()
+        for manifest in rm.capsules
+        if (manifest["name"], manifest["domain"], manifest["version"]) == (name.service, name.domain, capsule)
+    }
+    if held:
+        return next(iter(held.values())), sorted(held)
+    wanted = f"{name.service} {capsule} of {name.domain}"
+    broken = [problem for rm in view.rms.values() for problem in rm.broken if wanted in problem]
+    if broken:
+        raise Refused(broken[0])
+    known = sorted({f"{m['name']} {m['version']} of {m['domain']}" for rm in view.rms.values() for m in rm.capsules})
+    raise NotFound(f"No RM that answers holds the capsule {wanted}; held are: {', '.join(known) or 'none'}.")
+
+
+def _wanted_rm(view: View, site: Site, to_rm: str | None) -> str | None:
+    if not to_rm:
+        return None
+    rm = _answering_rm(view, to_rm)
+    if rm.hn != site.name:
+        raise InvalidInput(f"The RM {to_rm} stands in {rm.hn}, not in {site.name}.")
+    return to_rm
+
+
+def _answering_rm(view: View, name: str) -> RealMachine:
+    rm = view.rms.get(name)
+    if rm is None:
+        raise NotFound(f"There is no RM {name}; known are: {', '.join(sorted(view.rms)) or 'none'}.")
+    if rm.problem:
+        raise Refused(f"The RM {name} cannot be used: {rm.problem}.")
+    return rm
+
+
+def _silent(view: View, site: Site) -> list[str]:
+    return sorted(rm.name for rm in view.rms.values() if rm.hn == site.name and rm.problem)
+
+
+def _peers(view: View) -> dict[str, dict[str, str]]:
+    return {rm.name: {"name": rm.name, "address": rm.address} for rm in view.rms.values()}
+
+
+#: Which planner serves which operation, and which options it takes.
+PLANNERS: dict[str, t.Callable[..., Plan]] = {
+    "place": plan_place,
+    "suspend": lambda view, instance: plan_here(view, "suspend", instance),
+    "resume": lambda view, instance: plan_here(view, "resume", instance),
+    "remove": lambda view, instance: plan_here(view, "remove", instance),
+    "move": plan_move,
+}

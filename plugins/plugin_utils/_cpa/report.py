@@ -1,0 +1,91 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""Reports: what the role C(status) found, as tables for people and as data for rebuilding. Pure functions."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound, Refused
+
+HostVars = t.Mapping[str, t.Mapping[str, t.Any]]
+Groups = t.Mapping[str, t.Sequence[str]]
+
+
+def table(headings: t.Sequence[str], rows: t.Sequence[t.Sequence[t.Any]]) -> str:
+    """Return a table of text with columns as wide as they need to be."""
+    cells = [[str(cell) for cell in row] for row in [headings, *rows]]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def mesh_status(hostvars: HostVars, groups: Groups) -> str:
+    """Return what runs where: a table of instances, a table of RMs, and what did not answer."""
+    connections = _connections(hostvars, groups)
+    really = {(host, found["name"]): found["state"] for host in groups.get("rms", []) for found in _answer(hostvars, host, "status_instances", "instances")}
+    instances, machines = [], []
+    for host in groups.get("vmas", []):
+        answer = hostvars[host].get("status_vma", {})
+        for record in sorted(answer.get("records", []), key=lambda entry: entry["instance"]):
+            state = really.get((record["rm"], record["instance"]), "not there")
+            shown = state if state == record["state"] else f"{state} (should be {record['state']})"
+            rotation = "yes" if record["in_rotation"] else "no"
+            live = connections.get((hostvars[host]["hn"], record["instance"]), 0)
+            row = (record["instance"], hostvars[host]["hn"], record["rm"], shown, record["epoch"], record["public_address"], rotation, live)
+            instances.append(row)
+        for rm in answer.get("rms", []):
+            service = "in service" if rm["in_service"] else "out of service"
+            machines.append((rm["name"], hostvars[host]["hn"], service, rm["accelerator"], f"{rm['memory_mib_left']} of {rm['memory_mib']}"))
+    parts = [
+        table(("INSTANCE", "HN", "RM", "STATE", "EPOCH", "PUBLIC ADDRESS", "ROTATION", "CONNECTIONS"), instances),
+        table(("RM", "HN", "SERVICE", "ACCELERATOR", "MIB LEFT"), machines),
+    ]
+    silent = _silent(hostvars, groups)
+    if silent:
+        parts.append(f"Not answering: {', '.join(silent)}.")
+    return "\n\n".join(parts)
+
+
+def mesh_found(hostvars: HostVars, groups: Groups, hn: str) -> dict[str, list[dict]]:
+    """Return what really runs in one HN: C(instances) as its RMs tell (each with its C(rm)) and C(routers) as its gateway tells.
+
+    Raises:
+        NotFound: there is no such HN.
+        Refused: a device of the HN did not answer, so what it runs is not known.
+    """
+    here = {name: [host for host in groups.get(name, []) if hostvars[host]["hn"] == hn] for name in ("rms", "gateways")}
+    if not here["gateways"]:
+        raise NotFound(f"There is no HN {hn}.")
+    silent = [host for host in _silent(hostvars, groups) if hostvars[host]["hn"] == hn and host not in groups.get("vmas", [])]
+    if silent:
+        raise Refused(f"The registry of {hn} cannot be rebuilt while {', '.join(silent)} does not answer.")
+    return {
+        "instances": [{**found, "rm": host} for host in here["rms"] for found in _answer(hostvars, host, "status_instances", "instances")],
+        "routers": [router for host in here["gateways"] for router in _answer(hostvars, host, "status_routers", "routers")],
+    }
+
+
+def _answer(hostvars: HostVars, host: str, registered: str, key: str) -> list[dict]:
+    return hostvars[host].get(registered, {}).get(key, [])
+
+
+def _connections(hostvars: HostVars, groups: Groups) -> dict[tuple[str, str], int]:
+    """Live connections by HN and instance, added up over the services' ports."""
+    total: dict[tuple[str, str], int] = {}
+    for host in groups.get("gateways", []):
+        for router in _answer(hostvars, host, "status_routers", "routers"):
+            for member in (member for service in router["services"] for member in service["members"]):
+                key = (hostvars[host]["hn"], member["instance"])
+                total[key] = total.get(key, 0) + member["connections"]
+    return total
+
+
+def _silent(hostvars: HostVars, groups: Groups) -> list[str]:
+    asked = {"vmas": ("status_vma", "records"), "gateways": ("status_routers", "routers"), "rms": ("status_instances", "instances")}
+    return sorted({host for group, (registered, key) in asked.items() for host in groups.get(group, []) if key not in hostvars[host].get(registered, {})})

@@ -1,0 +1,155 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""All hosts of the lab at once: make, boot, stop and remove them."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import glob
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import read_json, sha256_file, write_atomic, write_json
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
+
+from vmatrix_lab import host as one
+from vmatrix_lab import layer, network, places
+from vmatrix_lab import root as shared
+
+
+def descriptions(document: dict[str, t.Any], root: str) -> dict[str, dict[str, t.Any]]:
+    """Return the full description of each host: what decides whether the one that runs is still the one that is wanted."""
+    wanted = {}
+    for index, (name, host) in enumerate(document["hosts"].items()):
+        idle = [rule for rule in document["idle_units"] if not set(rule["needed_by"]) & set(host["groups"])]
+        masked = sorted({unit for rule in idle for unit in rule["units"]})
+        programs = {program: {"path": path, "sha256": sha256_file(path)} for program, path in host.get("programs", {}).items()}
+        wanted[name] = {"name": name, "index": index, "root": root, "interfaces": host["interfaces"], "masked_units": masked, "programs": programs}
+    return wanted
+
+
+def up(document: dict[str, t.Any], check: bool, timeout: float = 180.0) -> dict[str, t.Any]:
+    """Make the lab as *document* says: hosts that are missing or differ are made anew, those that stand still are booted.
+
+    Returns:
+        {changed, made: [names], booted: [names], removed: [names]}
+    """
+    root = shared.path(document)
+    wanted = descriptions(document, root)
+    surplus = sorted(set(_present()) - set(wanted))
+    made = [name for name, host in wanted.items() if read_json(places.of_host(name, "host.json")) != host]
+    booted = [name for name in wanted if name in made or not one.running(name)]
+    segments = network.missing_segments(document["segments"])
+    result = {"changed": bool(surplus or made or booted or segments), "made": made, "booted": booted, "removed": surplus}
+    if check:
+        return result
+    supervisors = _make(document, wanted, result) if result["changed"] else {}
+    network.enter()
+    _wait_until_up({name: _address(host) for name, host in document["hosts"].items()}, supervisors, timeout)
+    shared.prune("root-", root)
+    return result
+
+
+def _make(document: dict[str, t.Any], wanted: dict[str, dict[str, t.Any]], plan: dict[str, t.Any]) -> dict[str, subprocess.Popen]:
+    for directory in (places.HOSTS, places.SSH, places.SOCKETS, places.IMAGES):
+        os.makedirs(directory, exist_ok=True)
+    os.chmod(places.SSH, 0o700)
+    if not os.path.exists(places.KEY):
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", places.NAME, "-f", places.KEY])
+    _hang_up("stop")
+    _remove([*plan["removed"], *(name for name in plan["made"] if os.path.exists(places.of_host(name)))])
+    network.build(document["segments"])
+    hosts_file = _hosts_file(document["hosts"])
+    for name in plan["made"]:
+        for directory in ("upper", "work", "merged"):
+            os.makedirs(places.of_host(name, directory))
+        layer.prepare(wanted[name], hosts_file)
+        write_json(places.of_host(name, "host.json"), wanted[name])
+    if plan["made"] or plan["removed"]:
+        known = [f"{_address(document['hosts'][name])} {layer.host_key(name)}\n" for name in wanted]
+        write_atomic(os.path.join(places.SSH, "known_hosts"), "".join(known))
+    return {name: one.start(name) for name in plan["booted"]}
+
+
+def down(document: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
+    """Stop and remove all hosts and what belongs to them, and with *document*'s purge_cache also what was built once; returns {changed, removed: [paths]}."""
+    paths = [places.STATE, places.SOCKETS] + ([places.CACHE] if document["purge_cache"] else [])
+    removed = [path for path in [network.PATH, *paths] if os.path.exists(path)]
+    if not check:
+        _hang_up("exit")
+        _remove(_present())
+        network.remove()
+        for path in removed:
+            shutil.rmtree(path, ignore_errors=True)
+        os.unlink(places.LOCK)
+    return {"changed": bool(removed), "removed": removed}
+
+
+def _present() -> list[str]:
+    return sorted(os.listdir(places.HOSTS)) if os.path.isdir(places.HOSTS) else []
+
+
+def _remove(names: t.Sequence[str]) -> None:
+    if not names:
+        return
+    with concurrent.futures.ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(one.stop, names))
+    for name in names:
+        shutil.rmtree(places.of_host(name))
+    _tidy_nspawn(names)
+
+
+def _hang_up(how: str) -> None:
+    # Over a control connection to a host that is no more, the next session with its successor would hang.
+    for path in glob.glob(os.path.join(places.SOCKETS, "*")):
+        run(["ssh", "-o", f"ControlPath={path}", "-O", how, "lab"], check=False)
+
+
+def _tidy_nspawn(names: t.Sequence[str]) -> None:
+    # systemd-nspawn leaves its directories behind; those that others use are not empty.
+    for part in (*(f"propagate/{name}" for name in names), "propagate", "locks", ""):
+        with contextlib.suppress(OSError):
+            os.rmdir(os.path.join("/run/systemd/nspawn", part))
+
+
+def _address(host: dict[str, t.Any]) -> str:
+    return host["interfaces"]["mgmt0"]["address"].split("/")[0]
+
+
+def _hosts_file(hosts: dict[str, t.Any]) -> str:
+    return "127.0.0.1 localhost\n" + "".join(f"{_address(host)} {name}\n" for name, host in hosts.items())
+
+
+def _wait_until_up(addresses: dict[str, str], supervisors: dict[str, subprocess.Popen], timeout: float) -> None:
+    def answers(name: str) -> bool:
+        if name in supervisors and supervisors[name].poll() is not None:
+            raise CommandFailed(f"The host {name} ended while it booted; its last words are in {places.of_host(name, 'console.log')}.")
+        return _speaks_ssh(addresses[name])
+
+    end = time.monotonic() + timeout
+    for name in addresses:
+        wait_for(lambda name=name: answers(name), max(1.0, end - time.monotonic()), f"{name} answers SSH")
+    if not supervisors:
+        return
+    with concurrent.futures.ThreadPoolExecutor(len(supervisors)) as pool:
+        failed = {name: units for name, units in zip(supervisors, pool.map(one.failed_units, supervisors)) if units}
+    if failed:
+        raise CommandFailed(f"Units failed while the hosts booted: {json.dumps(failed)}.")
+
+
+def _speaks_ssh(address: str) -> bool:
+    try:
+        with socket.create_connection((address, 22), timeout=1) as connection:
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False

@@ -1,0 +1,177 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Acting on the lab as an operator does, and looking at it from outside."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import json
+import os
+import pathlib
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+import typing as t
+
+import ansible_runner
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+#: ansible-playbook of this Python, whoever calls.
+os.environ["PATH"] = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
+#: What may differ between two looks at a mesh that nobody changed.
+RESTLESS = r"grep -vE '\.lock |/(accelerator|capabilities|capacity)\.json |/console\.log |\.qcow2 '"
+
+
+class Play:
+    """What came out of one run of ansible-playbook."""
+
+    def __init__(self, runner: ansible_runner.Runner, seconds: float) -> None:
+        self.seconds = seconds
+        self.ok = runner.rc == 0
+        self.changed = sum((runner.stats or {}).get("changed", {}).values())
+        self.output = runner.stdout.read()
+        events = [(event["event"], event["event_data"]) for event in runner.events if event["event"].startswith("runner_on_")]
+        told = [(kind, data) for kind, data in events if kind in ("runner_on_ok", "runner_on_failed", "runner_on_unreachable")]
+        self.results = [(data.get("host"), data.get("task"), data.get("res", {})) for unused, data in told]
+        self.messages = [str(data["res"].get("msg", "")) for kind, data in told if kind == "runner_on_failed"]
+
+    def result(self, task: str, host: str | None = None) -> dict[str, t.Any]:
+        """Return the result of a task by the end of its name."""
+        found = [result for at, name, result in self.results if name and name.endswith(task) and host in (None, at)]
+        assert found, f"no task {task!r} ran:\n{self.output}"
+        return found[-1]
+
+
+class Mesh:
+    """The lab, as operators and clients see it."""
+
+    def play(self, playbook: str, check: bool = False, **variables: t.Any) -> Play:
+        """Run a playbook, by its name or a path, with extra variables."""
+        return self._run({"playbook": str(ROOT / "playbooks" / f"{playbook}.yml"), "extravars": variables}, check)
+
+    def module(self, host: str, module: str, /, check: bool = False, **arguments: t.Any) -> dict[str, t.Any]:
+        """Run one module of ours on a host, with diff, and return its result."""
+        play = self._run({"module": f"vmatrix.mesh.{module}", "module_args": json.dumps(arguments) if arguments else "", "host_pattern": host}, check)
+        assert play.results, play.output
+        return play.results[-1][2]
+
+    def _run(self, what: dict[str, t.Any], check: bool) -> Play:
+        base = ROOT / ".build" / "runner"
+        base.mkdir(parents=True, exist_ok=True)
+        began = time.monotonic()
+        # A directory of its own for each run: the runner mixes the variables that it finds there into those of the next.
+        with tempfile.TemporaryDirectory(dir=base) as private:
+            runner = ansible_runner.run(
+                private_data_dir=private,
+                project_dir=str(ROOT),
+                inventory=str(ROOT / ".lab" / "inventory.yml"),
+                envvars={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build" / "collections")},
+                cmdline="--diff --check" if check else "--diff",
+                quiet=True,
+                **what,
+            )
+            return Play(runner, time.monotonic() - began)
+
+    def four_times(self, playbook: str, **variables: t.Any) -> Play:
+        """Run a playbook with check, apply, check, apply; the checks must foretell the runs and change nothing."""
+        before = self.snapshot()
+        foretold = self.play(playbook, check=True, **variables)
+        assert foretold.ok, foretold.output
+        assert self.snapshot() == before, "check mode changed something"
+        done = self.play(playbook, **variables)
+        assert done.ok, done.output
+        assert (foretold.changed > 0) == (done.changed > 0), foretold.output
+        after = self.snapshot()
+        for check in (True, False):
+            again = self.play(playbook, check=check, **variables)
+            assert again.ok, again.output
+            assert again.changed == 0, again.output
+        assert self.snapshot() == after, "a second run changed something"
+        return done
+
+    def must_refuse(self, playbook: str, sentence: str, look: bool = True, **variables: t.Any) -> None:
+        """Run a playbook that must fail with a sentence; with *look*, also see that every device is left as it was."""
+        before = self.snapshot() if look else None
+        play = self.play(playbook, **variables)
+        assert not play.ok, play.output
+        assert any(sentence in message for message in play.messages), play.messages
+        assert play.changed == 0, play.output
+        assert not look or self.snapshot() == before, f"changed something: {play.output}"
+
+    def ssh(self, host: str, *command: str, check: bool = True) -> str:
+        """Run a command on a host of the lab and return what it printed."""
+        argv = ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), "-o", "ControlMaster=auto", "-o", "ControlPath=/run/vmatrix-lab/it-%n"]
+        done = subprocess.run(
+            [*argv, "-o", "ControlPersist=60s", host, shlex.join(command)], capture_output=True, text=True, timeout=120, check=False
+        )
+        assert not check or done.returncode == 0, f"{host}: {shlex.join(command)}: {done.stderr or done.stdout}"
+        return done.stdout
+
+    def shell(self, host: str, script: str) -> str:
+        """Run a shell script on a host of the lab and return what it printed."""
+        return self.ssh(host, "bash", "-euo", "pipefail", "-c", script)
+
+    def alive(self, host: str) -> bool:
+        """Tell whether a host lets us log in, over a connection of its own."""
+        argv = ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), "-o", "ControlPath=none", "-o", "ConnectTimeout=2", host, "true"]
+        return subprocess.run(argv, capture_output=True, timeout=30, check=False).returncode == 0
+
+    def page(self, address: str, path: str = "/cgi-bin/page", client: str = "client-east", timeout: float = 3) -> dict[str, t.Any] | None:
+        """Return the guest's page as a client sees it, or None when it does not answer."""
+        text = self.ssh(client, "curl", "-s", "-m", str(timeout), f"http://{address}{path}", check=False)
+        return json.loads(text) if text else None
+
+    def refused(self, address: str, port: int = 80, client: str = "client-east") -> bool:
+        """Tell whether a connection is refused at once (TCP reset), rather than lost or served."""
+        done = self.ssh(client, "curl", "-s", "-o", "/dev/null", "-m", "3", "-w", "%{exitcode}", f"http://{address}:{port}/", check=False)
+        return done.strip() == "7"
+
+    def snapshot(self) -> dict[str, str]:
+        """Return everything that an operation may change on any device."""
+        rms = (
+            "virsh -q list --all; ovs-vsctl --columns=name,tag find port; find /var/lib/vmatrix -name '*.qcow2'; "
+            f"find /var/lib/vmatrix -type f -printf '%p %s %T@\\n' | {RESTLESS} | sort"
+        )
+        registry = "import sqlite3; print(*sqlite3.connect('/var/lib/vmatrix/vma/registry.db').iterdump(), sep=chr(10))"
+        gateways = (
+            "for ns in $(ip netns list | cut -d' ' -f1 | sort); do echo $ns; ip netns exec $ns nft -s list ruleset; ip -n $ns -br addr; done; "
+            f'ip route; ip neigh show proxy; cat /etc/vmatrix/routers/*.json 2>/dev/null; python3 -c "{registry}"'
+        )
+        looks = {**{host: rms for host in self.group("rms")}, **{host: gateways for host in self.group("gateways")}}
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            seen = pool.map(lambda look: self.ssh(look[0], "bash", "-c", look[1], check=False), looks.items())
+            return dict(zip(looks, seen))
+
+    @staticmethod
+    @functools.lru_cache(maxsize=None)
+    def group(name: str) -> list[str]:
+        """Return the hosts of an inventory group."""
+        listing = subprocess.run(
+            [str(ROOT / ".venv" / "bin" / "ansible-inventory"), "-i", str(ROOT / ".lab" / "inventory.yml"), "--list"],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=ROOT,
+        )
+        return json.loads(listing.stdout)[name]["hosts"]
+
+
+def until(condition: t.Callable[[], t.Any], timeout: float, what: str) -> t.Any:
+    """Wait on a condition; fail when it has not come true by the deadline (seconds)."""
+    end = time.monotonic() + timeout
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < end, f"not within {timeout:g} s: {what}"
+        time.sleep(0.1)
+
+
+SHOP = "shop-1.example.com"
+CAPSULE = yaml.safe_load((ROOT / "playbooks" / "vars" / "shop.yml").read_text(encoding="utf-8"))

@@ -1,0 +1,30 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What went wrong in a wave, in one sentence per device."""
+
+from __future__ import annotations
+
+from ansible_collections.vmatrix.mesh.plugins.filter.wave_failures import wave_failures
+
+SKIPPED = {"changed": False, "skipped": True}
+
+
+def test_all_well():
+    assert not wave_failures([{"inventory_hostname": "rm-1", "wave_cutover": {"changed": True}, "wave_router": SKIPPED}])
+
+
+def test_each_kind_of_failure():
+    devices = [
+        {"inventory_hostname": "rm-1", "wave_cutover": {"failed": True, "msg": "It did not arrive."}, "wave_router": SKIPPED},
+        {"inventory_hostname": "gw-1", "wave_router": {"unreachable": True, "msg": "ssh: something long"}},
+        {"inventory_hostname": "gw-2", "wave_router": SKIPPED},
+        {"inventory_hostname": "gw-3"},
+    ]
+    assert wave_failures(devices) == [
+        "rm-1: It did not arrive.",
+        "gw-1: it does not answer.",
+        "gw-2: it was not asked.",
+        "gw-3: it was not asked.",
+    ]

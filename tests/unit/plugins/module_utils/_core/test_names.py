@@ -1,0 +1,57 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Names become paths, namespaces and libvirt names: nothing else may get through."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
+
+TRICKS = ["", "..", "../x", "a/b", "a\x00b", "a b", "A", "-a", "a-", "a\n", "$(id)", "a;b", "é", "a" * 64]
+
+
+@pytest.mark.parametrize("trick", TRICKS)
+def test_tricks_are_no_labels(trick):
+    with pytest.raises(InvalidInput):
+        names.label("service", trick)
+
+
+@pytest.mark.parametrize("trick", TRICKS + ["com", "example..com", ".example.com", "example.com.", "example.com/..", "x" * 150 + ".com"])
+def test_tricks_are_no_domains(trick):
+    with pytest.raises(InvalidInput):
+        names.domain(trick)
+
+
+@pytest.mark.parametrize("trick", ["", ".", "..", "1..0", "../1", "1/0", "-1", "1-", "1\n", "1" * 65])
+def test_tricks_are_no_versions(trick):
+    with pytest.raises(InvalidInput):
+        names.version(trick)
+
+
+@pytest.mark.parametrize("trick", ["shop.example.com", "shop-0.example.com", "shop-1", "shop-x.example.com", "shop-1.example", "shop-1.../x", None, 7])
+def test_tricks_are_no_instances(trick):
+    with pytest.raises(InvalidInput, match="is not an instance: it must look like 'shop-1.example.com'"):
+        names.instance(trick)
+
+
+@given(st.from_regex(names.LABEL, fullmatch=True), st.integers(1, 9999), st.from_regex(r"[a-z]{1,20}\.[a-z]{1,10}", fullmatch=True))
+def test_instance_names_come_apart_as_they_were_put_together(service, ordinal, domain):
+    assert names.instance(names.instance_name(service, ordinal, domain)) == (service, ordinal, domain)
+
+
+@given(st.text())
+def test_what_gets_through_stays_in_its_directory(text):
+    for check in (names.domain, names.version, names.sha256, lambda value: names.label("service", value)):
+        try:
+            accepted = check(text)
+        except InvalidInput:
+            continue
+        assert os.path.dirname(os.path.normpath(os.path.join("/base", accepted))) == "/base"

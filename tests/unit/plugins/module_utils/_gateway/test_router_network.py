@@ -1,0 +1,481 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A domain router in real network namespaces, with real nftables: what a caller outside and a guest inside meet.
+
+A client and guests sit in namespaces of their own; the gateway's root namespace is one more, which this thread enters, so the
+machine's own interfaces are never seen. A Linux bridge stands in for the switch.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import socket
+import socketserver
+import subprocess
+import threading
+import time
+
+import pytest
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, InvalidInput, Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import answers, namespace, router, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.inside import call_inside, enter
+
+MARK = f"t{os.getpid()}"
+DOMAIN = f"{MARK}.example"
+PUBLIC = "198.18.7.1"
+CLIENT = "198.18.0.2"
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or not all(map(shutil.which, ("ip", "nft", "ethtool", "conntrack"))),
+    reason="needs root, ip, nft, ethtool and conntrack",
+)
+
+
+def sh(*argv):
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+
+
+class BridgeSwitch:
+    """The device edge: access ports on a Linux bridge, which needs no daemon."""
+
+    bridge = "brtest"
+
+    def __init__(self):
+        self.vlans = {}
+
+    def _ports(self):
+        return {link["ifname"] for link in json.loads(sh("ip", "-j", "link", "show", "master", self.bridge)) if link}
+
+    def access_vlan(self, port):
+        return self.vlans.get(port) if port in self._ports() else None
+
+    def guard_port(self, port, vlan, mac, addresses, forwards=False):
+        assert (mac, forwards) == ("02:76:6d:00:00:01", True) and addresses, "a router speaks for others, but with its own MAC only"
+        sh("ip", "link", "set", port, "master", self.bridge)
+        self.vlans[port] = vlan
+
+    def remove_port(self, port):
+        if port in self._ports():
+            sh("ip", "link", "set", port, "nomaster")
+        self.vlans.pop(port, None)
+
+
+class Guest:
+    """A host that knows nothing of us, behind the switch; its servers say who answered and whom they saw."""
+
+    def __init__(self, number):
+        self.namespace = f"{MARK}-guest{number}"
+        self.address = f"192.168.1.{10 + number}"
+        self.instance = f"shop-{number}.{DOMAIN}"
+        self.servers = []
+        sh("ip", "netns", "add", self.namespace)
+        sh("ip", "link", "add", f"g{number}", "type", "veth", "peer", "name", "eth0", "netns", self.namespace)
+        sh("ip", "link", "set", f"g{number}", "master", BridgeSwitch.bridge, "up")
+        sh("ip", "-n", self.namespace, "addr", "add", f"{self.address}/24", "dev", "eth0")
+        sh("ip", "-n", self.namespace, "link", "set", "eth0", "up")
+        sh("ip", "-n", self.namespace, "route", "add", "default", "via", "192.168.1.1")
+
+    @property
+    def member(self):
+        return {"instance": self.instance, "address": self.address}
+
+    def serve(self, port):
+        guest = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self):
+                for line in self.rfile:
+                    self.wfile.write(f"{guest.instance} {self.client_address[0]} {line.decode()}".encode())
+
+        class Server(socketserver.ThreadingTCPServer):
+            daemon_threads = True
+            allow_reuse_address = True
+            request_queue_size = 128
+
+        server = call_inside(self.namespace, lambda: Server((self.address, port), Handler))
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        self.servers.append(server)
+
+    def quit(self):
+        for server in self.servers:
+            server.shutdown()
+            server.server_close()
+        self.servers = []
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory):
+    """The gateway's namespace (this thread is inside it), a client at its WAN side, two guests behind its switch."""
+    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    gateway, client = f"{MARK}-gw", f"{MARK}-client"
+    try:
+        for name in (gateway, client):
+            sh("ip", "netns", "add", name)
+        enter(gateway)
+        sh("ip", "link", "add", "wan0", "type", "veth", "peer", "name", "eth0", "netns", client)
+        sh("ip", "addr", "add", "198.18.0.1/15", "dev", "wan0")
+        sh("ip", "link", "set", "wan0", "up")
+        sh("ip", "-n", client, "addr", "add", f"{CLIENT}/15", "dev", "eth0")
+        sh("ip", "-n", client, "link", "set", "eth0", "up")
+        sh("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+        sh("ip", "link", "add", BridgeSwitch.bridge, "type", "bridge")
+        sh("ip", "link", "set", BridgeSwitch.bridge, "up")
+        guests = [Guest(1), Guest(2)]
+        yield type("Net", (), {"client": client, "guests": guests, "switch": BridgeSwitch()})
+        for guest in guests:
+            guest.quit()
+    finally:
+        assert call_back_home(own)
+        for name in sorted(os.listdir("/run/netns")):
+            if name.startswith(f"{MARK}-") or name == f"router-{DOMAIN}":
+                sh("ip", "netns", "del", name)
+
+
+def call_back_home(descriptor):
+    return ctypes.CDLL(None).setns(descriptor, 0x40000000) == 0
+
+
+@pytest.fixture
+def mesh(net, tmp_path):
+    """The same network with no router and no server yet, and an empty state directory."""
+    net.directory = str(tmp_path / "routers")
+    yield net
+    for guest in net.guests:
+        guest.quit()
+    router.remove(DOMAIN, lambda _bridge: net.switch, directory=net.directory)
+    namespace.remove(DOMAIN)
+
+
+def document(members, generation=1, ports=(80,), **more):
+    services = [{"name": "shop", "public_address": PUBLIC, "ports": [{"protocol": "tcp", "port": port} for port in ports], "members": members}]
+    return {"domain": DOMAIN, "vlan": 101, "generation": generation, "gateways": ["192.168.1.1/24"], "services": services, **more}
+
+
+def apply(mesh, desired, **more):
+    return router.apply(desired, lambda _bridge: mesh.switch, mesh.switch.bridge, "wan0", directory=mesh.directory, **more)
+
+
+def connect(address, port, timeout=1.0):
+    """Return how a connection attempt ends, as a caller sees it."""
+    try:
+        with socket.create_connection((address, port), timeout=timeout):
+            return "open"
+    except ConnectionRefusedError:
+        return "refused"
+    except (socket.timeout, OSError):
+        return "silent"
+
+
+def ping(address, timeout=2.0):
+    """Send one ICMP echo request and say whether it was answered."""
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sock:
+        sock.settimeout(timeout)
+        # Type 8, identifier 1, sequence 1; the checksum of these is 0xF7FD.
+        sock.sendto(bytes.fromhex("0800f7fd00010001"), (address, 0))
+        try:
+            while True:
+                reply = sock.recv(1500)
+                if reply[20] == 0 and reply[24:28] == bytes.fromhex("00010001"):
+                    return True
+        except socket.timeout:
+            return False
+
+
+def ask(address=PUBLIC, port=80, timeout=3.0):
+    with socket.create_connection((address, port), timeout=timeout) as sock:
+        sock.sendall(b"hello\n")
+        return sock.makefile().readline().split()
+
+
+def test_a_caller_reaches_the_declared_port_and_keeps_its_address(mesh):
+    one = mesh.guests[0]
+    one.serve(80)
+    report = apply(mesh, document([one.member]))
+    assert report.changed and not report.stale
+    assert call_inside(mesh.client, ask) == [one.instance, CLIENT, "hello"]
+
+
+def test_a_lot_of_data_passes_whole_both_ways(mesh):
+    one = mesh.guests[0]
+    one.serve(80)
+    apply(mesh, document([one.member]))
+
+    def talk():
+        with socket.create_connection((PUBLIC, 80), timeout=10) as sock:
+            line = b"x" * 60_000 + b"\n"
+            reader = sock.makefile("rb")
+            for _again in range(50):
+                sock.sendall(line)
+                assert reader.readline().endswith(line)
+        return True
+
+    assert call_inside(mesh.client, talk)
+
+
+def test_nothing_else_of_a_public_address_or_the_guest_is_reached(mesh):
+    one = mesh.guests[0]
+    for port in (80, 22, 8080):
+        one.serve(port)
+    apply(mesh, document([one.member]))
+    sh("ip", "-n", mesh.client, "route", "replace", "192.168.1.0/24", "via", "198.18.0.1")
+    sh("ip", "route", "replace", "192.168.1.0/24", "dev", namespace.names(DOMAIN).link)
+    try:
+        seen = call_inside(mesh.client, lambda: {port: connect(PUBLIC, port, 0.3) for port in (22, 79, 80, 81, 8080)})
+        assert seen == {22: "silent", 79: "silent", 80: "open", 81: "silent", 8080: "silent"}
+        assert call_inside(mesh.client, lambda: [connect(one.address, port, 0.3) for port in (22, 80)]) == ["silent", "silent"]
+        assert not call_inside(mesh.client, lambda: ping(PUBLIC, 0.3))
+    finally:
+        sh("ip", "-n", mesh.client, "route", "del", "192.168.1.0/24")
+        sh("ip", "route", "del", "192.168.1.0/24", "dev", namespace.names(DOMAIN).link)
+
+
+def test_a_guest_pings_its_gateway_but_opens_nothing(mesh):
+    one = mesh.guests[0]
+    apply(mesh, document([one.member]))
+    assert call_inside(one.namespace, lambda: ping("192.168.1.1"))
+    assert call_inside(one.namespace, lambda: [connect(CLIENT, 80, 0.3), connect("192.168.1.1", 22, 0.3), connect(PUBLIC, 80, 0.3)]) == ["silent"] * 3
+
+
+def test_an_empty_rotation_refuses_at_once(mesh):
+    apply(mesh, document([]))
+    start = time.monotonic()
+    assert call_inside(mesh.client, lambda: [connect(PUBLIC, 80), connect(PUBLIC, 81, 0.3)]) == ["refused", "silent"]
+    assert time.monotonic() - start < 1.0
+
+
+def test_members_share_the_connections(mesh):
+    for guest in mesh.guests:
+        guest.serve(80)
+    apply(mesh, document([guest.member for guest in mesh.guests]))
+    who = call_inside(mesh.client, lambda: [ask()[0] for _call in range(120)])
+    assert {guest.instance: who.count(guest.instance) for guest in mesh.guests} == {guest.instance: 60 for guest in mesh.guests}
+
+
+def test_membership_changes_lose_no_connection(mesh):
+    one, two = mesh.guests
+    for guest in mesh.guests:
+        guest.serve(80)
+    apply(mesh, document([one.member]))
+    stop, outcome = threading.Event(), {"answers": 0, "errors": []}
+
+    def stream():
+        enter(mesh.client)
+        while not stop.is_set():
+            try:
+                ask()
+                outcome["answers"] += 1
+            except OSError as exc:
+                outcome["errors"].append(str(exc))
+
+    callers = [threading.Thread(target=stream) for _caller in range(3)]
+    for caller in callers:
+        caller.start()
+    for generation in range(2, 22):
+        apply(mesh, document([[one.member, two.member], [two.member], [one.member]][generation % 3], generation))
+    stop.set()
+    for caller in callers:
+        caller.join()
+    assert outcome["errors"] == []
+    assert outcome["answers"] > 20
+
+
+def test_a_removed_member_keeps_its_connections_unless_asked_otherwise(mesh):
+    one, two = mesh.guests
+    for guest in mesh.guests:
+        guest.serve(80)
+    apply(mesh, document([one.member]))
+    sock = call_inside(mesh.client, lambda: socket.create_connection((PUBLIC, 80), timeout=3))
+    reader = sock.makefile()
+
+    def say():
+        sock.sendall(b"again\n")
+        return reader.readline().split()
+
+    assert say()[0] == one.instance
+    apply(mesh, document([two.member], 2))
+    assert say()[0] == one.instance
+    service = router.look(state.load(DOMAIN, mesh.directory), mesh.switch)["services"][0]
+    assert service["members"] == [{**two.member, "connections": 0}]
+    assert service["leaving"] == [{"address": one.address, "connections": 1}]
+    apply(mesh, document([one.member, two.member], 3))
+    apply(mesh, document([two.member], 4), close_connections=True)
+    with pytest.raises(OSError):
+        for _again in range(3):
+            say()
+    sock.close()
+
+
+def test_the_second_run_changes_nothing_and_check_mode_tells_what_a_run_does(mesh):
+    desired = document([mesh.guests[0].member])
+    foreseen = apply(mesh, desired, dry_run=True)
+    assert not os.path.exists(f"/run/netns/router-{DOMAIN}") and state.load(DOMAIN, mesh.directory) is None
+    assert foreseen == apply(mesh, desired)
+    again = apply(mesh, desired)
+    assert not again.changed and again.before == again.after
+
+
+def test_an_older_document_is_ignored(mesh):
+    newer = document([mesh.guests[0].member], 7)
+    apply(mesh, newer)
+    report = apply(mesh, document([], 6))
+    assert report.stale and not report.changed
+    assert report.after["router"]["generation"] == 7
+    assert state.load(DOMAIN, mesh.directory).document["services"][0]["members"]
+
+
+@pytest.mark.parametrize(
+    ("by_hand", "part"),
+    [
+        (["ip", "netns", "exec", f"router-{DOMAIN}", "nft", "insert rule inet vmatrix forward accept"], "rules"),
+        (["ip", "netns", "exec", f"router-{DOMAIN}", "nft", "flush ruleset"], "rules"),
+        (["ip", "-n", f"router-{DOMAIN}", "addr", "del", "192.168.1.1/24", "dev", "guests"], "links"),
+        (["ip", "-n", f"router-{DOMAIN}", "route", "del", "default"], "links"),
+        (["ip", "neigh", "del", "proxy", PUBLIC, "dev", "wan0"], "links"),
+        (["ip", "route", "del", PUBLIC], "links"),
+        (["ip", "link", "set", namespace.names(DOMAIN).port, "nomaster"], "access port"),
+        (["ip", "link", "del", namespace.names(DOMAIN).link], "links"),
+        (["ip", "netns", "del", f"router-{DOMAIN}"], "rules"),
+    ],
+)
+def test_what_was_changed_by_hand_is_found_and_repaired(mesh, by_hand, part):
+    one = mesh.guests[0]
+    one.serve(80)
+    desired = document([one.member])
+    apply(mesh, desired)
+    sh(*by_hand)
+    if by_hand[:3] == ["ip", "netns", "del"]:
+        # The kernel takes a namespace's links away some time after the namespace itself.
+        port = ["ip", "link", "show", "dev", namespace.names(DOMAIN).port]
+        wait_for(lambda: run(port, check=False).returncode, 30, "the links of the namespace are gone")
+    assert router.look(state.load(DOMAIN, mesh.directory), mesh.switch)["drift"]
+    report = apply(mesh, desired)
+    assert report.changed and part in report.before["drift"] and report.after["drift"] == []
+    assert not apply(mesh, desired).changed
+    assert call_inside(mesh.client, ask)[0] == one.instance
+
+
+def test_restore_gives_the_same_rules_and_service(mesh):
+    one = mesh.guests[0]
+    one.serve(80)
+    apply(mesh, document([one.member]))
+    known = state.load(DOMAIN, mesh.directory)
+    rules = sh("ip", "netns", "exec", f"router-{DOMAIN}", "nft", "list", "ruleset")
+    sh("ip", "neigh", "del", "proxy", PUBLIC, "dev", "wan0")
+    namespace.remove(DOMAIN)
+    mesh.switch.vlans.clear()
+    router.restore(known, mesh.switch, mesh.directory)
+    assert sh("ip", "netns", "exec", f"router-{DOMAIN}", "nft", "list", "ruleset") == rules
+    assert state.load(DOMAIN, mesh.directory) == known
+    assert router.drift(known, mesh.switch) == []
+    assert call_inside(mesh.client, ask)[0] == one.instance
+
+
+def test_removing_leaves_nothing_behind(mesh):
+    apply(mesh, document([mesh.guests[0].member]))
+    assert router.remove(DOMAIN, lambda _bridge: mesh.switch, dry_run=True, directory=mesh.directory).changed
+    assert router.remove(DOMAIN, lambda _bridge: mesh.switch, directory=mesh.directory).changed
+    assert not router.remove(DOMAIN, lambda _bridge: mesh.switch, directory=mesh.directory).changed
+    assert not os.path.exists(f"/run/netns/router-{DOMAIN}")
+    assert not {*namespace.names(DOMAIN)[1:]} & set(namespace.host_addresses())
+    assert PUBLIC not in sh("ip", "neigh", "show", "proxy") + sh("ip", "route")
+    assert os.listdir(mesh.directory) == []
+
+
+def test_a_member_enters_when_it_answers(mesh):
+    one, two = mesh.guests
+    one.serve(80)
+    apply(mesh, document([one.member]))
+    late = threading.Timer(0.4, two.serve, [80])
+    late.start()
+    report = apply(mesh, document([one.member, two.member], 2), answer_timeout=10)
+    late.join()
+    assert [waited.instance for waited in report.waited] == [two.instance]
+    assert 0.1 < report.waited[0].seconds < 3
+    assert two.instance in call_inside(mesh.client, lambda: [ask()[0] for _call in range(60)])
+
+
+def test_a_guest_that_appears_late_on_a_new_router_is_found(mesh):
+    one = mesh.guests[0]
+    sh("ip", "-n", one.namespace, "link", "set", "eth0", "down")
+
+    def appear():
+        sh("ip", "-n", one.namespace, "link", "set", "eth0", "up")
+        sh("ip", "-n", one.namespace, "route", "replace", "default", "via", "192.168.1.1")
+        one.serve(80)
+
+    late = threading.Timer(0.7, appear)
+    late.start()
+    report = apply(mesh, document([one.member]), answer_timeout=10)
+    late.join()
+    assert 0.2 < report.waited[0].seconds < 3
+    assert call_inside(mesh.client, ask)[0] == one.instance
+
+
+def test_a_member_that_does_not_answer_stays_out(mesh):
+    one, two = mesh.guests
+    one.serve(80)
+    apply(mesh, document([one.member]))
+    before = state.load(DOMAIN, mesh.directory)
+    with pytest.raises(DeadlineExceeded, match=rf"{two.instance} did not answer on {two.address} port 80 within 0.3 s \(connection refused\)"):
+        apply(mesh, document([two.member], 2), answer_timeout=0.3)
+    assert state.load(DOMAIN, mesh.directory) == before
+    assert router.drift(before, mesh.switch) == []
+    assert {answer[0] for answer in call_inside(mesh.client, lambda: [ask() for _call in range(10)])} == {one.instance}
+
+
+def test_a_first_member_that_does_not_answer_leaves_a_refusing_service(mesh):
+    with pytest.raises(DeadlineExceeded):
+        apply(mesh, document([mesh.guests[0].member]), answer_timeout=0.2)
+    assert call_inside(mesh.client, lambda: connect(PUBLIC, 80)) == "refused"
+    mesh.guests[0].serve(80)
+    assert apply(mesh, document([mesh.guests[0].member]), answer_timeout=5).changed
+    assert call_inside(mesh.client, lambda: connect(PUBLIC, 80)) == "open"
+
+
+def test_an_http_check_wants_http(mesh):
+    one = mesh.guests[0]
+    one.serve(80)
+    with pytest.raises(DeadlineExceeded, match="not HTTP"):
+        apply(mesh, document([one.member]), answer_timeout=0.3, check=answers.Check("http"))
+
+
+def test_what_belongs_to_somebody_else_is_refused(mesh):
+    apply(mesh, document([]))
+    for change, words in (
+        ({"vlan": 102}, f"The public address {PUBLIC} belongs to the router of {DOMAIN}"),
+        ({"services": []}, f"VLAN 101 belongs to the router of {DOMAIN}"),
+    ):
+        with pytest.raises(Refused, match=words):
+            apply(mesh, {**document([]), "domain": f"other.{DOMAIN}", **change})
+    own = document([])
+    own["services"][0]["public_address"] = "198.18.0.1"
+    with pytest.raises(Refused, match="the gateway's own on wan0"):
+        apply(mesh, own)
+    with pytest.raises(InvalidInput, match="no interface 'wan9'"):
+        router.apply(document([]), lambda _bridge: mesh.switch, mesh.switch.bridge, "wan9", directory=mesh.directory)
+    assert not apply(mesh, document([])).changed
+
+
+def test_neighbours_learn_where_an_address_is_now(mesh):
+    sh("ip", "-n", mesh.client, "neigh", "replace", PUBLIC, "lladdr", "02:00:00:00:00:99", "dev", "eth0", "nud", "stale")
+    apply(mesh, document([]))
+    assert call_inside(mesh.client, lambda: connect(PUBLIC, 80, 0.5)) == "refused"
+
+
+def test_a_member_change_is_quick(mesh, record_property):
+    one, two = mesh.guests
+    apply(mesh, document([one.member]))
+    start = time.monotonic()
+    apply(mesh, document([one.member, two.member], 2))
+    took = time.monotonic() - start
+    record_property("seconds", took)
+    # The goal is 0.15 s; this allows for a machine that is busy with other things.
+    assert took < 1.0

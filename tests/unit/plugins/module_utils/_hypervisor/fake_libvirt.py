@@ -1,0 +1,167 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A libvirt with domains made of air: what the real one would do to names, states and save images, and failures on demand."""
+
+from __future__ import annotations
+
+import json
+import os
+import xml.etree.ElementTree as ET
+
+VIR_ERR_NO_DOMAIN = 42
+VIR_ERR_OPERATION_INVALID = 55
+VIR_CONNECT_LIST_DOMAINS_ACTIVE = 1
+VIR_DOMAIN_RUNNING, VIR_DOMAIN_BLOCKED, VIR_DOMAIN_PAUSED, VIR_DOMAIN_SHUTDOWN, VIR_DOMAIN_PMSUSPENDED = 1, 2, 3, 4, 7
+VIR_DOMAIN_START_PAUSED = 1
+VIR_DOMAIN_SAVE_RUNNING, VIR_DOMAIN_SAVE_PAUSED = 2, 4
+VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN = 1
+VIR_DOMAIN_DESTROY_GRACEFUL = 1
+
+CAPABILITIES = """<capabilities><guest><os_type>hvm</os_type><arch name='x86_64'>
+<machine canonical='pc-i440fx-7.2' maxCpus='255'>pc</machine><machine maxCpus='255'>pc-i440fx-7.2</machine><machine maxCpus='288'>pc-q35-7.2</machine>
+<domain type='kvm'/></arch></guest><guest><arch name='aarch64'><machine>virt-7.2</machine></arch></guest></capabilities>"""
+DOMAIN_CAPABILITIES = """<domainCapabilities><cpu><mode name='host-model' supported='yes'><model>EPYC</model></mode><mode name='custom' supported='yes'>
+<model usable='yes'>qemu64</model><model usable='no'>Icelake-Server</model></mode></cpu></domainCapabilities>"""
+
+
+class libvirtError(Exception):
+    """As libvirt's."""
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
+
+    def get_error_code(self) -> int:
+        return self.code
+
+    def get_error_message(self) -> str:
+        return str(self)
+
+
+def registerErrorHandler(_function, _context):
+    """Nothing to silence."""
+
+
+class Crash(BaseException):
+    """The module's process dies at this point."""
+
+
+class Connection:
+    """One host's libvirt.
+
+    Attributes:
+        domains: live domains by name.
+        fail: calls that fail, by name; the value is raised (before anything happens, or after it if the name ends in "!").
+        lives: for each guest that ever ran an instruction, (name, image it came from).
+        obeys: whether guests follow the power button.
+    """
+
+    def __init__(self) -> None:
+        self.domains: dict[str, Domain] = {}
+        self.fail: dict[str, BaseException] = {}
+        self.lives: list[tuple[str, str]] = []
+        self.obeys = True
+        self.calls: list[str] = []
+
+    def called(self, what: str) -> None:
+        self.calls.append(what)
+        if what in self.fail:
+            raise self.fail[what]
+
+    def getLibVersion(self) -> int:
+        return 9000000
+
+    def getVersion(self) -> int:
+        return 7002000
+
+    def getCapabilities(self) -> str:
+        self.called("getCapabilities")
+        return CAPABILITIES
+
+    def getDomainCapabilities(self, _emulator, arch, _machine, domain_type, _flags) -> str:
+        assert (arch, domain_type) in (("x86_64", "qemu"), ("x86_64", "kvm"))
+        return DOMAIN_CAPABILITIES
+
+    def listAllDomains(self, _flags):
+        return list(self.domains.values())
+
+    def lookupByName(self, name):
+        if name not in self.domains:
+            raise libvirtError(f"Domain not found: no domain with matching name '{name}'", VIR_ERR_NO_DOMAIN)
+        return self.domains[name]
+
+    def createXML(self, xml, flags):
+        assert flags == VIR_DOMAIN_START_PAUSED
+        self.called("createXML")
+        self._add(xml, VIR_DOMAIN_PAUSED, "boot")
+        self.called("createXML!")
+
+    def restoreFlags(self, path, xml, flags):
+        assert flags == VIR_DOMAIN_SAVE_PAUSED
+        with open(path, "rb") as handle:
+            content = handle.read()
+        self.called("restoreFlags")
+        magic, image = content.split(b"\n", 1)
+        saved = json.loads(image)
+        if magic != b"LibvirtQemudSave" or saved["name"] != ET.fromstring(xml).findtext("name"):
+            raise libvirtError("not this domain's image")
+        self._add(xml, VIR_DOMAIN_PAUSED, saved["life"])
+        self.called("restoreFlags!")
+
+    def _add(self, xml, state, origin):
+        name = ET.fromstring(xml).findtext("name")
+        if name in self.domains:
+            raise libvirtError(f"domain '{name}' is already active", VIR_ERR_OPERATION_INVALID)
+        self.domains[name] = Domain(self, name, xml, state, origin)
+        if state == VIR_DOMAIN_RUNNING:
+            self.lives.append((name, origin))
+
+
+class Domain:
+    """A live domain."""
+
+    images = 0
+
+    def __init__(self, connection: Connection, name: str, xml: str, state: int, origin: str) -> None:
+        self.connection, self._name, self.xml, self.current, self.origin = connection, name, xml, state, origin
+
+    def name(self):
+        return self._name
+
+    def isActive(self):
+        return self._name in self.connection.domains
+
+    def state(self):
+        return [self.current, 0]
+
+    def saveFlags(self, path, dxml, flags):
+        assert dxml is None and flags == VIR_DOMAIN_SAVE_RUNNING
+        with open(path, "wb") as handle:
+            handle.write(b"LibvirtQemudPart\n")
+        self.connection.called("saveFlags")
+        Domain.images += 1
+        with open(path, "wb") as handle:
+            handle.write(b"LibvirtQemudSave\n" + json.dumps({"name": self._name, "life": f"image {Domain.images}"}).encode())
+        os.chmod(path, 0o644)
+        del self.connection.domains[self._name]
+        self.connection.called("saveFlags!")
+
+    def resume(self):
+        self.connection.called("resume")
+        self.current = VIR_DOMAIN_RUNNING
+        self.connection.lives.append((self._name, self.origin))
+        self.connection.called("resume!")
+
+    def abortJob(self):
+        self.connection.called("abortJob")
+
+    def shutdownFlags(self, _flags):
+        self.connection.called("shutdownFlags")
+        if self.connection.obeys:
+            del self.connection.domains[self._name]
+
+    def destroyFlags(self, _flags):
+        self.connection.called("destroyFlags")
+        self.connection.domains.pop(self._name, None)

@@ -1,0 +1,89 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Real processes that ask one registry at the same time."""
+
+from __future__ import annotations
+
+import multiprocessing
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn, instances, overview, reservations
+
+PROCESSES = 8
+EACH = 10
+
+
+def _together(work, arguments):
+    """Run work(*arguments) for each of *arguments* in a process of its own, all let go at once, and return what they return."""
+    context = multiprocessing.get_context("fork")
+    results, start = context.Queue(), context.Barrier(len(arguments))
+
+    def begin(*own):
+        start.wait(timeout=60)
+        results.put(work(*own))
+
+    processes = [context.Process(target=begin, args=own) for own in arguments]
+    for process in processes:
+        process.start()
+    found = [results.get(timeout=120) for _process in processes]
+    for process in processes:
+        process.join(timeout=60)
+        assert process.exitcode == 0
+    return found
+
+
+def _reserve_many(url, ask, number):
+    """Reserve instances of a domain of its own and of one that all share; return the records and how many were refused."""
+    granted, refused = [], 0
+    for count in range(EACH):
+        own = count % 2 == 0
+        name = f"shop{number}x{count}-1.{f'example{number}.com' if own else 'example.com'}"
+        try:
+            granted.append(reservations.reserve(url, ask(name, 10 + number * EACH + count)).result["record"])
+        except Refused:
+            refused += 1
+    return granted, refused
+
+
+def test_nothing_is_given_twice(make, ask):
+    room = 60
+    url = make(pools=("198.18.1.0/25",), machines=("rm-east-1", "rm-east-2", "rm-east-3"), memory_mib=128 * room // 3, vcpus=64)
+    found = _together(_reserve_many, [(url, ask, number) for number in range(PROCESSES)])
+    granted = [record for records, _refused in found for record in records]
+    assert len(granted) == room and sum(refused for _records, refused in found) == PROCESSES * EACH - room
+    seen = overview.overview(url)
+    assert sorted(granted, key=lambda record: record["instance"]) == seen["records"]
+    assert [rm["memory_mib_left"] for rm in seen["rms"]] == [0, 0, 0]
+    assert len({record["public_address"] for record in granted}) == room
+    vlans = {(record["domain"], record["vlan"]) for record in granted}
+    assert len({vlan for _domain, vlan in vlans}) == len({domain for domain, _vlan in vlans}) == len(vlans)
+    assert seen["hn"]["generation"] == 1 + 3 + room
+
+
+def _grant_epochs(url, number):
+    epochs = []
+    for _count in range(EACH):
+        above = overview.overview(url)["records"][0]["epoch"]
+        done = instances.update(url, {"instance": "shop-1.example.com", "epoch_above": above, "step": f"process {number}"})
+        if done.before["record"] != done.after["record"]:
+            epochs.append(done.result["record"]["epoch"])
+    return epochs
+
+
+def test_an_epoch_is_granted_to_one_only(url, ask):
+    reservations.reserve(url, ask())
+    found = _together(_grant_epochs, [(url, number) for number in range(PROCESSES)])
+    epochs = sorted(epoch for granted in found for epoch in granted)
+    assert epochs == list(range(2, len(epochs) + 2)) and len(epochs) >= EACH
+
+
+def _declare(url):
+    return hn.declare(url, "hn-east", ["198.18.1.0/24"], 100, 4000, 8).changed
+
+
+def test_a_registry_is_set_up_by_one_only(tmp_path):
+    url = f"sqlite:///{tmp_path}/registry.db"
+    assert sorted(_together(_declare, [(url,)] * PROCESSES)) == [False] * (PROCESSES - 1) + [True]
+    assert overview.overview(url)["hn"]["generation"] == 1

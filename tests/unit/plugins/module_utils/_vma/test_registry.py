@@ -1,0 +1,160 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The HN and its RMs in a real registry."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+
+import pytest
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn, instances, overview, reservations, rms
+
+
+def fails(call, *arguments):
+    """Return the sentence that *call* fails with."""
+    with pytest.raises(MeshError) as caught:
+        call(*arguments)
+    return caught.value.message
+
+
+def generation(url):
+    return overview.overview(url)["hn"]["generation"]
+
+
+def test_a_registry_is_made_once_and_is_its_owners_only(tmp_path):
+    url = f"sqlite:///{tmp_path}/registry.db"
+    predicted = hn.declare(url, "hn-east", ["198.18.1.0/24"], 100, 4000, 8, dry_run=True)
+    assert os.listdir(tmp_path) == []
+    made = hn.declare(url, "hn-east", ["198.18.1.0/24"], 100, 4000, 8)
+    assert made == predicted and made.changed and made.before == {}
+    assert stat.S_IMODE(os.stat(tmp_path / "registry.db").st_mode) == 0o600
+    again = hn.declare(url, "hn-east", ["198.18.1.0/24"], 100, 4000, 8)
+    assert not again.changed and again.before == again.after and again.result == made.result
+
+
+def test_a_registry_that_nobody_set_up(tmp_path, machine, ask):
+    url = f"sqlite:///{tmp_path}/registry.db"
+    sentence = f"No hosting network is known here: the registry {url} has not been set up (vma_hn does that)."
+    assert fails(overview.overview, url) == sentence
+    assert fails(rms.subscribe, url, "rm-east-1", machine()) == sentence
+    assert fails(reservations.reserve, url, ask()) == sentence
+    assert os.listdir(tmp_path) == []
+    (tmp_path / "registry.db").touch()
+    assert fails(overview.overview, url) == sentence
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("registry.db", "The registry's URL cannot be used on this host: it must look like 'sqlite:////var/lib/vmatrix/vma/registry.db'."),
+        ("nonsense://host/db", "The registry's URL cannot be used on this host: it must look like 'sqlite:////var/lib/vmatrix/vma/registry.db'."),
+        (
+            "sqlite:///registry.db",
+            "The registry sqlite:///registry.db cannot be shared: its path must be absolute, as in 'sqlite:////var/lib/vmatrix/vma/registry.db'.",
+        ),
+        (
+            "postgresql://vma:secret@db/vma",
+            "The registry's URL must not hold a password: it belongs into the database's own password file (such as ~/.pgpass).",
+        ),
+        ("sqlite:////nowhere/at/all/registry.db", "The registry cannot be made: the directory /nowhere/at/all does not exist."),
+    ],
+)
+def test_urls_that_cannot_be_used(url, sentence):
+    assert fails(hn.declare, url, "hn-east", ["198.18.1.0/24"], 100, 4000, 8) == sentence
+
+
+def test_what_is_no_registry_is_not_touched(tmp_path):
+    path = tmp_path / "registry.db"
+    path.write_text("this is not a database, but a letter to my grandmother " * 40)
+    sentence = fails(hn.declare, f"sqlite:///{path}", "hn-east", ["198.18.1.0/24"], 100, 4000, 8)
+    assert sentence == f"The registry sqlite:///{path} cannot be used: file is not a database."
+    assert path.read_text().startswith("this is not a database")
+
+
+def test_a_newer_schema_is_refused(url):
+    with sqlite3.connect(url[len("sqlite:///") :]) as connection:
+        connection.execute("UPDATE registry SET schema_version = 2")
+    assert fails(overview.overview, url) == f"The registry {url} has schema version 2; this version of the collection knows version 1 only."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("hn-west", ["198.18.1.0/28"], 100, 4000, 8), "This registry belongs to hn-east, so it cannot be set up for hn-west."),
+        (("hn-east", ["198.18.2.0/28"], 100, 4000, 8), "The public pools must keep 198.18.1.1: the service shop of example.com uses it."),
+        (("hn-east", ["198.18.1.0/28"], 200, 4000, 8), "The VLANs must keep 100: example.com uses it."),
+        (("hn-east", ["198.18.1.0/28"], 0, 4000, 8), "0 to 4000 is not a range of VLANs: it must lie within 1 to 4094."),
+        (("hn-east", ["198.18.1.0/28"], 300, 200, 8), "300 to 200 is not a range of VLANs: it must lie within 1 to 4094."),
+        (("hn-east", ["198.18.1.0/28"], 100, 4095, 8), "100 to 4095 is not a range of VLANs: it must lie within 1 to 4094."),
+        (("hn-east", ["198.18.1.0/28"], 100, 4000, 0), "vcpu_overcommit must be at least 1, not 0."),
+    ],
+)
+def test_what_an_hn_cannot_be(url, ask, arguments, sentence):
+    reservations.reserve(url, ask())
+    before = overview.overview(url)
+    assert fails(hn.declare, url, *arguments) == sentence
+    assert overview.overview(url) == before
+
+
+def test_a_bad_hn_name_is_refused(tmp_path):
+    assert fails(hn.declare, f"sqlite:///{tmp_path}/registry.db", "../east", [], 100, 4000, 8).startswith("'../east' is not a name for a hosting network")
+
+
+def test_pools_grow_and_shrink_around_what_is_used(url, ask):
+    reservations.reserve(url, ask())
+    assert hn.declare(url, "hn-east", ["198.18.1.0/30", "198.18.9.0/24"], 100, 4000, 8).changed
+    assert overview.overview(url)["hn"]["public_pools"] == ["198.18.1.0/30", "198.18.9.0/24"]
+
+
+def test_an_rm_subscribes_once(make, machine):
+    url = make(machines=())
+    before = generation(url)
+    predicted = rms.subscribe(url, "rm-east-1", machine(), dry_run=True)
+    assert generation(url) == before
+    done = rms.subscribe(url, "rm-east-1", machine())
+    assert done == predicted and done.after["in_service"] is True
+    assert generation(url) == before + 1
+    again = rms.subscribe(url, "rm-east-1", machine(machine_types=["pc-i440fx-7.2", "pc-i440fx-7.2"]))
+    assert not again.changed and generation(url) == before + 1
+
+
+def test_what_is_omitted_stays(url):
+    done = rms.subscribe(url, "rm-east-1", {"in_service": False})
+    assert done.changed and done.after == {**done.before, "in_service": False}
+    assert rms.subscribe(url, "rm-east-1", {"memory_mib": 2048}).after["in_service"] is False
+
+
+@pytest.mark.parametrize(
+    ("name", "different", "sentence"),
+    [
+        ("rm-east-1", {"address": "-oProxyCommand=x"}, "The address '-oProxyCommand=x' of rm-east-1 is neither a host name nor an IP address."),
+        ("rm-east-1", {"memory_mib": 0}, "The memory_mib of rm-east-1 must be at least 1, not 0."),
+        ("rm-east-1", {"disk_bytes": -1}, "The disk_bytes of rm-east-1 must be at least 0, not -1."),
+        ("rm-east-1", {"accelerator": "xen"}, "The accelerator of rm-east-1 must be kvm or tcg, not 'xen'."),
+        ("rm-east-9", {"cpus": None, "vcpus": None}, "rm-east-9 has not subscribed to hn-east yet, so this must be said too: vcpus, cpus."),
+    ],
+)
+def test_what_an_rm_cannot_be(url, machine, name, different, sentence):
+    assert fails(rms.subscribe, url, name, machine(**different)) == sentence
+
+
+def test_an_rm_leaves_when_it_is_empty(url, ask):
+    reservations.reserve(url, ask(rm="rm-east-1"))
+    assert fails(rms.unsubscribe, url, "rm-east-1") == "rm-east-1 cannot leave hn-east: it holds shop-1.example.com."
+    assert rms.unsubscribe(url, "rm-east-2").changed
+    assert not rms.unsubscribe(url, "rm-east-2").changed
+    assert [rm["name"] for rm in overview.overview(url)["rms"]] == ["rm-east-1"]
+
+
+def test_epochs_of_what_is_gone_are_told(url, ask):
+    reservations.reserve(url, ask())
+    instances.update(url, {"instance": "shop-1.example.com", "state": "absent"})
+    found = overview.overview(url)
+    assert found["records"] == []
+    assert found["epochs"] == {"shop-1.example.com": 1}
+    assert overview.overview(url, domain="example.org")["epochs"] == {}

@@ -1,0 +1,60 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reports: what operators read, and what a rebuild is fed with."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound, Refused
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.report import mesh_found, mesh_status, table
+
+GROUPS = {"vmas": ["gw-east"], "gateways": ["gw-east"], "rms": ["rm-east-1"]}
+RECORD = {"instance": "shop-1.example.com", "rm": "rm-east-1", "state": "running", "epoch": 3, "public_address": "198.18.1.1", "in_rotation": True}
+RM = {"name": "rm-east-1", "in_service": True, "accelerator": "tcg", "memory_mib": 2048, "memory_mib_left": 1920}
+SERVICE = {"name": "shop", "members": [{"instance": "shop-1.example.com", "address": "192.168.1.10", "connections": 3}]}
+
+
+def hostvars(state="running", **changes):
+    found = {
+        "gw-east": {
+            "hn": "hn-east",
+            "status_vma": {"records": [RECORD], "rms": [RM]},
+            "status_routers": {"routers": [{"domain": "example.com", "services": [SERVICE]}]},
+        },
+        "rm-east-1": {"hn": "hn-east", "status_instances": {"instances": [{"name": "shop-1.example.com", "state": state}]}},
+    }
+    for host, answer in changes.items():
+        found[host.replace("_", "-")].update(answer)
+    return found
+
+
+def test_table_is_as_wide_as_its_cells():
+    assert table(("A", "LONG"), [("abc", 1)]) == "A    LONG\n---  ----\nabc  1"
+
+
+def test_status_shows_the_truth_of_the_rm_beside_the_record():
+    assert "shop-1.example.com  hn-east  rm-east-1  running  3      198.18.1.1      yes       3" in mesh_status(hostvars(), GROUPS)
+    assert "stopped (should be running)" in mesh_status(hostvars(state="stopped"), GROUPS)
+    assert "not there (should be running)" in mesh_status(hostvars(rm_east_1={"status_instances": {"instances": []}}), GROUPS)
+
+
+def test_status_names_who_does_not_answer():
+    assert mesh_status(hostvars(rm_east_1={"status_instances": {"unreachable": True}}), GROUPS).endswith("Not answering: rm-east-1.")
+    assert "Not answering" not in mesh_status(hostvars(), GROUPS)
+
+
+def test_found_adds_the_rm():
+    found = mesh_found(hostvars(), GROUPS, "hn-east")
+    assert found["instances"] == [{"name": "shop-1.example.com", "state": "running", "rm": "rm-east-1"}]
+    assert [router["domain"] for router in found["routers"]] == ["example.com"]
+
+
+def test_found_needs_every_device_but_the_vma():
+    with pytest.raises(Refused, match="while rm-east-1 does not answer"):
+        mesh_found(hostvars(rm_east_1={"status_instances": {"unreachable": True}}), GROUPS, "hn-east")
+    assert mesh_found(hostvars(gw_east={"status_vma": {"msg": "no registry"}}), GROUPS, "hn-east")["instances"]
+    with pytest.raises(NotFound, match="There is no HN hn-west"):
+        mesh_found(hostvars(), GROUPS, "hn-west")
