@@ -106,7 +106,7 @@ class Mesh:
 
     def ssh(self, host: str, *command: str, check: bool = True) -> str:
         """Run a command on a host of the lab and return what it printed."""
-        argv = ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), "-o", "ControlMaster=auto", "-o", "ControlPath=/run/vmatrix-lab/it-%n"]
+        argv = ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), "-o", "ControlMaster=auto", "-o", f"ControlPath={_sockets()}/it-%n"]
         done = subprocess.run(
             [*argv, "-o", "ControlPersist=60s", host, shlex.join(command)], capture_output=True, text=True, timeout=120, check=False
         )
@@ -160,6 +160,12 @@ class Mesh:
             cwd=ROOT,
         )
         return json.loads(listing.stdout)[name]["hosts"]
+
+
+@functools.lru_cache(maxsize=None)
+def _sockets() -> str:
+    """The directory of the lab's SSH control sockets."""
+    return yaml.safe_load((ROOT / ".lab" / "inventory.yml").read_text(encoding="utf-8"))["lab"]["vars"]["ansible_control_path_dir"]
 
 
 def until(condition: t.Callable[[], t.Any], timeout: float, what: str) -> t.Any:
