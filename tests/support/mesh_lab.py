@@ -117,10 +117,17 @@ class Mesh:
         """Run a shell script on a host of the lab and return what it printed."""
         return self.ssh(host, "bash", "-euo", "pipefail", "-c", script)
 
-    def alive(self, host: str) -> bool:
-        """Tell whether a host lets us log in, over a connection of its own."""
-        argv = ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), "-o", "ControlPath=none", "-o", "ConnectTimeout=2", host, "true"]
+    def alive(self, host: str, condition: str = "true") -> bool:
+        """Tell whether a host lets us log in, over a connection of its own, and a condition (a command) is met there."""
+        argv = ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), "-o", "ControlPath=none", "-o", "ConnectTimeout=2", host, condition]
         return subprocess.run(argv, capture_output=True, timeout=30, check=False).returncode == 0
+
+    def reboot(self, host: str, timeout: float = 150) -> None:
+        """Reboot a host and wait until it is up again: it may do so faster than one could see that it is down, but forgets what lay in /run."""
+        marker = "/run/before-the-reboot"
+        self.ssh(host, "touch", marker)
+        self.ssh(host, "systemctl", "reboot", check=False)
+        until(lambda: self.alive(host, f"test ! -e {marker}"), timeout, f"{host} has rebooted")
 
     def page(self, address: str, path: str = "/cgi-bin/page", client: str = "client-east", timeout: float = 3) -> dict[str, t.Any] | None:
         """Return the guest's page as a client sees it, or None when it does not answer."""
