@@ -39,8 +39,8 @@ test: quick sanity molecule integration  ## Run every gate: quick, sanity, molec
 quick: unit lint  ## Run the gates of daily work: unit, lint
 
 .PHONY: unit
-unit: $(READY)  ## Run the unit tests
-	$(BIN)/python -m pytest tests/unit
+unit: root  ## Run the unit tests, where all is installed that the roles install
+	tests/run/inside python -m pytest tests/unit
 
 .PHONY: lint
 lint: $(READY)  ## Check style, documentation and changelog
@@ -68,6 +68,10 @@ bench: lab  ## Measure the mesh on the lab, in ratios
 	tests/run/bench
 
 # --- Set-up
+
+.PHONY: root
+root: $(READY)  ## Build the root file system of the lab's hosts, and boot nothing
+	$(LAB_PLAYBOOK) playbooks/lab_build.yml
 
 .PHONY: setup
 setup: $(READY)  ## Install what this machine needs, and nothing else

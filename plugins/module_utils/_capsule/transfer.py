@@ -25,6 +25,9 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, DeadlineExceeded, InvalidInput, Refused
 
 CONFIG = "/etc/vmatrix/transfer"
+#: Where connections to peers wait for the next session, and for how many seconds.
+CONNECTIONS = "/run/vmatrix/connections"
+LINGER = 60
 #: Bytes per second that the other end hashes and flushes at least: how long a reply may take.
 _SLOWEST = 50_000_000
 
@@ -59,6 +62,10 @@ def ssh_argv(peer: Peer, timeout: float) -> list[str]:
         f"ConnectTimeout={max(1, int(timeout))}",
         "ServerAliveInterval=5",
         "ServerAliveCountMax=3",
+        # Whoever asks first whether the peer is ready spares the next one, who may have stopped a guest, the handshake.
+        "ControlMaster=auto",
+        f"ControlPath={CONNECTIONS}/%C",
+        f"ControlPersist={LINGER}",
     ]
     words = [word for option in options for word in ("-o", option)]
     return ["ssh", "-T", "-a", "-x", "-F", "/dev/null", "-i", f"{CONFIG}/id_ed25519", *words, f"vmatrix@{peer.address}"]
@@ -234,6 +241,8 @@ def connect(peer: Peer, timeout: float, argv: list[str] | None = None, progress:
         raise InvalidInput(f"{peer.address!r} is not an address of RM {peer.name}: it must look like '192.0.2.7'.")
     words = tempfile.TemporaryFile()  # pylint: disable=consider-using-with
     command = argv or ssh_argv(peer, timeout)
+    if argv is None:
+        os.makedirs(CONNECTIONS, mode=0o700, exist_ok=True)
     try:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words, bufsize=0)  # pylint: disable=consider-using-with
     except FileNotFoundError as exc:

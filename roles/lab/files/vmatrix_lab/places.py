@@ -13,6 +13,8 @@ NAME = os.environ.get("VMATRIX_LAB_NAME", "vmatrix-lab")
 STATE = f"/var/lib/{NAME}"
 CACHE = f"/var/cache/{NAME}"
 IMAGES = os.path.join(CACHE, "images")
+#: A link to the root file system that was built last; what runs in a copy of it has all that the roles install.
+ROOT = os.path.join(CACHE, "root")
 HOSTS = os.path.join(STATE, "hosts")
 SSH = os.path.join(STATE, "ssh")
 KEY = os.path.join(SSH, "id_ed25519")

@@ -47,9 +47,11 @@ def path(document: dict[str, t.Any]) -> str:
 def build(document: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
     """Make the root file system of the hosts unless the cache has it; returns {changed, root}."""
     root = path(document)
-    changed = not os.path.isdir(root)
+    changed = not os.path.isdir(root) or os.path.realpath(places.ROOT) != root
     if changed and not check:
-        debootstrap(root, document["suite"], document["packages"], document["sources"], lambda new: _prepare(new, document["absent_units"]))
+        if not os.path.isdir(root):
+            debootstrap(root, document["suite"], document["packages"], document["sources"], lambda new: _prepare(new, document["absent_units"]))
+        _point_at(root)
     return {"changed": changed, "root": root}
 
 
@@ -80,6 +82,14 @@ def prune(prefix: str, keep: str) -> None:
     for old in glob.glob(os.path.join(places.CACHE, prefix + "*")):
         if old != keep:
             shutil.rmtree(old)
+
+
+def _point_at(root: str) -> None:
+    new = places.ROOT + ".new"
+    if os.path.lexists(new):
+        os.unlink(new)
+    os.symlink(os.path.basename(root), new)
+    os.replace(new, places.ROOT)
 
 
 def _prepare(root: str, absent_units: list[str]) -> None:

@@ -13,8 +13,6 @@ import pytest
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import intake
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
 
-pytestmark = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="qemu-img is not installed")
-
 
 def qemu_img(*words):
     subprocess.run(["qemu-img", *map(str, words)], check=True, capture_output=True)

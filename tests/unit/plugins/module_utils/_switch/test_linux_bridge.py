@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 
 import pytest
@@ -36,8 +35,6 @@ def nft(script):
 @pytest.fixture(scope="module")
 def bridge(wires):
     """A bridge with two guests, a router, a stranger and a trunk, guarded by the rules."""
-    if not shutil.which("nft"):
-        pytest.skip("needs nft")
     sh("ip", "-n", NAMESPACE, "link", "add", "brl", "type", "bridge", "mcast_snooping", "0")
     sh("ip", "netns", "exec", NAMESPACE, "sysctl", "-qw", "net.ipv6.conf.brl.disable_ipv6=1")
     for name in NOBODY:

@@ -7,10 +7,8 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,7 +85,6 @@ def test_the_order_of_documents_does_not_matter(documents):
     assert sorted(opened(render(documents))) == sorted(opened(render(documents[::-1])))
 
 
-@pytest.mark.skipif(not shutil.which("nft"), reason="needs nft")
 @given(documents=tunnels())
 def test_nft_understands_it(documents):
     done = subprocess.run(["nft", "--check", "-f", "-"], input=render(documents), capture_output=True, text=True, check=False)

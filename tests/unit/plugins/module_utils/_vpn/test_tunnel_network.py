@@ -22,12 +22,6 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn import authority
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.document import RESPONDER
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.session import opened
 
-pytest.importorskip("vici", reason="needs vici from PyPI")
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not all(map(shutil.which, ("ip", "nft", "sysctl"))) or not os.path.exists("/usr/sbin/charon-systemd"),
-    reason="needs root, ip, nft, sysctl and charon-systemd",
-)
-
 
 class WhoCalls(socketserver.StreamRequestHandler):
     """A back-end that tells its callers who they are to it."""
