@@ -40,7 +40,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: A table of instances and a table of RMs, and the names of devices that did not answer.
+  description:
+    - A table of instances and a table of RMs, and the names of devices that did not answer.
+    - If there are any, also a table of operations that have not ended and one of transfers between RMs.
   type: str
   sample: |-
     INSTANCE            HN       RM         STATE    EPOCH  PUBLIC ADDRESS  ROTATION  CONNECTIONS

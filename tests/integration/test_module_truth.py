@@ -28,6 +28,7 @@ ROUTER = {
         }
     ],
 }
+HN = {"name": "hn-east", "public_pools": ["198.18.1.0/24"], "vlan_first": 100, "vlan_last": 4000, "vcpu_overcommit": 8}
 IMPORT = {key.replace("capsule_import_", ""): value for key, value in CAPSULE.items()} | {"version": "truth"}
 
 
@@ -60,12 +61,24 @@ def _timeless(diff):
         ("gw-east", "domain_router", ROUTER, {**ROUTER, "services": [], "state": "absent"}),
         ("gw-east", "vma_reservation", RESERVATION, {**RESERVATION, "state": "absent"}),
         ("gw-east", "switch", {"name": "br-truth", "uplinks": []}, {"name": "br-truth", "state": "absent"}),
+        ("gw-east", "vma_hn", {**HN, "vcpu_overcommit": 9}, HN),
         ("gw-east", "vma_rm", {"name": "rm-east-2", "in_service": False}, {"name": "rm-east-2", "in_service": True}),
     ],
 )
 def test_there_and_back(mesh, host, module, arguments, undo):
     truth(mesh, host, module, **arguments)
     truth(mesh, host, module, **undo)
+
+
+def test_a_record(mesh):
+    mesh.module("gw-east", "vma_reservation", **RESERVATION)
+    for change in ({"state": "running", "in_rotation": True}, {"epoch_above": 7}, {"state": "suspended"}, {"state": "absent"}):
+        truth(mesh, "gw-east", "vma_instance", instance=RESERVATION["instance"], **change)
+
+
+def test_the_engines(mesh):
+    truth(mesh, "rm-east-1", "engines", path="/usr/lib/vmatrix/truth.zip")
+    mesh.ssh("rm-east-1", "rm", "/usr/lib/vmatrix/truth.zip")
 
 
 def test_the_life_of_an_instance(shop, clean):

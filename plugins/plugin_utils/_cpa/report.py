@@ -26,7 +26,7 @@ def table(headings: t.Sequence[str], rows: t.Sequence[t.Sequence[t.Any]]) -> str
 
 
 def mesh_status(hostvars: HostVars, groups: Groups) -> str:
-    """Return what runs where: a table of instances, a table of RMs, and what did not answer."""
+    """Return what runs where: a table of instances and one of RMs, what is under way (operations that have not ended, transfers), and what did not answer."""
     connections = _connections(hostvars, groups)
     really = {(host, found["name"]): found["state"] for host in groups.get("rms", []) for found in _answer(hostvars, host, "status_instances", "instances")}
     instances, machines = [], []
@@ -46,10 +46,27 @@ def mesh_status(hostvars: HostVars, groups: Groups) -> str:
         table(("INSTANCE", "HN", "RM", "STATE", "EPOCH", "PUBLIC ADDRESS", "ROTATION", "CONNECTIONS"), instances),
         table(("RM", "HN", "SERVICE", "ACCELERATOR", "MIB LEFT"), machines),
     ]
+    under_way = [
+        (operation["instance"], hostvars[host]["hn"], operation["kind"], operation["opened"], (operation["steps"] or [{"step": "-"}])[-1]["step"])
+        for host in groups.get("vmas", [])
+        for operation in _answer(hostvars, host, "status_vma", "operations")
+        if operation["closed"] is None
+    ]
+    if under_way:
+        parts.append(table(("UNFINISHED", "HN", "OPERATION", "SINCE", "LAST STEP"), under_way))
+    sending = [_transfer(host, found) for host in groups.get("rms", []) for found in _answer(hostvars, host, "status_capsules", "transfers")]
+    if sending:
+        parts.append(table(("FROM", "TRANSFER", "MIB", "DONE", "MIB/S", "SECONDS LEFT"), sending))
     silent = _silent(hostvars, groups)
     if silent:
         parts.append(f"Not answering: {', '.join(silent)}.")
     return "\n\n".join(parts)
+
+
+def _transfer(host: str, found: t.Mapping[str, t.Any]) -> tuple[t.Any, ...]:
+    left = "?" if found["eta_seconds"] is None else found["eta_seconds"]
+    part = f"{100 * found['done'] // max(found['total'], 1)}%"
+    return host, found["what"], found["total"] >> 20, part, found["bytes_per_second"] >> 20, left
 
 
 def mesh_found(hostvars: HostVars, groups: Groups, hn: str) -> dict[str, list[dict]]:

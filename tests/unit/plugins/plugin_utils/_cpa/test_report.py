@@ -46,6 +46,22 @@ def test_status_names_who_does_not_answer():
     assert "Not answering" not in mesh_status(hostvars(), GROUPS)
 
 
+def test_status_shows_what_is_under_way():
+    steps = [{"at": "2026-11-24T03:00:00Z", "step": "reserved on rm-west-1 with epoch 4"}]
+    operation = {"instance": "shop-1.example.com", "kind": "move", "opened": "2026-11-24T03:00:00Z", "closed": None, "steps": steps}
+    transfer = {"what": "memory of shop-1.example.com@4 to rm-west-1", "done": 50 << 20, "total": 200 << 20, "bytes_per_second": 25 << 20, "eta_seconds": 6.0}
+    calm = mesh_status(hostvars(gw_east={"status_vma": {"records": [RECORD], "rms": [RM], "operations": [{**operation, "closed": "then"}]}}), GROUPS)
+    assert "UNFINISHED" not in calm and "TRANSFER" not in calm
+    shown = mesh_status(
+        hostvars(
+            gw_east={"status_vma": {"records": [RECORD], "rms": [RM], "operations": [operation]}}, rm_east_1={"status_capsules": {"transfers": [transfer]}}
+        ),
+        GROUPS,
+    )
+    assert "shop-1.example.com  hn-east  move       2026-11-24T03:00:00Z  reserved on rm-west-1 with epoch 4" in shown
+    assert "rm-east-1  memory of shop-1.example.com@4 to rm-west-1  200  25%   25     6.0" in shown
+
+
 def test_found_adds_the_rm():
     found = mesh_found(hostvars(), GROUPS, "hn-east")
     assert found["instances"] == [{"name": "shop-1.example.com", "state": "running", "rm": "rm-east-1"}]
