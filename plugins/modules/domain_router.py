@@ -17,6 +17,7 @@ description:
   - All rules change in one atomic transaction, so no connection meets half of a change. Callers keep their source address.
   - A service without members stays reachable in so far as its declared TCP ports refuse connections at once.
   - Guests can ping their gateway, and answer those who call them; they cannot open connections to the outside yet.
+  - Members that fail their health checks get no new connections until they answer again, see RV(vmatrix.mesh.domain_router_info#module:routers).
   - What was changed by hand is found and repaired. Routers come back after a reboot of the gateway.
 extends_documentation_fragment:
   - vmatrix.mesh.attributes

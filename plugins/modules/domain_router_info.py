@@ -45,7 +45,7 @@ routers:
         - name: shop
           public_address: 198.18.1.1
           ports: [{protocol: tcp, port: 80}]
-          members: [{instance: shop-1.example.com, address: 192.168.1.10, connections: 4}]
+          members: [{instance: shop-1.example.com, address: 192.168.1.10, connections: 4, healthy: true}]
           leaving: []
       drift: false
       drifted: []
@@ -80,7 +80,7 @@ routers:
         - name: shop
           public_address: 198.18.1.1
           ports: [{protocol: tcp, port: 80}]
-          members: [{instance: shop-1.example.com, address: 192.168.1.10, connections: 4}]
+          members: [{instance: shop-1.example.com, address: 192.168.1.10, connections: 4, healthy: true}]
           leaving: []
       contains:
         name:
@@ -100,11 +100,11 @@ routers:
           returned: success
           sample: [{protocol: tcp, port: 80}]
         members:
-          description: The members of the rotation with the number of their live connections.
+          description: The members of the rotation with the number of their live connections, and whether they pass their health checks.
           type: list
           elements: dict
           returned: success
-          sample: [{instance: shop-1.example.com, address: 192.168.1.10, connections: 4}]
+          sample: [{instance: shop-1.example.com, address: 192.168.1.10, connections: 4, healthy: true}]
         leaving:
           description: Addresses that are no longer in rotation, but still have connections.
           type: list

@@ -95,15 +95,15 @@ class _Answer(t.NamedTuple):
 
 def _until_answered(address: str, port: int, check: Check, end: float, called_off: t.Callable[[], bool]) -> _Answer:
     while True:
-        problem = _ask(address, port, check, end)
+        problem = ask(address, port, check, end)
         now = time.monotonic()
         if problem is None or now >= end or called_off():
             return _Answer(now, problem)
         time.sleep(min(_PAUSE, end - now))
 
 
-def _ask(address: str, port: int, check: Check, end: float) -> str | None:
-    """Return None if there was an answer, else what was wrong."""
+def ask(address: str, port: int, check: Check, end: float) -> str | None:
+    """Ask once, from the calling thread's network namespace; return None if there was an answer before *end* (monotonic), else what was wrong."""
     connection = http.client.HTTPConnection(address, port, timeout=_within(_CONNECT, end))
     try:
         connection.connect()

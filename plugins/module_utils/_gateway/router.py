@@ -152,7 +152,7 @@ def drift(known: state.State, switch: Switch) -> list[str]:
 
 
 def look(known: state.State, switch: Switch) -> dict[str, t.Any]:
-    """Return the document in force with each member's live C(connections), those of members that left (C(leaving)), and C(drift)."""
+    """Return the document in force with each member's live C(connections) and health, the connections of members that left (C(leaving)), and C(drift)."""
     seen = _observe(known.document["domain"], known.wan_interface, switch, [known.document])
     live = connections.live(namespace.names(known.document["domain"]).namespace) if seen.links else {}
     services = []
@@ -162,7 +162,9 @@ def look(known: state.State, switch: Switch) -> dict[str, t.Any]:
         for connection, number in live.items():
             if connection[:3] in ports:
                 counts[connection.member] = counts.get(connection.member, 0) + number
-        members = [{**member, "connections": counts.pop(member["address"], 0)} for member in service["members"]]
+        members = [
+            {**member, "connections": counts.pop(member["address"], 0), "healthy": member["address"] not in known.down} for member in service["members"]
+        ]
         leaving = [{"address": address, "connections": number} for address, number in sorted(counts.items())]
         services.append({**service, "members": members, "leaving": leaving})
     wrong = _drift(known, seen)
@@ -188,8 +190,9 @@ def _enforce(document: Document, known: state.State | None, seen: Seen, switch: 
     domain, called, want = document["domain"], namespace.names(document["domain"]), namespace.wanted(document)
     if seen.links is None:
         namespace.create(domain)
-    text, digest = rules.render(document), seen.digest
-    if known is None or digest != known.digest or text != rules.render(known.document):
+    down = _still_down(document, known)
+    text, digest = rules.render(document, down), seen.digest
+    if known is None or digest != known.digest or text != rules.render(known.document, known.down):
         call_inside(called.namespace, functools.partial(run, ["nft", "-f", "-"], stdin=text))
         digest = _rules_digest(called.namespace)
     if seen.links is None:
@@ -200,10 +203,32 @@ def _enforce(document: Document, known: state.State | None, seen: Seen, switch: 
         switch.guard_port(called.port, document["vlan"], namespace.MAC, document["gateways"], forwards=True)
     if seen.links != want:
         announce(wan, namespace.arrange(domain, wan, want, namespace.bare(seen.links)))
-    new = state.State(document, digest, wan, switch.bridge)
+    new = state.State(document, digest, wan, switch.bridge, down)
     if new != known:
         state.save(new, directory)
     return new
+
+
+def judge(known: state.State, down: t.Collection[str], directory: str = state.DIRECTORY) -> state.State:
+    """Take the members at the addresses *down* out of rotation, and all others into it; those that leave lose their connections, for nobody answers them.
+
+    The caller holds the router, and *known* is its state.
+    """
+    document, called = known.document, namespace.names(known.document["domain"]).namespace
+    call_inside(called, functools.partial(run, ["nft", "-f", "-"], stdin=rules.render(document, down)))
+    new = known._replace(digest=_rules_digest(called), down=tuple(sorted(down)))
+    state.save(new, directory)
+    connections.close(called, sorted(set(down) - set(known.down)))
+    return new
+
+
+def _still_down(document: Document, known: state.State | None) -> tuple[str, ...]:
+    """Return the addresses that stay out of rotation under a new document: who is new in it has not been judged yet."""
+    if known is None:
+        return ()
+    new = {member["address"] for member in new_members(document, known.document)}
+    there = {member["address"] for service in document["services"] for member in service["members"]}
+    return tuple(address for address in known.down if address in there - new)
 
 
 def _unplug(known: state.State, switch: Switch) -> None:

@@ -51,12 +51,17 @@ def spread(addresses: t.Iterable[str]) -> list[str]:
     return [taken[slot] for slot in range(SLOTS)]
 
 
-def render(document: Document) -> str:
-    """Return the transaction that replaces all rules of the router's namespace by those of *document*, in nft's language."""
+def render(document: Document, down: t.Collection[str] = ()) -> str:
+    """Return the transaction that replaces all rules of the router's namespace by those of *document*, in nft's language.
+
+    Members whose address is in *down* get no new connections, unless that is true of all members of their service: a check that nobody
+    passes says more about the check than about them.
+    """
     services = document["services"]
     maps, dnat, refuse, forward = [], [], [], set()
     for service in services:
-        slots = spread(member["address"] for member in service["members"])
+        addresses = [member["address"] for member in service["members"]]
+        slots = spread([address for address in addresses if address not in down] or addresses)
         for port in service["ports"]:
             proto, number = port["protocol"], port["port"]
             if not slots:

@@ -22,18 +22,27 @@ _LOCKS = "/run/lock"
 
 
 class State(t.NamedTuple):
-    """One router as it was left: its document, the digest of its rules, and where it is plugged in."""
+    """One router as it was left.
+
+    Attributes:
+        document: what it was told to be.
+        digest: of its rules, once applied.
+        wan_interface: the interface that it faces the world by.
+        bridge: the switch that its guests are on.
+        down: the addresses of members that failed their health checks.
+    """
 
     document: Document
     digest: str
     wan_interface: str
     bridge: str
+    down: tuple[str, ...] = ()
 
 
 def load(domain: str, directory: str = DIRECTORY) -> State | None:
     """Return the state of a domain's router, or None when this gateway has none."""
     found = read_json(_path(domain, directory))
-    return State(**found) if found else None
+    return State(**{**found, "down": tuple(found.get("down", ()))}) if found else None
 
 
 def load_all(directory: str = DIRECTORY) -> list[State]:
@@ -70,9 +79,9 @@ def call_off(domain: str, generation: int) -> t.Iterator[t.Callable[[], bool]]:
             os.unlink(path)
 
 
-def locked(domain: str) -> t.ContextManager[None]:
-    """Hold the router of *domain* for oneself; raises Refused when somebody else keeps it for 30 s."""
-    return lock(os.path.join(_LOCKS, f"vmatrix-router-{names.domain(domain)}.lock"), f"the router of {domain}")
+def locked(domain: str, timeout: float = 30.0) -> t.ContextManager[None]:
+    """Hold the router of *domain* for oneself; raises Refused when somebody else keeps it for *timeout* seconds."""
+    return lock(os.path.join(_LOCKS, f"vmatrix-router-{names.domain(domain)}.lock"), f"the router of {domain}", timeout)
 
 
 def _path(domain: str, directory: str) -> str:

@@ -14,10 +14,10 @@ router that was made anew, a peer that refused because it was not ready yet, and
 from __future__ import annotations
 
 import logging
-import os
 import time
 import typing as t
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import archive
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn import observe, state, tunnel
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.session import opened
@@ -75,8 +75,8 @@ def superseded(tunnels: t.Iterable[dict[str, t.Any]]) -> list[str]:
 
 def main() -> None:
     """Look at every endpoint of this host until there are newer engines; the unit starts them."""
-    looks, engines = 0, _version()
-    while _version() == engines:
+    looks, engines = 0, archive.version()
+    while archive.version() == engines:
         for endpoint in state.endpoints():
             try:
                 for words in keep(endpoint, looks % _THOROUGH == 0):
@@ -85,12 +85,6 @@ def main() -> None:
                 logging.error("VPN of %s: %s", endpoint.domain, exc)
         looks += 1
         time.sleep(INTERVAL)
-
-
-def _version() -> int:
-    # Python reads them out of one archive, whose modules must not be mixed with those of another.
-    archive = getattr(__loader__, "archive", __file__)
-    return os.stat(archive).st_mtime_ns
 
 
 if __name__ == "__main__":

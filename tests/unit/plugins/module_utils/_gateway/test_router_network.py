@@ -24,7 +24,7 @@ import pytest
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, InvalidInput, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
-from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import answers, namespace, router, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import answers, drain, health, namespace, router, state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.inside import call_inside, enter
 
 MARK = f"t{os.getpid()}"
@@ -297,7 +297,7 @@ def test_a_removed_member_keeps_its_connections_unless_asked_otherwise(mesh):
     apply(mesh, document([two.member], 2))
     assert say()[0] == one.instance
     service = router.look(state.load(DOMAIN, mesh.directory), mesh.switch)["services"][0]
-    assert service["members"] == [{**two.member, "connections": 0}]
+    assert service["members"] == [{**two.member, "connections": 0, "healthy": True}]
     assert service["leaving"] == [{"address": one.address, "connections": 1}]
     apply(mesh, document([one.member, two.member], 3))
     apply(mesh, document([two.member], 4), close_connections=True)
@@ -305,6 +305,102 @@ def test_a_removed_member_keeps_its_connections_unless_asked_otherwise(mesh):
         for _again in range(3):
             say()
     sock.close()
+
+
+def who_answers(mesh, calls=20):
+    return set(call_inside(mesh.client, lambda: {ask()[0] for _call in range(calls)}))
+
+
+def test_a_dead_member_leaves_the_rotation_and_comes_back(mesh):
+    one, two = mesh.guests
+    for guest in mesh.guests:
+        guest.serve(80)
+    members = [one.member, two.member]
+    apply(mesh, document(members))
+    records = {}
+    assert health.keep(records, mesh.directory) == []
+    sock = call_inside(mesh.client, lambda: [socket.create_connection((PUBLIC, 80), timeout=3) for _member in members])
+    # Nobody answers at all, not even with a reset: the link is cut.
+    sh("ip", "link", "set", "g1", "down")
+    began = time.monotonic()
+    assert wait_for(lambda: health.keep(records, mesh.directory), 5, "it is noticed") == [f"{one.address} of {DOMAIN} is down"]
+    assert time.monotonic() - began < 3.0
+    assert who_answers(mesh) == {two.instance}
+    for connection in sock:
+        connection.close()
+    known = state.load(DOMAIN, mesh.directory)
+    assert router.drift(known, mesh.switch) == []
+    assert [member["healthy"] for member in router.look(known, mesh.switch)["services"][0]["members"]] == [False, True]
+    # A document that says nothing new of it does not put it back, and neither does another one.
+    assert not apply(mesh, document(members)).changed
+    apply(mesh, document(members, 2))
+    assert who_answers(mesh) == {two.instance}
+    sh("ip", "link", "set", "g1", "up")
+    assert wait_for(lambda: health.keep(records, mesh.directory), 5, "it is back") == [f"{one.address} of {DOMAIN} is up again"]
+    assert who_answers(mesh) == {one.instance, two.instance}
+
+
+def test_a_dead_member_loses_its_connections(mesh):
+    one, two = mesh.guests
+    for guest in mesh.guests:
+        guest.serve(80)
+    apply(mesh, document([one.member]))
+    sock = call_inside(mesh.client, lambda: socket.create_connection((PUBLIC, 80), timeout=3))
+    apply(mesh, document([one.member, two.member], 2))
+    sh("ip", "link", "set", "g1", "down")
+    try:
+        records = {}
+        wait_for(lambda: health.keep(records, mesh.directory), 5, "it is noticed")
+        with pytest.raises(ConnectionResetError):
+            for _again in range(3):
+                sock.sendall(b"are you there\n")
+                sock.recv(100)
+    finally:
+        sock.close()
+        sh("ip", "link", "set", "g1", "up")
+
+
+def test_when_nobody_passes_everybody_stays(mesh):
+    apply(mesh, document([guest.member for guest in mesh.guests]))
+    records = {}
+    wait_for(lambda: health.keep(records, mesh.directory), 5, "it is noticed")
+    mesh.guests[0].serve(80)
+    assert call_inside(mesh.client, lambda: "open" in [connect(PUBLIC, 80) for _call in range(10)])
+
+
+def test_a_drain_says_what_became_of_every_connection(mesh):
+    one, two = mesh.guests
+    for guest in mesh.guests:
+        guest.serve(80)
+    apply(mesh, document([one.member]))
+    with pytest.raises(Refused, match="is in rotation"):
+        drain.drain(DOMAIN, one.address, 1, "cut", 0, directory=mesh.directory)
+    lazy, brisk = (call_inside(mesh.client, lambda: socket.create_connection((PUBLIC, 80), timeout=3)) for _connection in range(2))
+    apply(mesh, document([two.member], 2))
+    assert drain.drain(DOMAIN, one.address, 1, "give_up", 0, dry_run=True, directory=mesh.directory) == (2, 0, 0)
+    threading.Timer(0.3, brisk.close).start()
+    with pytest.raises(DeadlineExceeded, match="1 of 2 connections") as failed:
+        drain.drain(DOMAIN, one.address, 1.5, "give_up", 0, directory=mesh.directory)
+    assert failed.value.result == {"connections": 2, "ended": 1, "left": 1}
+    lazy.sendall(b"still here\n")
+    assert lazy.makefile().readline().split()[0] == one.instance, "giving up must not touch it"
+    assert drain.drain(DOMAIN, one.address, 0.2, "cut", 0, directory=mesh.directory).cut == 1
+    with pytest.raises(OSError):
+        for _again in range(3):
+            lazy.sendall(b"and now\n")
+            assert lazy.recv(100)
+    lazy.close()
+    assert drain.drain(DOMAIN, one.address, 0.2, "give_up", 0, directory=mesh.directory) == (0, 0, 0)
+
+
+def test_a_drain_that_waits_outlasts_its_deadline(mesh):
+    one = mesh.guests[0]
+    one.serve(80)
+    apply(mesh, document([one.member]))
+    sock = call_inside(mesh.client, lambda: socket.create_connection((PUBLIC, 80), timeout=3))
+    apply(mesh, document([], 2))
+    threading.Timer(0.5, sock.close).start()
+    assert drain.drain(DOMAIN, one.address, 0.1, "wait", 20, directory=mesh.directory) == (1, 1, 0)
 
 
 def test_the_second_run_changes_nothing_and_check_mode_tells_what_a_run_does(mesh):

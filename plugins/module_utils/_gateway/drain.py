@@ -1,0 +1,76 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""Draining: waiting until the connections of members that left the rotation have ended, and saying what became of them."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, InvalidInput, NotFound, Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import connections, namespace, state
+
+#: What to do with what is still open at the deadline.
+CHOICES = ("give_up", "cut", "wait")
+
+
+class Drained(t.NamedTuple):
+    """What became of the connections that there were: how many ended by themselves, and how many were cut."""
+
+    connections: int
+    ended: int
+    cut: int
+
+
+def drain(domain: str, address: str, timeout: float, at_deadline: str, patience: float, dry_run: bool = False, directory: str = state.DIRECTORY) -> Drained:
+    """Wait until a former member has no live connection left.
+
+    Args:
+        domain: the router's domain.
+        address: the member's fabric address; it must have left the rotation, or the wait would never end.
+        timeout: seconds until the deadline.
+        at_deadline: what to do then, one of CHOICES; C(wait) waits for *patience* more seconds and gives up then.
+        patience: see above.
+        dry_run: only count them.
+        directory: where the states of the routers are kept.
+
+    Raises:
+        InvalidInput: there is no such choice.
+        NotFound: the domain has no router here.
+        Refused: the member is in rotation.
+        DeadlineExceeded: connections were still open; C(left) in the result says how many, none was cut.
+    """
+    if at_deadline not in CHOICES:
+        raise InvalidInput(f"{at_deadline!r} is not what can be done at a drain's deadline: it must be one of {', '.join(CHOICES)}.")
+    known = state.load(domain, directory)
+    if known is None:
+        raise NotFound(f"This gateway has no router of {domain}.")
+    if not dry_run and address in {member["address"] for service in known.document["services"] for member in service["members"]}:
+        raise Refused(f"{address} of {domain} is in rotation: it would get new connections all along.")
+    called = namespace.names(domain).namespace
+    first = count(called, address)
+    if dry_run or not first:
+        return Drained(first, 0, 0)
+    seconds = timeout + (patience if at_deadline == "wait" else 0)
+    try:
+        wait_for(lambda: count(called, address) == 0, seconds, f"the {first} connections of {address} end")
+        return Drained(first, first, 0)
+    except DeadlineExceeded as exc:
+        left = count(called, address)
+        if at_deadline != "cut":
+            raise DeadlineExceeded(
+                f"{left} of {first} connections of {address} of {domain} were still open after {seconds:g} s; none was cut.",
+                {"connections": first, "ended": first - left, "left": left},
+            ) from exc
+    connections.close(called, [address])
+    return Drained(first, first - left, left)
+
+
+def count(called: str, address: str) -> int:
+    """Return how many live connections a member has in the router's network namespace *called*."""
+    return sum(number for connection, number in connections.live(called).items() if connection.member == address)

@@ -1,0 +1,54 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Health checks: what makes a member go down and come up."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.health import FALL, RISE, Record, judged
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.rules import render
+
+
+def after(answers, record=Record(False)):
+    for answered in answers:
+        record = judged(record, answered)
+    return record
+
+
+def test_it_falls_after_some_failures_in_a_row_and_rises_after_some_answers():
+    assert not after([False] * (FALL - 1)).down
+    assert after([False] * FALL).down
+    assert after([True] * (RISE - 1), Record(True)).down
+    assert not after([True] * RISE, Record(True)).down
+
+
+def test_what_alternates_changes_nothing():
+    assert not after([False, True] * 50).down
+    assert after([True, False] * 50, Record(True)).down
+
+
+@given(st.lists(st.booleans(), max_size=60))
+def test_the_last_long_enough_row_decides(answers):
+    down = False
+    for end in range(1, len(answers) + 1):
+        if not down and answers[:end][-FALL:] == [False] * FALL:
+            down = True
+        elif down and answers[:end][-RISE:] == [True] * RISE:
+            down = False
+    assert after(answers).down is down
+
+
+def document(*addresses):
+    members = [{"instance": f"shop-{number}.example.com", "address": address} for number, address in enumerate(addresses, 1)]
+    service = {"name": "shop", "public_address": "198.18.1.1", "ports": [{"protocol": "tcp", "port": 80}], "members": members}
+    return {"domain": "example.com", "vlan": 101, "generation": 1, "gateways": ["192.168.1.1/24"], "services": [service]}
+
+
+def test_rules_leave_out_who_is_down_unless_all_are():
+    both = document("192.168.1.10", "192.168.1.11")
+    assert render(both, ["192.168.1.10"]) == render(document("192.168.1.11"))
+    assert render(both, ["192.168.1.10", "192.168.1.11"]) == render(both)
