@@ -19,6 +19,7 @@ OPTIONS = {
     "move": ("instance", "to_hn", "to_rm"),
     "suspend": ("instance",),
     "resume": ("instance",),
+    "drain": ("instance",),
     "remove": ("instance",),
 }
 

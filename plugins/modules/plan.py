@@ -13,7 +13,7 @@ version_added: 0.1.0
 author:
   - The vmatrix.mesh founders (@vmatrix)
 description:
-  - Turns a wish (place, move, suspend, resume or remove an instance) into everything that the operation must know,
+  - Turns a wish (place, move, suspend, resume, drain or remove an instance) into everything that the operation must know,
     or says in one sentence why it cannot be.
   - Works on what the role P(vmatrix.mesh.observe#role) registered on the VMAs and RMs in the same run. It asks no device itself and changes nothing.
 extends_documentation_fragment:
@@ -28,7 +28,7 @@ options:
     description: What is wished for.
     type: str
     required: true
-    choices: [move, place, remove, resume, suspend]
+    choices: [drain, move, place, remove, resume, suspend]
   instance:
     description: The instance, for example V(shop-1.example.com).
     type: str

@@ -107,7 +107,7 @@ options:
   operation:
     description: What the reservation begins; the journal's entry is of this kind and stays open until M(vmatrix.mesh.vma_instance) closes it.
     type: str
-    choices: [change, move, place, remove, resume, suspend]
+    choices: [change, drain, move, place, remove, resume, suspend]
     default: place
   state:
     description: Whether there is a reservation. V(absent) is for what is merely reserved; it closes the journal's entry.
@@ -262,7 +262,7 @@ def main() -> None:
             "exclude_rms": {"type": "list", "elements": "str", "default": []},
             "public_address": {"type": "str"},
             "epoch_above": {"type": "int", "default": 0},
-            "operation": {"type": "str", "choices": ["change", "move", "place", "remove", "resume", "suspend"], "default": "place"},
+            "operation": {"type": "str", "choices": ["change", "drain", "move", "place", "remove", "resume", "suspend"], "default": "place"},
             "state": {"type": "str", "choices": ["absent", "present"], "default": "present"},
             "registry": OPTION,
         },

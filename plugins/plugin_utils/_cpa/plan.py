@@ -61,7 +61,7 @@ def plan_place(view: View, instance: str, capsule: str, to_hn: str, to_rm: str |
 
 
 def plan_here(view: View, operation: str, instance: str) -> Plan:
-    """Plan an operation on an instance where it is (suspend, resume, remove).
+    """Plan an operation on an instance where it is (suspend, resume, drain, remove).
 
     The plan's C(record) is None when no HN knows the instance and the operation is to remove it.
     """
@@ -211,6 +211,7 @@ PLANNERS: dict[str, t.Callable[..., Plan]] = {
     "place": plan_place,
     "suspend": lambda view, instance: plan_here(view, "suspend", instance),
     "resume": lambda view, instance: plan_here(view, "resume", instance),
+    "drain": lambda view, instance: plan_here(view, "drain", instance),
     "remove": lambda view, instance: plan_here(view, "remove", instance),
     "move": plan_move,
 }

@@ -138,7 +138,7 @@ def test_place_says_what_is_wrong_with_the_only_capsule():
         plan_place(view(holders=[], rm_east_1={"observe_capsules": broken}), SHOP, "1.0.0", "hn-east")
 
 
-@pytest.mark.parametrize("operation", ["suspend", "resume", "remove"])
+@pytest.mark.parametrize("operation", ["suspend", "resume", "drain", "remove"])
 def test_here_finds_the_home(operation):
     plan = plan_here(view(west=[{**RECORD, "rm": "rm-west-1"}]), operation, SHOP)
     assert plan["site"]["hn"] == "hn-west"

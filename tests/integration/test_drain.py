@@ -1,0 +1,88 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""An instance goes quietly: new connections are refused at once, a download that runs is not broken unless that was chosen."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+from mesh_lab import ROOT, SHOP, until
+
+EAST = "198.18.1.10"
+
+
+class Download:
+    """A client that fetches 3 MB slowly, and tells whether it got all of it."""
+
+    def __init__(self, mesh, rate):
+        script = f"curl -s --limit-rate {rate} -o /tmp/big http://{EAST}/big; echo $?; sha256sum < /tmp/big"
+        argv = ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), "client-west", script]
+        self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        until(lambda: connections(mesh) > 0, 20, "the download has begun")
+
+    def end(self):
+        """Return whether curl was content, and the digest of what it got."""
+        status, digest = self.process.communicate(timeout=120)[0].split()[:2]
+        return status == "0", digest
+
+
+def connections(mesh):
+    (router,) = mesh.module("gw-east", "domain_router_info")["routers"]
+    return sum(one["connections"] for service in router["services"] for one in (*service["members"], *service["leaving"]))
+
+
+@pytest.fixture
+def digest(shop, clean):
+    return clean.ssh("client-west", "curl", "-sf", f"http://{EAST}/big.sha256").split()[0]
+
+
+def test_check_apply_check_apply(shop, clean):
+    drained = clean.four_times("drain", instance=SHOP, then="suspend")
+    assert drained.changed > 0
+    assert clean.refused(EAST)
+    assert clean.play("resume", instance=SHOP).ok
+    assert clean.page(EAST)["boot_id"] == shop["boot_id"]
+
+
+def test_a_download_ends_before_the_instance_goes(digest, clean):
+    download = Download(clean, "120k")
+    drained = clean.play("drain", instance=SHOP, then="remove", timeout=60)
+    assert drained.ok, drained.output
+    done = drained.result("Wait until its connections have ended")
+    assert (done["connections"], done["ended"], done["cut"]) == (1, 1, 0)
+    assert download.end() == (True, digest)
+    assert clean.refused(EAST) or clean.page(EAST, timeout=1) is None
+
+
+def test_one_that_never_ends(digest, clean):
+    """The three choices at the deadline: wait (in vain), give up, cut."""
+    download = Download(clean, "30k")
+    for choice, patience in (("wait", 1), ("give_up", 0)):
+        drained = clean.play("drain", instance=SHOP, timeout=1, at_deadline=choice, drain_patience=patience)
+        assert not drained.ok
+        assert any("1 of 1 connections" in message and "none was cut" in message for message in drained.messages), drained.messages
+        assert clean.page(EAST) is not None, "it must be in rotation again"
+        assert download.process.poll() is None, "the download must go on"
+    drained = clean.play("drain", instance=SHOP, timeout=1, at_deadline="cut")
+    assert drained.ok, drained.output
+    assert drained.result("Wait until its connections have ended")["cut"] == 1
+    assert not download.end()[0]
+    assert clean.refused(EAST)
+
+
+def test_a_dead_guest_shows_and_comes_back(shop, clean):
+    def healthy():
+        (router,) = clean.module("gw-east", "domain_router_info")["routers"]
+        return router["services"][0]["members"][0]["healthy"]
+
+    assert healthy()
+    clean.ssh("rm-east-1", "virsh", "-q", "suspend", SHOP)
+    try:
+        until(lambda: not healthy(), 15, "its death is seen")
+    finally:
+        clean.ssh("rm-east-1", "virsh", "-q", "resume", SHOP)
+    until(healthy, 15, "its life is seen")
+    assert clean.page(EAST)["boot_id"] == shop["boot_id"]
