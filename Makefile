@@ -29,6 +29,7 @@ demo: lab  ## Build the lab if needed, and show the main job on it
 .PHONY: lab
 lab: $(READY)  ## Build and start the lab: a whole mesh on this machine
 	$(LAB_PLAYBOOK) playbooks/lab.yml
+	$(PLAYBOOK) playbooks/lab_backends.yml
 
 # --- Gates
 

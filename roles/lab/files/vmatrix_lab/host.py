@@ -62,6 +62,9 @@ def supervise(name: str) -> None:
         merged = places.of_host(name, "merged")
         layers = f"lowerdir={host['root']},upperdir={places.of_host(name, 'upper')},workdir={places.of_host(name, 'work')}"
         run(["mount", "-t", "overlay", "-o", layers, places.NAME, merged])
+        # systemd-nspawn keeps things there by the machine's name, which hosts of another lab have, too; this mount is seen by this supervisor only.
+        os.makedirs(places.NSPAWN, exist_ok=True)
+        run(["mount", "-t", "tmpfs", "-o", "mode=0755", places.NAME, places.NSPAWN])
         status = REBOOT
         while status == REBOOT:
             print(f"{time.strftime('%FT%TZ', time.gmtime())} {name} boots", flush=True)

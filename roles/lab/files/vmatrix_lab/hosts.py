@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import glob
 import json
 import os
@@ -25,6 +24,10 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wai
 from vmatrix_lab import host as one
 from vmatrix_lab import layer, network, places
 from vmatrix_lab import root as shared
+
+#: How many inotify instances a user of the machine may have (inotify(7)).
+_INOTIFY = "/proc/sys/fs/inotify/max_user_instances"
+_INSTANCES = 1024
 
 
 def descriptions(document: dict[str, t.Any], root: str) -> dict[str, dict[str, t.Any]]:
@@ -66,6 +69,7 @@ def _make(document: dict[str, t.Any], wanted: dict[str, dict[str, t.Any]], plan:
     os.chmod(places.SSH, 0o700)
     if not os.path.exists(places.KEY):
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", places.NAME, "-f", places.KEY])
+    _raise_limit()
     _hang_up("stop")
     _remove([*plan["removed"], *(name for name in plan["made"] if os.path.exists(places.of_host(name)))])
     network.build(document["segments"])
@@ -79,6 +83,15 @@ def _make(document: dict[str, t.Any], wanted: dict[str, dict[str, t.Any]], plan:
         known = [f"{_address(document['hosts'][name])} {layer.host_key(name)}\n" for name in wanted]
         write_atomic(os.path.join(places.SSH, "known_hosts"), "".join(known))
     return {name: one.start(name) for name in plan["booted"]}
+
+
+def _raise_limit() -> None:
+    # Every systemd takes about ten, all from the machine's root; with the usual 128 the last units of a dozen hosts fail.
+    with open(_INOTIFY, encoding="ascii") as handle:
+        enough = int(handle.read()) >= _INSTANCES
+    if not enough:
+        with open(_INOTIFY, "w", encoding="ascii") as handle:
+            handle.write(str(_INSTANCES))
 
 
 def down(document: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
@@ -106,20 +119,12 @@ def _remove(names: t.Sequence[str]) -> None:
         list(pool.map(one.stop, names))
     for name in names:
         shutil.rmtree(places.of_host(name))
-    _tidy_nspawn(names)
 
 
 def _hang_up(how: str) -> None:
     # Over a control connection to a host that is no more, the next session with its successor would hang.
     for path in glob.glob(os.path.join(places.SOCKETS, "*")):
         run(["ssh", "-o", f"ControlPath={path}", "-O", how, "lab"], check=False)
-
-
-def _tidy_nspawn(names: t.Sequence[str]) -> None:
-    # systemd-nspawn leaves its directories behind; those that others use are not empty.
-    for part in (*(f"propagate/{name}" for name in names), "propagate", "locks", ""):
-        with contextlib.suppress(OSError):
-            os.rmdir(os.path.join("/run/systemd/nspawn", part))
 
 
 def _address(host: dict[str, t.Any]) -> str:

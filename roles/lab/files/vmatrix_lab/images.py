@@ -27,7 +27,7 @@ def build(document: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
         _build(os.path.join(places.CACHE, f"guest-{base}"), document)
         write_json(_MARK, made_of)
     present = sorted(os.listdir(places.IMAGES)) if os.path.isdir(places.IMAGES) else []
-    return {"changed": changed, "images": [os.path.join(places.IMAGES, name) for name in present if name != os.path.basename(_MARK)]}
+    return {"changed": changed, "images": [os.path.join(places.IMAGES, name) for name in present if not name.endswith((".json", ".whl"))]}
 
 
 def _build(base: str, document: dict[str, t.Any]) -> None:

@@ -20,6 +20,8 @@ SSH = os.path.join(STATE, "ssh")
 KEY = os.path.join(SSH, "id_ed25519")
 #: ControlMaster sockets; short, because a socket's path may have 108 bytes only.
 SOCKETS = f"/run/{NAME}"
+#: Where systemd-nspawn keeps what belongs to a machine of a name.
+NSPAWN = "/run/systemd/nspawn"
 #: Held while the lab is built, changed or removed.
 LOCK = f"/run/lock/{NAME}"
 
