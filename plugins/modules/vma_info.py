@@ -108,6 +108,7 @@ records:
       returned: success
       sample: {address: 192.168.1.10/24, gateway: 192.168.1.1, mac: "52:54:00:12:34:56"}
     fabric_address: {description: The address that the HN uses for it., type: str, returned: success, sample: 192.168.1.10}
+    intranet_address: {description: What it is in its owner's intranet; null without a tunnel., type: str, returned: success, sample: 172.21.162.9}
     vlan: {description: The domain's VLAN in this HN., type: int, returned: success, sample: 100}
     public_address: {description: What the world connects to., type: str, returned: success, sample: 198.18.1.1}
     ports: {description: What the service listens on., type: list, elements: dict, returned: success, sample: [{protocol: tcp, port: 80}]}

@@ -97,6 +97,9 @@ options:
     type: list
     elements: str
     default: []
+  intranet_address:
+    description: What the instance is in its owner's intranet, for a service with a tunnel.
+    type: str
   public_address:
     description: The public address that the service shall have. When omitted, it keeps its own or gets a free one.
     type: str
@@ -174,6 +177,7 @@ record:
       returned: success
       sample: {address: 192.168.1.10/24, gateway: 192.168.1.1, mac: "52:54:00:12:34:56"}
     fabric_address: {description: The address that the HN uses for it., type: str, returned: success, sample: 192.168.1.10}
+    intranet_address: {description: What it is in its owner's intranet; null without a tunnel., type: str, returned: success, sample: 172.21.162.9}
     vlan: {description: The domain's VLAN in this HN., type: int, returned: success, sample: 100}
     public_address: {description: What the world connects to., type: str, returned: success, sample: 198.18.1.1}
     ports: {description: What the service listens on., type: list, elements: dict, returned: success, sample: [{protocol: tcp, port: 80}]}
@@ -197,7 +201,7 @@ router:
       returned: success
       sample: [192.168.1.1/24]
     services:
-      description: Its services with their C(public_address), C(ports) and C(members) in rotation.
+      description: Its services with their C(public_address), C(ports) and C(members) in rotation; those with a tunnel have C(mappings), too.
       type: list
       elements: dict
       returned: success
@@ -260,6 +264,7 @@ def main() -> None:
             },
             "rm": {"type": "str"},
             "exclude_rms": {"type": "list", "elements": "str", "default": []},
+            "intranet_address": {"type": "str"},
             "public_address": {"type": "str"},
             "epoch_above": {"type": "int", "default": 0},
             "operation": {"type": "str", "choices": ["change", "drain", "move", "place", "remove", "resume", "suspend"], "default": "place"},

@@ -26,6 +26,18 @@ def ipv4(what: str, value: str) -> str:
     raise InvalidInput(f"{what} {value!r} is not an IPv4 address such as '198.18.1.1'.")
 
 
+def intranet(value: str | None) -> str | None:
+    """Return an instance's address in its owner's intranet, None for one without a tunnel; raise InvalidInput if it is none."""
+    return None if value is None else ipv4("The intranet address", value)
+
+
+def refuse_taken_intranet(instance: str, address: str | None, neighbours: t.Iterable[dict[str, t.Any]]) -> None:
+    """Raise Refused when an instance of the same domain (*neighbours*: their records) appears in the intranet as *address* already."""
+    for other in neighbours:
+        if address is not None and other["intranet_address"] == address:
+            raise Refused(f"{instance} cannot be {address} in the intranet: {other['instance']} is that already.")
+
+
 def pools(cidrs: t.Iterable[str]) -> list[str]:
     """Return public pools as they are kept: checked, without repeats, sorted by address.
 

@@ -113,6 +113,7 @@ def _record(tx: Transaction, found: Instance, members: set[str], before: list[di
         "in_rotation": state == "running" and found["name"] in members,
         "guest": addresses.guest(known["guest"]),
         "fabric_address": addresses.ipv4("The fabric address", known["fabric_address"]),
+        "intranet_address": addresses.intranet(known.get("intranet_address")),
         "vlan": known["vlan"],
         "public_address": addresses.ipv4("The public address", known["public_address"]),
         "ports": surroundings.ports(known["ports"]),

@@ -24,7 +24,7 @@ def reserve(url: str, wanted: dict[str, t.Any], dry_run: bool = False) -> Change
     """Reserve room, addresses, VLAN and an epoch for an instance; what is there already and fits is returned as it is.
 
     Args:
-        wanted: instance, capsule, guest, ports, requirements; rm, exclude_rms, public_address, epoch_above and operation may be None.
+        wanted: instance, capsule, guest, ports, requirements; intranet_address, rm, exclude_rms, public_address, epoch_above and operation may be None.
 
     Raises:
         InvalidInput: something is malformed.
@@ -37,6 +37,7 @@ def reserve(url: str, wanted: dict[str, t.Any], dry_run: bool = False) -> Change
         "guest": addresses.guest(wanted["guest"]),
         "ports": surroundings.ports(wanted["ports"]),
         "requirements": surroundings.requirements(wanted["requirements"]),
+        "intranet_address": addresses.intranet(wanted.get("intranet_address")),
     }
     if (wanted.get("epoch_above") or 0) < 0:
         raise InvalidInput(f"epoch_above must not be negative, as {wanted['epoch_above']} is.")
@@ -75,7 +76,7 @@ def undo(url: str, instance: str, dry_run: bool = False) -> Change:
 
 def _differs(record: dict[str, t.Any], asked: dict[str, t.Any], wanted: dict[str, t.Any]) -> list[str]:
     """Name what of an existing record is other than asked."""
-    differs = [key for key, value in asked.items() if record[key] != value]
+    differs = [key.replace("_", " ") for key, value in asked.items() if record[key] != value]
     if wanted.get("rm") not in (None, record["rm"]) or record["rm"] in (wanted.get("exclude_rms") or ()):
         differs.append("RM")
     if wanted.get("public_address") not in (None, record["public_address"]):
@@ -88,6 +89,7 @@ def _differs(record: dict[str, t.Any], asked: dict[str, t.Any], wanted: dict[str
 def _grant(tx: Transaction, name: names.InstanceName, asked: dict[str, t.Any], wanted: dict[str, t.Any]) -> None:
     instance, others = wanted["instance"], records.everything(tx)
     neighbours = [record for record in others if record["domain"] == name.domain]
+    addresses.refuse_taken_intranet(instance, asked["intranet_address"], neighbours)
     fabric_address = addresses.fabric_address(instance, asked["guest"], neighbours)
     rm = placement.choose(
         tx.hn["name"],

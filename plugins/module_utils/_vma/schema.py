@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import sa
 
-VERSION = 1
+VERSION = 2
 
 if sa is not None:
     METADATA = sa.MetaData()
@@ -58,6 +58,7 @@ if sa is not None:
         sa.Column("in_rotation", sa.Boolean, nullable=False),
         sa.Column("guest", sa.JSON, nullable=False),
         sa.Column("fabric_address", sa.String(45), nullable=False),
+        sa.Column("intranet_address", sa.String(45)),
         sa.Column("vlan", sa.Integer, nullable=False),
         sa.Column("public_address", sa.String(45), nullable=False),
         sa.Column("ports", sa.JSON, nullable=False),

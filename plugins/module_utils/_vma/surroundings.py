@@ -18,7 +18,7 @@ STATES = ("reserved", "running", "suspended", "leaving", "stopped")
 
 #: The keys of a record, in the order in which a person reads them.
 FIELDS = (
-    "instance service domain capsule rm epoch state in_rotation guest fabric_address vlan public_address ports requirements"
+    "instance service domain capsule rm epoch state in_rotation guest fabric_address intranet_address vlan public_address ports requirements"
 ).split()
 
 
@@ -79,6 +79,8 @@ def router_document(records: t.Iterable[dict[str, t.Any]], domain: str, generati
         domain: whose router.
         generation: the registry's counter.
         vlan: the domain's VLAN, for when it has no record (any more).
+
+    A service has C(mappings) if and only if it has a tunnel.
     """
     mine = sorted((record for record in records if record["domain"] == domain), key=_order)
     services: dict[str, dict[str, t.Any]] = {}
@@ -89,6 +91,8 @@ def router_document(records: t.Iterable[dict[str, t.Any]], domain: str, generati
         service["ports"] = ports([*service["ports"], *(port for port in record["ports"] if port not in service["ports"])])
         if record["in_rotation"]:
             service["members"].append({"instance": record["instance"], "address": record["fabric_address"]})
+        if record["intranet_address"]:
+            _map(service.setdefault("mappings", []), record)
     return {
         "domain": domain,
         "vlan": mine[0]["vlan"] if mine else vlan,
@@ -96,6 +100,12 @@ def router_document(records: t.Iterable[dict[str, t.Any]], domain: str, generati
         "gateways": sorted(gateways),
         "services": list(services.values()),
     }
+
+
+def _map(mappings: list[dict[str, t.Any]], record: dict[str, t.Any]) -> None:
+    """Add an instance's mapping to those of its service: only what runs here uses the tunnel; in a move that is in one HN at a time."""
+    if record["state"] == "running":
+        mappings.append({key: record[key] for key in ("instance", "fabric_address", "intranet_address")})
 
 
 def _order(record: dict[str, t.Any]) -> tuple[str, int]:

@@ -35,7 +35,7 @@ def _lived(url, ask):
     """A registry in which some things have happened."""
     wishes = [("shop-1.example.com", 10), ("shop-2.example.com", 11), ("mail-1.example.com", 12), ("shop-1.example.org", 10), ("gone-1.example.org", 13)]
     for name, host in wishes:
-        reservations.reserve(url, ask(name, host))
+        reservations.reserve(url, ask(name, host, intranet_address="172.21.162.9" if name.startswith("shop-1") else None))
     states = {"shop-1.example.com": "running", "shop-2.example.com": "suspended", "shop-1.example.org": "running", "gone-1.example.org": "absent"}
     for name, state in states.items():
         instances.update(url, {"instance": name, "state": state, "in_rotation": True if state == "running" else None, "operation_done": True})

@@ -49,6 +49,7 @@ def test_a_reservation_is_predicted_made_and_kept(url, ask, need):
         "in_rotation": False,
         "guest": ask()["guest"],
         "fabric_address": "192.168.1.10",
+        "intranet_address": None,
         "vlan": 100,
         "public_address": "198.18.1.1",
         "ports": [{"protocol": "tcp", "port": 80}],
@@ -303,3 +304,12 @@ def _check(seen):
     assert len({record["vlan"] for record in records}) == len(domains) == len(seen["routers"])
     assert all(router["generation"] == seen["hn"]["generation"] for router in seen["routers"].values())
     assert len([operation for operation in seen["operations"] if operation["closed"] is None]) <= len(NAMES)
+
+
+def test_an_intranet_address_is_kept_and_of_one_instance_of_a_domain_only(url, ask):
+    assert reserve(url, ask(intranet_address="172.21.162.9"))["intranet_address"] == "172.21.162.9"
+    assert reserve(url, ask("shop-1.example.org", 10, intranet_address="172.21.162.9"))["intranet_address"] == "172.21.162.9"
+    taken = ask("mail-1.example.com", 12, intranet_address="172.21.162.9")
+    assert fails(reservations.reserve, url, taken) == "mail-1.example.com cannot be 172.21.162.9 in the intranet: shop-1.example.com is that already."
+    wrong = ask("mail-1.example.com", 12, intranet_address="172.21.162.0/24")
+    assert fails(reservations.reserve, url, wrong).startswith("The intranet address '172.21.162.0/24' is not an IPv4 address")

@@ -27,6 +27,7 @@ def record(instance, host, **different):
         "in_rotation": True,
         "guest": {"address": f"192.168.1.{host}/24", "gateway": "192.168.1.1", "mac": "52:54:00:12:34:56"},
         "fabric_address": f"192.168.1.{host}",
+        "intranet_address": None,
         "vlan": 101,
         "public_address": "198.18.1.1",
         "ports": [{"protocol": "tcp", "port": 80}],
@@ -62,6 +63,26 @@ def test_the_document_is_exactly_the_contract():
             },
         ],
     }
+
+
+def test_a_service_with_a_tunnel_has_mappings_of_what_runs_and_the_others_have_none():
+    home = [
+        record("shop-1.example.com", 10, intranet_address="172.21.162.9"),
+        record("shop-2.example.com", 12, intranet_address="172.21.162.16", in_rotation=False),
+        *(
+            record(f"shop-{number}.example.com", 20 + number, intranet_address=f"172.21.162.{20 + number}", state=state, in_rotation=False)
+            for number, state in enumerate(("reserved", "suspended", "leaving", "stopped"), start=3)
+        ),
+        record("mail-1.example.com", 30, public_address="198.18.1.2"),
+    ]
+    mail, shop = surroundings.router_document(home, "example.com", 1)["services"]
+    assert "mappings" not in mail
+    assert shop["mappings"] == [
+        {"instance": "shop-1.example.com", "fabric_address": "192.168.1.10", "intranet_address": "172.21.162.9"},
+        {"instance": "shop-2.example.com", "fabric_address": "192.168.1.12", "intranet_address": "172.21.162.16"},
+    ]
+    (gone,) = surroundings.router_document(home[2:4], "example.com", 1)["services"]
+    assert gone["mappings"] == [], "a tunnel stays as long as its service has an instance here"
 
 
 def test_it_depends_on_nothing_but_the_records_and_changes_none():
