@@ -130,6 +130,79 @@ options:
           - An image that is encrypted or that depends on another file is refused.
         type: path
         required: true
+  vpn:
+    description: The tunnel into the owner's intranet, for a service with back-ends there.
+    type: dict
+    suboptions:
+      gateway:
+        description: The owner's VPN gateway.
+        type: dict
+        required: true
+        suboptions:
+          address:
+            description: Its address.
+            type: str
+            required: true
+          identity:
+            description: The name that its certificate is for.
+            type: str
+            required: true
+      pool:
+        description: What the service's instances are in the intranet, as addresses or networks; the first instance has the first address, in every HN.
+        type: list
+        elements: str
+        required: true
+      backends:
+        description: The hosts of the intranet that instances may call.
+        type: list
+        elements: dict
+        required: true
+        suboptions:
+          address:
+            description: The back-end's address in the intranet.
+            type: str
+            required: true
+          ports:
+            description: Its ports; nothing else is let through.
+            type: list
+            elements: dict
+            required: true
+            suboptions: &vpn_port
+              protocol:
+                description: The protocol; V(icmp) is an echo request (ping) and has no port.
+                type: str
+                default: tcp
+                choices: [tcp, udp, icmp]
+              port:
+                description: The port.
+                type: int
+      inbound:
+        description: The ports of instances that the back-ends may call.
+        type: list
+        elements: dict
+        default: []
+        suboptions: *vpn_port
+  vpn_credentials:
+    description:
+      - What the tunnel needs that is not for everybody's eyes, as M(vmatrix.mesh.vpn_certificate) returned it. Required with O(vpn).
+      - It is kept apart from the manifest, where only the store's owner can read it, and never shown.
+    type: dict
+    suboptions:
+      authority:
+        description: The certificate, in PEM, of the owner's authority.
+        type: str
+        required: true
+      crl:
+        description: The authority's revocation list in PEM.
+        type: str
+      certificate:
+        description: The service's certificate in PEM.
+        type: str
+        required: true
+      envelopes:
+        description: The service's private key for each gateway that may read it, by the SHA-256 of the gateway's public wrapping key.
+        type: dict
+        required: true
 notes:
   - A second run recognizes its sources by path, size, time of change and inode, and reads them again only if these differ.
 requirements:
@@ -138,6 +211,7 @@ requirements:
   - qemu-utils
 seealso:
   - module: vmatrix.mesh.capsule_info
+  - module: vmatrix.mesh.capsule_tunnel_info
   - module: vmatrix.mesh.capsule_transfer
   - module: vmatrix.mesh.instance
 """
@@ -228,6 +302,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import L
 
 def present(params: dict[str, t.Any], check_mode: bool) -> Outcome:
     wanted = {key: params[key] for key in ("name", "version", "domain", "guest", "ports", "machine", "boot", "disks")}
+    wanted.update(vpn=params["vpn"], credentials=params["vpn_credentials"])
     wanted["guest"] = {**wanted["guest"], "mac": wanted["guest"]["mac"].lower()}
     done = intake.import_capsule(store.Store(), wanted, dry=check_mode)
     return Outcome(done.changed, done.before, done.after, {"capsule": done.manifest})
@@ -259,6 +334,22 @@ def main() -> None:
     }
     boot = {"kernel": {"type": "path", "required": True}, "initrd": {"type": "path"}, "cmdline": {"type": "str", "default": ""}}
     disk = {"name": {"type": "str", "required": True}, "src": {"type": "path", "required": True}}
+    vpn_port = {"protocol": {"type": "str", "choices": ["tcp", "udp", "icmp"], "default": "tcp"}, "port": {"type": "int"}}
+    vpn_ports = {"type": "list", "elements": "dict", "options": vpn_port}
+    backend = {"address": {"type": "str", "required": True}, "ports": {**vpn_ports, "required": True}}
+    owner = {"address": {"type": "str", "required": True}, "identity": {"type": "str", "required": True}}
+    vpn = {
+        "gateway": {"type": "dict", "required": True, "options": owner},
+        "pool": {"type": "list", "elements": "str", "required": True},
+        "backends": {"type": "list", "elements": "dict", "required": True, "options": backend},
+        "inbound": {**vpn_ports, "default": []},
+    }
+    credentials = {
+        "authority": {"type": "str", "required": True, "no_log": True},
+        "crl": {"type": "str", "no_log": True},
+        "certificate": {"type": "str", "required": True, "no_log": True},
+        "envelopes": {"type": "dict", "required": True, "no_log": True},
+    }
     run_module(
         call,
         [Library(*library) for library in libraries.LIBRARIES],
@@ -272,8 +363,11 @@ def main() -> None:
             "machine": {"type": "dict", "options": machine},
             "boot": {"type": "dict", "options": boot},
             "disks": {"type": "list", "elements": "dict", "default": [], "options": disk},
+            "vpn": {"type": "dict", "options": vpn},
+            "vpn_credentials": {"type": "dict", "no_log": True, "options": credentials},
         },
         required_if=[("state", "present", ("guest", "machine"))],
+        required_together=[("vpn", "vpn_credentials")],
     )
 
 

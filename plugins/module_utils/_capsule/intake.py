@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import image
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import credentials, image
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import manifest as manifests
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.store import Store
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import files
@@ -43,7 +43,8 @@ def import_capsule(store: Store, wanted: dict[str, t.Any], dry: bool = False) ->
     Args:
         store: where to.
         wanted: C(name), C(version), C(domain), C(guest), C(ports) and C(machine) as in a manifest; C(boot) with the paths C(kernel) and C(initrd)
-            (or None) and the C(cmdline), or None; C(disks), each with C(name) and the path C(src).
+            (or None) and the C(cmdline), or None; C(disks), each with C(name) and the path C(src); C(vpn) as in a manifest but without its
+            C(credentials), which are given beside it, or None.
         dry: only find out what would be done.
 
     Raises:
@@ -53,11 +54,12 @@ def import_capsule(store: Store, wanted: dict[str, t.Any], dry: bool = False) ->
     draft = manifests.check(_draft(wanted))
     identity = (wanted["domain"], wanted["name"], wanted["version"])
     sources = _inspected(wanted, store.sources(*identity) or {})
-    after = _described(draft, {name: source["sha256"] for name, source in sources.items()})
+    secret = credentials.check(wanted["credentials"]) if wanted.get("vpn") else None
+    after = _described(draft, {name: source["sha256"] for name, source in sources.items()}, secret)
     found = store.find(*identity)
     before = None
     if found is not None:
-        before = _described(found, _source_digests(store, found, sources))
+        before = _described(found, _source_digests(store, found, sources), credentials.load(store, found))
         if before != after:
             differing = ", ".join(sorted(key for key in after if before.get(key) != after[key]))
             raise Refused(f"Capsule {manifests.title(found)} exists with other content ({differing} differ); give the new content a new version.")
@@ -70,6 +72,8 @@ def import_capsule(store: Store, wanted: dict[str, t.Any], dry: bool = False) ->
     try:
         for name, source in sources.items():
             blobs[name] = _taken_in(store, source)
+        if secret:
+            blobs["vpn.credentials"] = _written(store, credentials.packed(secret))
         manifest = manifests.check(_filled(draft, blobs, sources))
         store.put_manifest(manifest, {name: source["seen"] for name, source in sources.items()})
     except BaseException:
@@ -86,6 +90,7 @@ def _draft(wanted: dict[str, t.Any]) -> dict[str, t.Any]:
         "boot": boot and {"kernel": _NO_BLOB, "initrd": _NO_BLOB if boot["initrd"] else None, "cmdline": boot["cmdline"]},
         "disks": [{"name": disk["name"], "format": "qcow2", "virtual_size": 512, "blob": _NO_BLOB} for disk in wanted["disks"]],
         "memory": None,
+        **({"vpn": {**wanted["vpn"], "credentials": _NO_BLOB}} if wanted.get("vpn") else {}),
     }
 
 
@@ -122,10 +127,12 @@ def _source_digests(store: Store, found: dict[str, t.Any], sources: dict[str, t.
     return digests
 
 
-def _described(manifest: dict[str, t.Any], digests: dict[str, str]) -> dict[str, t.Any]:
+def _described(manifest: dict[str, t.Any], digests: dict[str, str], secret: credentials.Credentials | None) -> dict[str, t.Any]:
     settings = {key: manifest[key] for key in ("name", "version", "domain", "guest", "ports", "machine")}
     cmdline = manifest["boot"]["cmdline"] if manifest["boot"] else None
-    return {**settings, "cmdline": cmdline, "disks": [disk["name"] for disk in manifest["disks"]], "memory": manifest["memory"], "sources": digests}
+    described = {**settings, "cmdline": cmdline, "disks": [disk["name"] for disk in manifest["disks"]], "memory": manifest["memory"], "sources": digests}
+    vpn = {**manifest["vpn"], "credentials": credentials.identity(secret)} if secret else None
+    return {**described, "vpn": vpn}
 
 
 def _refuse_unfit(store: Store, sources: dict[str, t.Any]) -> None:
@@ -161,10 +168,22 @@ def _taken_in(store: Store, source: dict[str, t.Any]) -> dict[str, t.Any]:
             os.unlink(temporary)
 
 
+def _written(store: Store, content: bytes) -> dict[str, t.Any]:
+    temporary = store.temporary()
+    try:
+        with open(temporary, "wb") as handle:
+            handle.write(content)
+        return store.take_file(temporary, files.sha256_file(temporary), len(content))
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+
+
 def _filled(draft: dict[str, t.Any], blobs: dict[str, t.Any], sources: dict[str, t.Any]) -> dict[str, t.Any]:
     boot = draft["boot"] and {**draft["boot"], "kernel": blobs["boot.kernel"], "initrd": blobs.get("boot.initrd")}
     disks = []
     for disk in draft["disks"]:
         name = f"disks.{disk['name']}"
         disks.append({**disk, "virtual_size": sources[name]["image"].virtual_size, "blob": blobs[name]})
-    return {**draft, "boot": boot, "disks": disks}
+    vpn = {"vpn": {**draft["vpn"], "credentials": blobs["vpn.credentials"]}} if "vpn" in draft else {}
+    return {**draft, "boot": boot, "disks": disks, **vpn}

@@ -18,6 +18,8 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import I
 MIB = 1 << 20
 #: No file of a capsule is larger than this (bytes); QEMU's own limit for a qcow2 image lies above it.
 LARGEST = 1 << 46
+#: A service has no more intranet addresses than that.
+LARGEST_POOL = 256
 
 
 def _closed(properties: dict[str, t.Any], optional: t.Sequence[str] = ()) -> dict[str, t.Any]:
@@ -35,6 +37,19 @@ def _whole(smallest: int, largest: int) -> dict[str, t.Any]:
 
 _BLOB = _closed({"sha256": {"type": "string", "pattern": rf"^{names.SHA256}\Z"}, "size": _whole(1, LARGEST)})
 _TEXT = {"type": "string", "maxLength": 253}
+
+#: ICMP (an echo request) has no port.
+_VPN_PORT = _closed({"protocol": {"type": "string", "enum": ["tcp", "udp", "icmp"]}, "port": {"type": ["integer", "null"], "minimum": 1, "maximum": 65535}})
+_VPN_PORTS = {"type": "array", "maxItems": 64, "items": _VPN_PORT}
+_VPN = _closed(
+    {
+        "gateway": _closed({"address": _TEXT, "identity": _TEXT}),
+        "pool": {"type": "array", "minItems": 1, "maxItems": 64, "items": _TEXT},
+        "backends": {"type": "array", "minItems": 1, "maxItems": 64, "items": _closed({"address": _TEXT, "ports": {**_VPN_PORTS, "minItems": 1}})},
+        "inbound": _VPN_PORTS,
+        "credentials": _BLOB,
+    }
+)
 
 #: JSON schema (draft 4, where 1.0 is no integer) of the manifest's shape; docs/architecture.md shows one. Patterns end in \Z, for $ lets a newline pass.
 SCHEMA = _closed(
@@ -83,7 +98,9 @@ SCHEMA = _closed(
             ),
         },
         "memory": _or_null(_closed({"accelerator": {"type": "string", "enum": ["kvm", "tcg"]}, "blob": _BLOB})),
-    }
+        "vpn": _VPN,
+    },
+    optional=["vpn"],
 )
 
 
@@ -101,6 +118,8 @@ def check(manifest: t.Any) -> dict[str, t.Any]:
     if len(set(ports)) != len(ports):
         _refuse("ports", "a port is there twice")
     _check_disks(manifest)
+    if "vpn" in manifest:
+        _check_vpn(manifest["vpn"])
     return manifest
 
 
@@ -111,8 +130,28 @@ def blobs(manifest: dict[str, t.Any]) -> list[dict[str, t.Any]]:
     named = [boot.get("kernel"), boot.get("initrd")]
     for disk in manifest["disks"]:
         named += [disk["blob"], disk.get("overlay")]
-    named.append(memory.get("blob"))
+    named += [memory.get("blob"), manifest.get("vpn", {}).get("credentials")]
     return list({blob["sha256"]: dict(blob) for blob in named if blob}.values())
+
+
+def secrets(manifest: dict[str, t.Any]) -> set[str]:
+    """Return the digests of those blobs of a checked *manifest* that nobody but the store's owner may read."""
+    kept = [(manifest["memory"] or {}).get("blob"), manifest.get("vpn", {}).get("credentials")]
+    return {blob["sha256"] for blob in kept if blob}
+
+
+def intranet_address(manifest: dict[str, t.Any], ordinal: int) -> str | None:
+    """Return what the instance with this *ordinal* is in the owner's intranet, the same in every HN; None without a VPN part.
+
+    Raises:
+        InvalidInput: the pool ends before it.
+    """
+    if "vpn" not in manifest:
+        return None
+    pool = _pool(manifest["vpn"]["pool"])
+    if ordinal > len(pool):
+        raise InvalidInput(f"The capsule {title(manifest)} has intranet addresses for {len(pool)} instances, so there is none for instance {ordinal}.")
+    return pool[ordinal - 1]
 
 
 def total_bytes(manifest: dict[str, t.Any]) -> int:
@@ -174,6 +213,43 @@ def _check_guest(guest: dict[str, str]) -> None:
         _refuse("guest.gateway", f"{gateway} is the guest's own address")
     if int(guest["mac"][:2], 16) & 1 or guest["mac"] == "00:00:00:00:00:00":
         _refuse("guest.mac", f"{guest['mac']} is not a unicast address")
+
+
+def _check_vpn(vpn: dict[str, t.Any]) -> None:
+    names.domain(vpn["gateway"]["identity"])
+    _address("vpn.gateway.address", vpn["gateway"]["address"])
+    pool = _pool(vpn["pool"])
+    backends = [_address(f"vpn.backends.{index}.address", backend["address"]) for index, backend in enumerate(vpn["backends"])]
+    for address in backends:
+        if backends.count(address) > 1 or address in pool:
+            _refuse("vpn.backends", f"{address} is there twice, or in the pool of the instances' own addresses")
+    for place, ports in [("vpn.inbound", vpn["inbound"]), *((f"vpn.backends.{index}", one["ports"]) for index, one in enumerate(vpn["backends"]))]:
+        for port in ports:
+            if (port["protocol"] == "icmp") != (port["port"] is None):
+                _refuse(place, "tcp and udp need a port, and icmp has none")
+
+
+def _pool(networks: list[str]) -> list[str]:
+    """Return every address of a pool in order, each once; of a network, every address counts."""
+    found: dict[str, None] = {}
+    for place, text in enumerate(networks):
+        try:
+            network = netaddr.IPNetwork(text, version=4)
+            if network.cidr != network:
+                raise ValueError
+        except (netaddr.AddrFormatError, ValueError):
+            _refuse(f"vpn.pool.{place}", f"{text} is neither an IPv4 address nor a network such as 172.21.162.16/28")
+        if len(found) + network.size > LARGEST_POOL:
+            _refuse("vpn.pool", f"it holds more than {LARGEST_POOL} addresses")
+        found.update(dict.fromkeys(str(address) for address in network))
+    return list(found)
+
+
+def _address(place: str, text: str) -> str:
+    try:
+        return str(netaddr.IPAddress(text, version=4, flags=netaddr.INET_PTON))
+    except (netaddr.AddrFormatError, ValueError):
+        _refuse(place, f"{text} is not an IPv4 address")
 
 
 def _check_disks(manifest: dict[str, t.Any]) -> None:

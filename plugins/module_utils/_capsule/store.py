@@ -168,8 +168,8 @@ class Store(Blobs):
         sync_directory(os.path.dirname(path))
 
     def _open_blobs(self, manifest: dict[str, t.Any]) -> None:
-        # QEMU runs as a user of its own and reads kernels and disks itself; a memory image is opened for it by root.
-        secret = {manifest["memory"]["blob"]["sha256"]} if manifest["memory"] else set()
+        # QEMU runs as a user of its own and reads kernels and disks itself; a memory image is opened for it by root, and credentials are not its business.
+        secret = manifests.secrets(manifest)
         for blob in manifests.blobs(manifest):
             path = self.blob_path(blob["sha256"])
             if blob["sha256"] not in secret and os.stat(path).st_mode & 0o777 != 0o444:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.manifest import requirements
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.manifest import intranet_address, requirements
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, NotFound, Refused
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import RealMachine, Site, View
@@ -51,6 +51,7 @@ def plan_place(view: View, instance: str, capsule: str, to_hn: str, to_rm: str |
         "capsule": capsule,
         "site": _site_plan(site),
         "manifest": manifest,
+        "intranet_address": intranet_address(manifest, name.ordinal),
         "requirements": needs,
         "epoch_above": _highest_epoch(view, instance, site),
         "to_rm": _wanted_rm(view, site, to_rm),

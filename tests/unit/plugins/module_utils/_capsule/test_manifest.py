@@ -140,3 +140,57 @@ def test_a_suspended_capsule_needs_the_accelerator_it_was_suspended_on(manifest)
     manifest["disks"][0]["overlay"] = {"sha256": "e" * 64, "size": 20}
     assert manifests.requirements(manifests.check(manifest))["accelerator"] == "tcg"
     assert [blob["size"] for blob in manifests.blobs(manifest)] == [1, 2, 3, 20, 10]
+
+
+VPN = {
+    "gateway": {"address": "198.18.0.3", "identity": "vpn.example.com"},
+    "pool": ["172.21.162.9", "172.21.162.16/30"],
+    "backends": [{"address": "172.21.162.10", "ports": [{"protocol": "tcp", "port": 5432}, {"protocol": "icmp", "port": None}]}],
+    "inbound": [{"protocol": "udp", "port": 53}],
+    "credentials": {"sha256": "e" * 64, "size": 11},
+}
+
+
+def test_a_vpn_part_is_optional_and_its_credentials_are_a_secret_blob(manifest):
+    assert manifests.secrets(manifest) == set() and manifests.intranet_address(manifest, 1) is None
+    manifest["vpn"] = VPN
+    assert manifests.check(manifest) is manifest
+    assert VPN["credentials"] in manifests.blobs(manifest)
+    assert manifests.secrets(manifest) == {"e" * 64}
+    assert [manifests.intranet_address(manifest, ordinal) for ordinal in (1, 2, 5)] == ["172.21.162.9", "172.21.162.16", "172.21.162.19"]
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("certificate", "-----BEGIN CERTIFICATE-----"),
+        ("gateway.address", "198.18.0.300"),
+        ("gateway.address", "198.18.1"),
+        ("gateway.identity", "vpn example"),
+        ("pool", []),
+        ("pool.0", "172.21.162.9/24"),
+        ("pool.0", "172.21.162.9; drop"),
+        ("pool.0", "172.16.0.0/12"),
+        ("pool.0", "::1"),
+        ("backends", []),
+        ("backends.0.ports", []),
+        ("backends.0.address", "172.21.162.17"),
+        ("backends.0.ports.0.port", None),
+        ("backends.0.ports.0.port", 65536),
+        ("backends.0.ports.1.port", 8),
+        ("backends.0.ports.1.protocol", "esp"),
+        ("inbound.0.port", True),
+        ("credentials", None),
+    ],
+)
+def test_a_wrong_vpn_part_gets_one_sentence(manifest, place, value):
+    manifest["vpn"] = copy.deepcopy(VPN)
+    with pytest.raises(MeshError) as caught:
+        manifests.check(changed(manifest, f"vpn.{place}", value))
+    assert "\n" not in caught.value.message
+
+
+def test_two_back_ends_with_one_address_are_refused(manifest):
+    manifest["vpn"] = {**VPN, "backends": VPN["backends"] * 2}
+    with pytest.raises(InvalidInput, match="172.21.162.10 is there twice"):
+        manifests.check(manifest)

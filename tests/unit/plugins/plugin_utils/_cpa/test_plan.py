@@ -204,3 +204,18 @@ def test_planning_changes_nothing_it_was_given():
     given = copy.deepcopy(before)
     plan_move(mesh_view(GROUPS, given), SHOP, "hn-west")
     assert given == before
+
+
+def test_an_instance_is_the_same_in_the_intranet_wherever_it_is_placed():
+    vpn = {"gateway": {}, "pool": ["172.21.162.9", "172.21.162.16/30"], "backends": [], "inbound": [], "credentials": {"sha256": "1" * 64, "size": 5}}
+    for to_hn in ("hn-east", "hn-west"):
+        variables = hostvars()
+        assert plan_place(mesh_view(GROUPS, variables), SHOP, "1.0.0", to_hn)["intranet_address"] is None
+        for rm in GROUPS["rms"]:
+            for held in variables[rm]["observe_capsules"]["capsules"]:
+                held["manifest"]["vpn"] = vpn
+        view = mesh_view(GROUPS, variables)
+        assert plan_place(view, SHOP, "1.0.0", to_hn)["intranet_address"] == "172.21.162.9"
+        assert plan_place(view, "shop-5.example.com", "1.0.0", to_hn)["intranet_address"] == "172.21.162.19"
+        with pytest.raises(InvalidInput, match="has intranet addresses for 5 instances, so there is none for instance 6"):
+            plan_place(view, "shop-6.example.com", "1.0.0", to_hn)
