@@ -18,7 +18,9 @@ description:
   - A service without members stays reachable in so far as its declared TCP ports refuse connections at once.
   - Guests can ping their gateway, and answer those who call them; they cannot open connections to the outside yet.
   - Members that fail their health checks get no new connections until they answer again, see RV(vmatrix.mesh.domain_router_info#module:routers).
-  - What was changed by hand is found and repaired. Routers come back after a reboot of the gateway.
+  - The tunnels of its services into their owner's intranet begin in it. A service has one as long as its C(mappings) are in the document, and
+    it is up before new members are asked for an answer. When it does not come up the module fails, and rotation and tunnels stay as they were.
+  - What was changed by hand is found and repaired. Routers and tunnels come back after a reboot of the gateway.
 extends_documentation_fragment:
   - vmatrix.mesh.attributes
   - vmatrix.mesh.attributes.actiongroup_mesh
@@ -82,6 +84,77 @@ options:
             description: Its fabric address.
             type: str
             required: true
+      mappings:
+        description: The instances that use the service's tunnel, and what they are in the intranet; for a service with a tunnel only.
+        type: list
+        elements: dict
+        suboptions:
+          instance:
+            description: The instance.
+            type: str
+            required: true
+          fabric_address:
+            description: Its fabric address.
+            type: str
+            required: true
+          intranet_address:
+            description: Its address in the owner's intranet.
+            type: str
+            required: true
+  tunnels:
+    description:
+      - What tunnels need that are new on this gateway, as M(vmatrix.mesh.capsule_tunnel_info) or M(vmatrix.mesh.vpn_envelope) return it.
+      - It stays on the gateway as long as the service does, so later documents need it no more. A certificate that is there already keeps its key.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      service:
+        description: The service.
+        type: str
+        required: true
+      certificate:
+        description: The service's certificate in PEM.
+        type: str
+        required: true
+      envelope:
+        description: Its private key, wrapped for this gateway.
+        type: str
+        required: true
+      peer:
+        description: The owner's VPN gateway.
+        type: dict
+        required: true
+        suboptions:
+          address:
+            description: Its address.
+            type: str
+            required: true
+          identity:
+            description: The name that its certificate must be for.
+            type: str
+            required: true
+          authority:
+            description: The certificate, in PEM, of the owner's authority.
+            type: str
+            required: true
+          crl:
+            description: The authority's revocation list in PEM.
+            type: str
+      backends:
+        description: The hosts of the intranet that instances may call, each with C(address) and C(ports).
+        type: list
+        elements: dict
+        required: true
+      inbound:
+        description: The ports of instances that the back-ends may call.
+        type: list
+        elements: dict
+        default: []
+  tunnel_timeout:
+    description: How many seconds what is new of tunnels has for coming up; V(0) does not wait.
+    type: float
+    default: 20
   answer_timeout:
     description:
       - How many seconds members that are new have for answering before they enter the rotation. With V(0) they enter at once.
@@ -121,6 +194,7 @@ options:
     choices: [present, absent]
 seealso:
   - module: vmatrix.mesh.domain_router_info
+  - module: vmatrix.mesh.vpn_tunnel_info
   - module: vmatrix.mesh.switch
 """
 
@@ -177,6 +251,19 @@ waited:
       type: float
       returned: success
       sample: 0.412
+tunnels:
+  description: The tunnels that begin in the router, by service, with serial numbers in the place of certificates.
+  returned: success
+  type: dict
+  sample:
+    shop:
+      domain: example.com
+      service: shop
+      local: {address: 198.18.1.1, serial: 7e7ac7bc893236c8, not_after: "2027-02-21T04:00:00Z"}
+      peer: {address: 198.18.0.3, identity: vpn.example.com, authority: 5f0b6c1d, revoked: null}
+      mappings: [{instance: shop-1.example.com, fabric_address: 192.168.1.10, intranet_address: 172.21.162.9}]
+      backends: [{address: 172.21.162.10, ports: [{protocol: tcp, port: 5432}]}]
+      inbound: []
 stale:
   description: Whether the document was ignored because the one in force has a higher generation.
   returned: success
@@ -184,7 +271,8 @@ stale:
   sample: false
 """
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import answers, router
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gatehouse import gatehouse
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import answers
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Outcome, run_module
 from ansible_collections.vmatrix.mesh.plugins.module_utils._switch import switch
 
@@ -192,21 +280,22 @@ DOCUMENT = ("domain", "vlan", "generation", "gateways", "services")
 
 
 def call(params: dict, check_mode: bool) -> Outcome:
+    place = gatehouse.Place(switch.find, params["bridge"], params["wan_interface"])
     if params["state"] == "absent":
-        report = router.remove(params["domain"], switch.find, check_mode)
+        report = gatehouse.remove(params["domain"], place, check_mode)
     else:
-        report = router.apply(
+        report = gatehouse.apply(
             {key: params[key] for key in DOCUMENT},
-            switch.find,
-            params["bridge"],
-            params["wan_interface"],
-            params["answer_timeout"],
-            answers.Check(params["check"], params["check_path"]),
-            params["close_connections"],
+            params["tunnels"],
+            place,
+            params["tunnel_timeout"],
             check_mode,
+            answer_timeout=params["answer_timeout"],
+            check=answers.Check(params["check"], params["check_path"]),
+            close_connections=params["close_connections"],
         )
-    waited = [one._asdict() for one in report.waited]
-    return Outcome(report.changed, report.before, report.after, {"router": report.after["router"], "waited": waited, "stale": report.stale})
+    result = {key: report.after[key] for key in ("router", "tunnels")}
+    return Outcome(report.changed, report.before, report.after, {**result, "waited": [one._asdict() for one in report.waited], "stale": report.stale})
 
 
 def main() -> None:
@@ -239,8 +328,36 @@ def main() -> None:
                         "default": [],
                         "options": {"instance": {"type": "str", "required": True}, "address": {"type": "str", "required": True}},
                     },
+                    "mappings": {
+                        "type": "list",
+                        "elements": "dict",
+                        "options": {key: {"type": "str", "required": True} for key in ("instance", "fabric_address", "intranet_address")},
+                    },
                 },
             },
+            "tunnels": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "service": {"type": "str", "required": True},
+                    "certificate": {"type": "str", "required": True, "no_log": True},
+                    "envelope": {"type": "str", "required": True, "no_log": True},
+                    "peer": {
+                        "type": "dict",
+                        "required": True,
+                        "options": {
+                            "address": {"type": "str", "required": True},
+                            "identity": {"type": "str", "required": True},
+                            "authority": {"type": "str", "required": True, "no_log": True},
+                            "crl": {"type": "str", "no_log": True},
+                        },
+                    },
+                    "backends": {"type": "list", "elements": "dict", "required": True},
+                    "inbound": {"type": "list", "elements": "dict", "default": []},
+                },
+            },
+            "tunnel_timeout": {"type": "float", "default": 20},
             "answer_timeout": {"type": "float", "default": 0},
             "check": {"type": "str", "default": "tcp", "choices": ["tcp", "http"]},
             "check_path": {"type": "str", "default": "/"},

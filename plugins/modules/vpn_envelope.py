@@ -7,12 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: vpn_envelope
-short_description: Wrap a service's private key for another gateway
+short_description: Make up a service's tunnel for another gateway
 version_added: 0.1.0
 author:
   - The vmatrix.mesh founders (@vmatrix)
 description:
   - Runs on a gateway that has the tunnel of a service, and returns the service's private key in an envelope that only the gateway of another HN can open.
+  - What else the tunnel needs there comes with it.
   - Nobody in between, the controller included, sees the key in the clear. Nothing on the gateway changes.
 extends_documentation_fragment:
   - vmatrix.mesh.attributes.info
@@ -54,16 +55,17 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-certificate:
-  description: The service's certificate in PEM.
+tunnel:
+  description: What the tunnel needs on the other gateway, for O(vmatrix.mesh.domain_router#module:tunnels). Its C(envelope) is for O(recipient) alone.
   returned: success
-  type: str
-  sample: "-----BEGIN CERTIFICATE-----..."
-envelope:
-  description: Its private key, for O(recipient) alone.
-  returned: success
-  type: str
-  sample: eyJhbGdvcml0aG0i...
+  type: dict
+  sample:
+    service: shop
+    certificate: "-----BEGIN CERTIFICATE-----..."
+    envelope: eyJhbGdvcml0aG0i...
+    peer: {address: 198.18.0.3, identity: vpn.example.com, authority: "-----BEGIN CERTIFICATE-----...", crl: null}
+    backends: [{address: 172.21.162.10, ports: [{protocol: tcp, port: 5432}]}]
+    inbound: []
 """
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_info_module
@@ -73,7 +75,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.libraries import
 
 def call(params: dict) -> dict:
     """Wrap the key anew."""
-    return handover.envelope_for(state.gateway(params["domain"]), params["service"], params["recipient"])
+    return {"tunnel": handover.envelope_for(state.gateway(params["domain"]), params["service"], params["recipient"])}
 
 
 def main() -> None:

@@ -36,13 +36,12 @@ options:
     type: str
     required: true
   local:
-    description: This end of the tunnel; required if O(state=present).
+    description: This end of the tunnel; required if O(state=present) and if O(state=renewed).
     type: dict
     suboptions:
       address:
-        description: The public address of the domain's router that the tunnel begins at.
+        description: The public address of the domain's router that the tunnel begins at. Required if O(state=present).
         type: str
-        required: true
       certificate:
         description: The service's certificate in PEM, for the name C(service.domain).
         type: str
@@ -119,15 +118,20 @@ options:
     elements: dict
     default: []
     suboptions: *port
+  crl:
+    description: The authority's revocation list in PEM that takes the place of O(peer.crl) if O(state=renewed).
+    type: str
   timeout:
     description: How many seconds the tunnel has for coming up; V(0) does not wait.
     type: float
     default: 30
   state:
-    description: Whether the service should have a tunnel here.
+    description:
+      - Whether the service should have a tunnel here.
+      - V(renewed) only gives a tunnel that is there the certificate and envelope of O(local), and O(crl). Connections through it go on.
     type: str
     default: present
-    choices: [present, absent]
+    choices: [present, absent, renewed]
 seealso:
   - module: vmatrix.mesh.vpn_tunnel_info
   - module: vmatrix.mesh.vpn_responder
@@ -154,6 +158,15 @@ EXAMPLES = r"""
     backends:
       - address: 172.21.162.10
         ports: [{protocol: tcp, port: 5432}]
+
+- name: Go on with a new certificate, where the shop has a tunnel
+  vmatrix.mesh.vpn_tunnel:
+    domain: example.com
+    service: shop
+    local:
+      certificate: "{{ shop_certificate }}"
+      envelope: "{{ shop_envelope }}"
+    state: renewed
 
 - name: Take the tunnel away
   vmatrix.mesh.vpn_tunnel:
@@ -195,6 +208,9 @@ def call(params: dict, check_mode: bool) -> Outcome:
     endpoint = state.gateway(params["domain"])
     if params["state"] == "absent":
         report = tunnel.remove(endpoint, params["service"], check_mode)
+    elif params["state"] == "renewed":
+        parcel = {**{key: params["local"][key] for key in ("certificate", "envelope")}, "crl": params["crl"]}
+        report = tunnel.renew(endpoint, params["service"], parcel, params["timeout"], check_mode)
     else:
         report = tunnel.apply_tunnel(endpoint, {key: params[key] for key in DOCUMENT}, params["timeout"], check_mode)
     return Outcome(report.changed, report.before, report.after, {"tunnel": report.after["tunnel"], "waited": round(report.waited, 3)})
@@ -211,7 +227,7 @@ def main() -> None:
             "local": {
                 "type": "dict",
                 "options": {
-                    "address": {"type": "str", "required": True},
+                    "address": {"type": "str"},
                     "certificate": {"type": "str", "required": True, "no_log": True},
                     "envelope": {"type": "str", "no_log": True},
                     # The path of a file, not the key.
@@ -248,10 +264,11 @@ def main() -> None:
                 },
             },
             "inbound": {"type": "list", "elements": "dict", "default": [], "options": PORT},
+            "crl": {"type": "str", "no_log": True},
             "timeout": {"type": "float", "default": 30},
-            "state": {"type": "str", "default": "present", "choices": ["present", "absent"]},
+            "state": {"type": "str", "default": "present", "choices": ["present", "absent", "renewed"]},
         },
-        required_if=[("state", "present", ("local", "peer", "backends"))],
+        required_if=[("state", "present", ("local", "peer", "backends")), ("state", "renewed", ("local",))],
     )
 
 

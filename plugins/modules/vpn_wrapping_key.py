@@ -37,6 +37,11 @@ public_key:
   returned: success
   type: str
   sample: 3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08=
+fingerprint:
+  description: Its SHA-256 in hexadecimal, by which envelopes name their reader; V(none) like RV(public_key).
+  returned: success
+  type: str
+  sample: 822b76daa261f9a34b70dc65d54912c5040627da514ed74861cc7a0b143e1a0e
 """
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, Outcome, run_module
@@ -47,7 +52,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.libraries import
 def call(_params: dict, check_mode: bool) -> Outcome:
     """Make sure that the key is there."""
     made, public = wrapping.ensure_key(dry_run=check_mode)
-    return Outcome(made, {"wrapping_key": not made}, {"wrapping_key": True}, {"public_key": public})
+    return Outcome(made, {"wrapping_key": not made}, {"wrapping_key": True}, {"public_key": public, "fingerprint": public and wrapping.fingerprint(public)})
 
 
 def main() -> None:

@@ -72,6 +72,7 @@ def apply(
     close_connections: bool = False,
     dry_run: bool = False,
     directory: str = state.DIRECTORY,
+    companion: t.Callable[[], None] | None = None,
 ) -> Report:
     """Bring the router of a domain to what *desired* says.
 
@@ -85,6 +86,8 @@ def apply(
         close_connections: whether members that leave lose the connections that they still have.
         dry_run: whether to only say what would change.
         directory: where the states of the routers are kept.
+        companion: brings what else lives in the router to what it must be (or foresees that). Called once, with the router held, when its network is
+            there: before new members are asked for an answer, else at the end. An error of it ends the call; new members are not in the rotation then.
 
     Raises:
         InvalidInput: the document or the check cannot be meant.
@@ -107,32 +110,47 @@ def apply(
         before, after = {"router": previous, "drift": wrong}, {"router": document, "drift": []}
         changed = document != previous or bool(wrong) or moved
         if dry_run or not changed:
+            if companion:
+                companion()
             return Report(changed, before, after, [], False)
         if moved:
             _unplug(known, switch_of(known.bridge))
             seen = NOTHING
         waited: list[answers.Waited] = []
-        newcomers = new_members(document, previous) if answer_timeout > 0 else []
-        if newcomers:
+        newcomers = new_members(document, previous)
+        if newcomers and (companion or answer_timeout > 0):
             network = prepared(document, previous)
             if network != previous or wrong or moved:
                 known = _enforce(network, known, seen, switch, wan, directory)
                 seen = _observe(document["domain"], wan, switch, [document, network])
+            if companion:
+                companion()
+        if newcomers and answer_timeout > 0:
             namespace.forget_neighbours(document["domain"], [member["address"] for member in newcomers])
             with state.call_off(document["domain"], document["generation"]) as called_off:
                 waited = answers.wait(namespace.names(document["domain"]).namespace, newcomers, check, answer_timeout, called_off)
         _enforce(document, known, seen, switch, wan, directory)
         if close_connections:
             connections.close(namespace.names(document["domain"]).namespace, left_members(document, previous))
+        if companion and not newcomers:
+            companion()
         return Report(True, before, after, waited, False)
 
 
-def remove(domain: str, switch_of: t.Callable[[str], Switch], dry_run: bool = False, directory: str = state.DIRECTORY) -> Report:
-    """Remove the router of *domain*; *switch_of* finds the switch of a bridge's name."""
+def remove(
+    domain: str,
+    switch_of: t.Callable[[str], Switch],
+    dry_run: bool = False,
+    directory: str = state.DIRECTORY,
+    companion: t.Callable[[], None] | None = None,
+) -> Report:
+    """Remove the router of *domain*; *switch_of* finds the switch of a bridge's name, *companion* removes what else lives in it before that."""
     core_names.domain(domain)
     with state.locked(domain):
         known = state.load(domain, directory)
         before, after = {"router": known.document if known else None, "drift": []}, {"router": None, "drift": []}
+        if companion:
+            companion()
         if known and not dry_run:
             _unplug(known, switch_of(known.bridge))
             state.forget(domain, directory)
@@ -238,8 +256,9 @@ def _unplug(known: state.State, switch: Switch) -> None:
     namespace.remove(domain)
 
 
-def _rules_digest(called: str) -> str:
-    return rules.digest(call_inside(called, functools.partial(run, ["nft", "-j", "list", "ruleset"])).stdout)
+def _rules_digest(called: str) -> str | None:
+    listed = call_inside(called, functools.partial(run, ["nft", "-j", "list", "table", "inet", rules.TABLE], check=False))
+    return rules.digest(listed.stdout) if listed.returncode == 0 else None
 
 
 def _refuse_conflicts(document: Document, directory: str) -> None:

@@ -17,6 +17,7 @@ import ipaddress
 import json
 import typing as t
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import marks
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.document import SLOTS, Document
 
 TABLE = "vmatrix"
@@ -52,8 +53,9 @@ def spread(addresses: t.Iterable[str]) -> list[str]:
 
 
 def render(document: Document, down: t.Collection[str] = ()) -> str:
-    """Return the transaction that replaces all rules of the router's namespace by those of *document*, in nft's language.
+    """Return the transaction that replaces the router's rules by those of *document*, in nft's language.
 
+    Tunnels have a table of their own in the same namespace; what it lets through bears a mark.
     Members whose address is in *down* get no new connections, unless that is true of all members of their service: a check that nobody
     passes says more about the check than about them.
     """
@@ -79,7 +81,8 @@ def render(document: Document, down: t.Collection[str] = ()) -> str:
             forward.update((address, proto, number) for address in slots)
     own = ", ".join(str(ipaddress.ip_interface(gateway).ip) for gateway in document["gateways"])
     lines = [
-        "flush ruleset",
+        f"table inet {TABLE}",
+        f"delete table inet {TABLE}",
         f"table inet {TABLE} {{",
         *maps,
         "  chain publish {",
@@ -89,11 +92,13 @@ def render(document: Document, down: t.Collection[str] = ()) -> str:
         "  chain forward {",
         "    type filter hook forward priority filter; policy drop;",
         "    ct state established,related accept",
+        f"    meta mark {marks.VPN:#x} accept",
         *_opened(forward),
         "  }",
         "  chain input {",
         "    type filter hook input priority filter; policy drop;",
         "    ct state established,related accept",
+        f"    meta mark {marks.VPN:#x} accept",
         f'    iifname "{INSIDE}" ip daddr {{ {own} }} icmp type echo-request accept',
         *([f'    iifname "{OUTSIDE}" ip daddr . tcp dport {{ {", ".join(sorted(set(refuse)))} }} reject with tcp reset'] if refuse else []),
         "  }",
@@ -103,7 +108,7 @@ def render(document: Document, down: t.Collection[str] = ()) -> str:
 
 
 def digest(listing: str) -> str:
-    """Return the SHA-256 of what C(nft -j list ruleset) printed, without what differs between two equal rule sets."""
+    """Return the SHA-256 of what C(nft -j list table) printed, without what differs between two equal rule sets."""
     objects = [item for item in json.loads(listing)["nftables"] if "metainfo" not in item]
     return hashlib.sha256(json.dumps(_canonical(objects), sort_keys=True).encode()).hexdigest()
 

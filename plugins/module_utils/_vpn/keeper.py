@@ -35,7 +35,7 @@ def keep(endpoint: Endpoint, thorough: bool = True) -> list[str]:
     try:
         with state.locked(endpoint, timeout=0):
             known = state.load(endpoint)
-            if not known:
+            if not known or not endpoint.reachable:
                 return []
             want = observe.plan_of(endpoint, known)
             with opened(endpoint.socket, endpoint.namespace) as session:

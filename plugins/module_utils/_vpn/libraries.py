@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import traceback
 
-__all__ = ("CRYPTOGRAPHY", "LIBRARIES", "VICI", "cryptography", "vici")
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound
+
+__all__ = ("CRYPTOGRAPHY", "LIBRARIES", "VICI", "cryptography", "require", "vici")
 
 CRYPTOGRAPHY_ERROR = None
 try:
@@ -40,3 +42,10 @@ except ImportError:
 CRYPTOGRAPHY = ("cryptography", CRYPTOGRAPHY_ERROR)
 VICI = ("vici", VICI_ERROR)
 LIBRARIES = (CRYPTOGRAPHY, VICI)
+
+
+def require() -> None:
+    """Raise NotFound when one of them is missing, for those who need them only now and then."""
+    for name, error in LIBRARIES:
+        if error is not None:
+            raise NotFound(f"This gateway lacks {name}, without which it can have no tunnel; the role vpn installs it.")

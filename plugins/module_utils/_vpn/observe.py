@@ -62,7 +62,9 @@ def observe(endpoint: Endpoint, wanted: plan.Plan, found: plan.Plan) -> Seen:
 
 
 def drift(endpoint: Endpoint, known: dict[str, Document]) -> list[str]:
-    """Return what is not as the documents say: C(daemon), C(credentials), C(connections), C(links), C(rules)."""
+    """Return what is not as the documents say: C(daemon), C(credentials), C(connections), C(links), C(rules); without a router, all of it."""
+    if not endpoint.reachable:
+        return ["daemon", "credentials", "connections", "links", "rules"]
     want = plan_of(endpoint, known)
     seen = observe(endpoint, want, want)
     well = {
@@ -80,10 +82,14 @@ def expected(want: plan.Plan) -> dict[str, t.Any]:
     return {name: connection.expected(one) for name, one in want.connections.items()}
 
 
-def missing(session: Session, wanted: dict[str, connection.Connection]) -> list[tuple[str, str]]:
-    """Return the (connection, child) of *wanted* that this end has to start, and that are not up."""
-    up = {(one["connection"], child["name"]) for one in session.tunnels() for child in one["child-sas"].values() if child["state"] == "INSTALLED"}
-    return [(name, child) for name, one in wanted.items() if "remote_addrs" in one for child in one["children"] if (name, child) not in up]
+def missing(session: Session, wanted: dict[str, connection.Connection], childless: bool = False) -> list[tuple[str, str | None]]:
+    """Return the (connection, child) of *wanted* that this end has to start, and that are not up; *childless* asks for connections without children, too."""
+    tunnels = session.tunnels()
+    up: set[tuple[str, str | None]] = {(one["connection"], None) for one in tunnels if one["state"] == "ESTABLISHED"}
+    up |= {(one["connection"], child["name"]) for one in tunnels for child in one["child-sas"].values() if child["state"] == "INSTALLED"}
+    ours = {name: one for name, one in wanted.items() if "remote_addrs" in one}
+    ways = [(name, child) for name, one in ours.items() for child in list(one["children"]) or ([None] if childless else [])]
+    return [way for way in ways if way not in up]
 
 
 def look(endpoint: Endpoint) -> list[dict[str, t.Any]]:

@@ -17,11 +17,12 @@ import hashlib
 import ipaddress
 import typing as t
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import marks
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.document import Document
 
 TABLE = "vmatrix_vpn"
-#: Packet mark "vpn": forwarded through a tunnel, or IKE and ESP of its peer. Guests cannot set marks.
-MARK = 0x76706E
+#: The mark of what is forwarded through a tunnel, and of IKE and ESP of its peer.
+MARK = marks.VPN
 #: The interfaces of a domain router, as they are named inside its network namespace.
 INSIDE = "guests"
 OUTSIDE = "outside"

@@ -81,13 +81,16 @@ class Session:
             for _line in self._vici.terminate({**which, "force": "yes", "timeout": "1000", "loglevel": "-1"}):
                 pass
 
-    def initiate(self, name: str, child: str, timeout: float) -> str | None:
-        """Start a tunnel and wait up to *timeout* seconds (not at all with 0); return why it failed, None if it did not."""
+    def initiate(self, name: str, child: str | None, timeout: float) -> str | None:
+        """Start a tunnel and wait up to *timeout* seconds (not at all with 0); return why it failed, None if it did not.
+
+        Without a *child* its ends only get to know each other.
+        """
         said = []
         self._socket.settimeout(timeout + _PATIENCE)
         try:
             wait = {"timeout": str(int(timeout * 1000)), "loglevel": "1"} if timeout > 0 else {"timeout": "-1", "loglevel": "-1"}
-            for line in self._vici.initiate({"ike": name, "child": child, **wait}):
+            for line in self._vici.initiate({"ike": name, **({"child": child} if child else {}), **wait}):
                 said.append(_plain(line).get("msg", ""))
         except vici.exception.CommandException as exc:
             return ([line for word in _TELLING for line in said if word in line] or [str(exc)])[0]

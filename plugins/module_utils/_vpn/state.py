@@ -41,6 +41,11 @@ class Endpoint(t.NamedTuple):
     run: str = RUN
 
     @property
+    def reachable(self) -> bool:
+        """Whether its network namespace is there."""
+        return self.namespace is None or os.path.exists(os.path.join("/run/netns", self.namespace))
+
+    @property
     def home(self) -> str:
         return os.path.join(self.directory, names.domain(self.domain))
 

@@ -17,7 +17,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import C
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import write_atomic
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn import charon, connection, device, pki, plan, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn import charon, connection, device, handover, pki, plan, state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.document import RESPONDER, Document, checked_responder, checked_tunnel
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.observe import Seen, drift, inside, kernel, missing, observe, outline, plan_of, rules_digest
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.session import Session, opened
@@ -55,6 +55,57 @@ def apply_tunnel(endpoint: Endpoint, desired: Document, timeout: float, dry_run:
     return _apply(endpoint, document["service"], document, timeout, dry_run)
 
 
+def renew(endpoint: Endpoint, service: str, parcel: dict[str, t.Any], timeout: float, dry_run: bool = False) -> Report:
+    """Give the tunnel of a service another certificate and revocation list; a service without a tunnel here is left alone.
+
+    Args:
+        endpoint: where it ends on this gateway.
+        service: the service.
+        parcel: C(certificate), C(envelope) and C(crl).
+        timeout: as for C(apply_tunnel), which also says what is raised.
+        dry_run: whether to only say what would change.
+    """
+    known = state.load(endpoint).get(service)
+    if known is None:
+        return Report(False, {"tunnel": None, "drift": []}, {"tunnel": None, "drift": []}, 0.0)
+    everywhere = {part: known[part] for part in ("backends", "inbound")}
+    taken = handover.brought({**parcel, **everywhere, "peer": {**known["peer"], "crl": parcel["crl"]}}, known)
+    local = {key: value for key, value in taken["local"].items() if value is not None}
+    return apply_tunnel(endpoint, {**known, **taken, "local": {**local, "address": known["local"]["address"]}}, timeout, dry_run)
+
+
+def apply_tunnels(endpoint: Endpoint, desired: t.Sequence[Document], sure: t.Collection[str], timeout: float, dry_run: bool = False) -> Report:
+    """Make the tunnels of a domain exactly these, and wait until what is new is up; what merely goes, goes whatever peers do.
+
+    Args:
+        endpoint: where they end on this gateway.
+        desired: the tunnel documents; none takes the daemon away.
+        sure: services whose tunnels have to be up altogether; without an instance, at least its ends must know each other.
+        timeout: seconds for that; 0 does not wait.
+        dry_run: whether to only say what would change.
+
+    Returns:
+        A report with C(tunnels), outlines by service, in the place of C(tunnel).
+
+    Raises:
+        What C(apply_tunnel) raises; everything is as it was before.
+    """
+    documents = [checked_tunnel(document) for document in desired]
+    wanted = {document["service"]: document for document in documents}
+    with state.locked(endpoint, dry_run):
+        known = state.load(endpoint)
+        if not known and not wanted:
+            return Report(False, {"tunnels": {}, "drift": []}, {"tunnels": {}, "drift": []}, 0.0)
+        _refuse_unready(endpoint, [document for document in documents if known.get(document["service"], {}).get("local") != document["local"]])
+        for name, document in wanted.items():
+            _refuse_conflicts(name, document, {**known, **wanted} if RESPONDER in known else wanted)
+        awaited = {name: document if name in sure else _new_part(document, known.get(name)) for name, document in wanted.items()}
+        mine = plan_of(endpoint, {name: document for name, document in awaited.items() if document}).connections
+        changed, wrong, waited = _change(endpoint, wanted, known, mine, sure, timeout, dry_run)
+        before = {"tunnels": {name: outline(document) for name, document in known.items()}, "drift": wrong}
+        return Report(changed, before, {"tunnels": {name: outline(document) for name, document in wanted.items()}, "drift": []}, waited)
+
+
 def apply_responder(endpoint: Endpoint, desired: Document, dry_run: bool = False) -> Report:
     """Bring the owner's VPN gateway to what *desired* says; raises like C(apply_tunnel)."""
     return _apply(endpoint, RESPONDER, checked_responder(desired), 0, dry_run)
@@ -81,42 +132,70 @@ def restore(endpoint: Endpoint) -> bool:
 
 
 def _apply(endpoint: Endpoint, name: str, document: Document, timeout: float, dry_run: bool) -> Report:
-    if endpoint.namespace and not os.path.exists(os.path.join("/run/netns", endpoint.namespace)):
+    if not endpoint.reachable:
         raise NotFound(f"There is no router of {endpoint.domain} on this gateway yet; a tunnel needs one.")
-    plan.refuse_expired(document["local"])
-    # Read once before anything is touched, so that a key that cannot be had is said at once.
-    plan.private_key(document["local"], endpoint.directory)
+    _refuse_unready(endpoint, [document])
     with state.locked(endpoint, dry_run):
         known = state.load(endpoint)
         _refuse_conflicts(name, document, known)
-        wanted = {**known, name: document}
-        wrong = drift(endpoint, known) if known else []
         mine = plan_of(endpoint, {name: document}).connections
-        down = _down(endpoint, mine) if timeout > 0 and name in known else []
-        before, after = {"tunnel": outline(known.get(name)), "drift": wrong + down}, {"tunnel": outline(document), "drift": []}
-        changed = document != known.get(name) or bool(wrong + down)
-        if dry_run or not changed:
-            return Report(changed, before, after, 0.0)
-        start = time.monotonic()
-        try:
-            if wanted != known or wrong:
-                _enforce(endpoint, wanted, known)
-            if timeout > 0:
-                _wait(endpoint, mine, timeout)
-        except MeshError:
-            if wanted != known:
-                _enforce(endpoint, known, wanted)
-            raise
-        return Report(True, before, after, time.monotonic() - start)
+        changed, wrong, waited = _change(endpoint, {**known, name: document}, known, mine, [name], timeout, dry_run)
+        return Report(changed, {"tunnel": outline(known.get(name)), "drift": wrong}, {"tunnel": outline(document), "drift": []}, waited)
+
+
+def _change(
+    endpoint: Endpoint,
+    wanted: dict[str, Document],
+    known: dict[str, Document],
+    mine: dict[str, connection.Connection],
+    sure: t.Collection[str],
+    timeout: float,
+    dry_run: bool,
+) -> tuple[bool, list[str], float]:
+    """Go from *known* to *wanted* and wait for *mine*; return whether anything changes, what was not as it should be, and the seconds that it took."""
+    wrong = drift(endpoint, known) if known else []
+    if timeout > 0 and any(name in known for name in sure):
+        wrong += _down(endpoint, {name: one for name, one in mine.items() if name in known and name in sure})
+    changed = wanted != known or bool(wrong)
+    if dry_run or not changed:
+        return changed, wrong, 0.0
+    start = time.monotonic()
+    try:
+        if wanted != known or wrong != ["tunnel"]:
+            _enforce(endpoint, wanted, known)
+        if timeout > 0 and mine:
+            _wait(endpoint, mine, timeout)
+    except MeshError:
+        if wanted != known:
+            _enforce(endpoint, known, wanted)
+        raise
+    return True, wrong, time.monotonic() - start
+
+
+def _new_part(document: Document, known: Document | None) -> Document | None:
+    """Return a tunnel with only those of its mappings that are new; None when none is."""
+    had = known["mappings"] if known else []
+    mappings = [mapping for mapping in document["mappings"] if mapping not in had]
+    return {**document, "mappings": mappings} if mappings else None
+
+
+def _refuse_unready(endpoint: Endpoint, documents: t.Iterable[Document]) -> None:
+    for document in documents:
+        plan.refuse_expired(document["local"])
+        # Read once before anything is touched, so that a key that cannot be had is said at once.
+        plan.private_key(document["local"], endpoint.directory)
 
 
 def _down(endpoint: Endpoint, wanted: dict[str, connection.Connection]) -> list[str]:
     with opened(endpoint.socket, endpoint.namespace) as session:
-        return ["tunnel"] if session is None or missing(session, wanted) else []
+        return ["tunnel"] if session is None or missing(session, wanted, childless=True) else []
 
 
 def _wait(endpoint: Endpoint, wanted: dict[str, connection.Connection], timeout: float) -> None:
-    """Wait until every child of *wanted* is up; what charon does not start by itself is started, and its words are kept."""
+    """Wait until every child of *wanted* is up, or the connection itself where it has none.
+
+    What charon does not start by itself is started, and its words are kept.
+    """
     end = time.monotonic() + timeout
     reason = "the peer did not answer"
     with opened(endpoint.socket, endpoint.namespace) as session:
@@ -126,7 +205,7 @@ def _wait(endpoint: Endpoint, wanted: dict[str, connection.Connection], timeout:
         grace = time.monotonic() + 0.3
         pause = 0.01
         while True:
-            down = missing(session, wanted)
+            down = missing(session, wanted, childless=True)
             left = end - time.monotonic()
             if not down:
                 return
@@ -142,6 +221,10 @@ def _wait(endpoint: Endpoint, wanted: dict[str, connection.Connection], timeout:
 
 def _enforce(endpoint: Endpoint, target: dict[str, Document], present: dict[str, Document]) -> None:
     """Make everything as the documents of *target* say and remember it; rules come first, so that no packet passes unfiltered."""
+    if not target and not endpoint.reachable:
+        endpoint.daemon.stop(endpoint.domain)
+        state.save(endpoint, {})
+        return
     want, had = plan_of(endpoint, target), plan_of(endpoint, present)
     seen = observe(endpoint, want, had)
     if not target:

@@ -452,6 +452,58 @@ def test_what_was_changed_by_hand_is_found_and_repaired(mesh, by_hand, part):
     assert call_inside(mesh.client, ask)[0] == one.instance
 
 
+def nft(*words):
+    return sh("ip", "netns", "exec", f"router-{DOMAIN}", "nft", *words)
+
+
+def test_a_companion_is_called_once_before_new_members_are_published_else_at_the_end(mesh):
+    one = mesh.guests[0]
+    one.serve(80)
+    seen = []
+
+    def companion():
+        known = state.load(DOMAIN, mesh.directory)
+        seen.append((connect_from(mesh), [member["instance"] for service in known.document["services"] for member in service["members"]]))
+
+    apply(mesh, document([one.member], 1), companion=companion, answer_timeout=5)
+    assert seen == [("refused", [])], "the network is there, and nobody is published yet"
+    apply(mesh, document([one.member], 2), companion=companion, dry_run=True)
+    apply(mesh, document([], 3), companion=companion)
+    assert seen[1:] == [("open", [one.instance]), ("refused", [])]
+    assert apply(mesh, document([one.member], 2), companion=companion).stale
+    router.remove(DOMAIN, lambda _bridge: mesh.switch, directory=mesh.directory, companion=companion)
+    assert seen[3:] == [("refused", [])]
+
+
+def connect_from(mesh):
+    return call_inside(mesh.client, lambda: connect(PUBLIC, 80))
+
+
+def test_a_companion_that_fails_leaves_the_rotation_as_it_was(mesh):
+    one, two = mesh.guests[:2]
+    one.serve(80)
+    two.serve(80)
+    apply(mesh, document([one.member], 1))
+
+    def companion():
+        raise DeadlineExceeded("The tunnel did not come up.")
+
+    with pytest.raises(DeadlineExceeded, match="The tunnel did not come up"):
+        apply(mesh, document([two.member], 2), companion=companion, answer_timeout=5)
+    assert call_inside(mesh.client, ask)[0] == one.instance
+    assert state.load(DOMAIN, mesh.directory).document["services"][0]["members"] == [one.member]
+
+
+def test_the_rules_of_others_in_the_router_stay(mesh):
+    one = mesh.guests[0]
+    one.serve(80)
+    apply(mesh, document([one.member], 1))
+    nft("add", "table", "inet", "tunnels")
+    assert not apply(mesh, document([one.member], 1)).changed
+    apply(mesh, document([], 2))
+    assert "table inet tunnels" in nft("list", "tables")
+
+
 def test_restore_gives_the_same_rules_and_service(mesh):
     one = mesh.guests[0]
     one.serve(80)

@@ -308,6 +308,57 @@ def test_keys_are_neither_in_process_lists_nor_in_files_that_others_can_read(up)
             assert not any(secret in text for secret in secrets)
 
 
+def test_ends_get_to_know_each_other_before_there_is_an_instance(mesh, backend):
+    tunnel.apply_responder(mesh.owner, mesh.responder())
+    tunnel.remove(mesh.gateway, "shop")
+    empty = {**mesh.tunnel(), "mappings": []}
+    report = tunnel.apply_tunnels(mesh.gateway, [empty], ["shop"], 15)
+    assert report.changed and report.after["tunnels"]["shop"]["mappings"] == []
+    assert ike_sas(mesh.gateway) and not mesh.inside(mesh.guest, lambda: ask(mesh.server, 5432, timeout=1)) == mesh.pool[0]
+    assert not tunnel.apply_tunnels(mesh.gateway, [empty], ["shop"], 15).changed
+    later = tunnel.apply_tunnels(mesh.gateway, [mesh.tunnel()], (), 15)
+    assert later.changed and later.waited < 5
+    assert mesh.inside(mesh.guest, lambda: ask(mesh.server, 5432)) == mesh.pool[0]
+
+
+def test_an_end_that_nobody_answers_is_told_before_there_is_an_instance(up):
+    before = (tunnel.state.load(up.gateway), observe.drift(up.gateway, tunnel.state.load(up.gateway)))
+    nobody = {**up.tunnel(), "mappings": [], "peer": {**up.tunnel()["peer"], "address": "198.18.9.77"}}
+    with pytest.raises(DeadlineExceeded, match="did not come up within 3 s"):
+        tunnel.apply_tunnels(up.gateway, [nobody], ["shop"], 3)
+    assert (tunnel.state.load(up.gateway), observe.drift(up.gateway, tunnel.state.load(up.gateway))) == before
+    assert up.inside(up.guest, lambda: ask(up.server, 5432)) == up.pool[0]
+
+
+def test_what_goes_goes_also_when_the_peer_is_dead(up):
+    tunnel.apply_tunnels(up.gateway, [up.tunnel(2)], (), 15)
+    up.owner.daemon.kill()
+    try:
+        report = tunnel.apply_tunnels(up.gateway, [up.tunnel(1)], (), 15)
+        assert report.changed and report.waited < 10
+        assert tunnel.apply_tunnels(up.gateway, [], (), 15).after["tunnels"] == {}
+        assert not os.path.exists(up.gateway.home)
+    finally:
+        tunnel.apply_responder(up.owner, up.responder())
+
+
+def test_a_new_certificate_takes_the_place_of_the_old_one(up, tmp_path):
+    old = up.tunnel()["local"]["certificate"]
+    shutil.copytree(up.pki.directory, tmp_path / "authority")
+    issued = certificates.present(f"shop.{up.domain}", 90, 30, True, [up.pki.reader], str(tmp_path / "authority")).result
+    parcel = {"certificate": issued["certificate"], "envelope": next(iter(issued["envelopes"].values())), "crl": None}
+    assert tunnel.renew(up.gateway, "shop", parcel, 15, dry_run=True).changed
+    assert tunnel.renew(up.gateway, "shop", parcel, 15).changed and not tunnel.renew(up.gateway, "shop", parcel, 15).changed
+    assert tunnel.state.load(up.gateway)["shop"]["local"]["certificate"] == issued["certificate"] != old
+    assert up.inside(up.guest, lambda: ask(up.server, 5432)) == up.pool[0]
+    # The next time its end shows the new one.
+    with opened(up.gateway.socket, up.gateway.namespace) as session:
+        session.terminate({"ike": "shop"})
+    with up.kept():
+        up.until(lambda: up.established(up.gateway), "the tunnel is up with the new certificate")
+    assert not tunnel.renew(up.gateway, "blog", parcel, 15).changed, "a service without a tunnel here is left alone"
+
+
 def test_a_tunnel_goes_without_a_trace(up):
     report = tunnel.remove(up.gateway, "shop")
     assert report.changed and not tunnel.remove(up.gateway, "shop").changed

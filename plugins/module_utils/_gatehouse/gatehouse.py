@@ -1,0 +1,120 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""A domain router with the tunnels that begin in it: the one place that knows both engines.
+
+A router document says which instances use the tunnel of their service (C(mappings)). What a tunnel needs besides is brought to the gateway once, and stays
+there as long as the service does.
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import router
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn import handover, libraries, observe, state, tunnel
+
+Document = t.Dict[str, t.Any]
+
+
+class Place(t.NamedTuple):
+    """Where on the gateway a router is: C(switch_of) finds the switch of the bridge's name, C(tunnels) gives the endpoint of a domain's tunnels."""
+
+    switch_of: t.Callable[[str], router.Switch]
+    bridge: str
+    wan: str
+    directory: str = router.state.DIRECTORY
+    tunnels: t.Callable[[str], state.Endpoint] = state.gateway
+
+
+def apply(
+    desired: Document, parcels: t.Sequence[dict[str, t.Any]], place: Place, tunnel_timeout: float, dry_run: bool = False, **how: t.Any
+) -> router.Report:
+    """Bring the router of a domain, and its tunnels, to what *desired* says; a tunnel is up before its service's new members are published.
+
+    Args:
+        desired: the router document; a service with a tunnel has C(mappings).
+        parcels: what tunnels need that are new here, or other than they were, each with its C(service).
+        place: where the router is.
+        tunnel_timeout: seconds that what is new of tunnels has for coming up; 0 does not wait.
+        dry_run: whether to only say what would change.
+        how: further arguments of C(router.apply).
+
+    Returns:
+        The router's report, with C(tunnels) (outlines by service) and what was not as it should be of them.
+
+    Raises:
+        What C(router.apply) and C(tunnel.apply_tunnels) raise; when a tunnel fails, rotation and tunnels are as they were.
+        NotFound: a service is to have a tunnel, but its certificate was never brought here.
+    """
+    mappings = {service["name"]: service["mappings"] for service in desired["services"] if service.get("mappings") is not None}
+    plain = {**desired, "services": [{key: value for key, value in service.items() if key != "mappings"} for service in desired["services"]]}
+    endpoint = place.tunnels(desired["domain"])
+    done: list[tunnel.Report] = []
+
+    def companion() -> None:
+        wanted = _tunnels(plain, mappings, {parcel["service"]: parcel for parcel in parcels}, state.load(endpoint))
+        done.append(tunnel.apply_tunnels(endpoint, wanted, {parcel["service"] for parcel in parcels}, tunnel_timeout, dry_run))
+
+    concerned = _concerned(endpoint, parcels or any(mappings.values()))
+    report = router.apply(
+        plain, place.switch_of, place.bridge, place.wan, dry_run=dry_run, directory=place.directory, companion=companion if concerned else None, **how
+    )
+    return _joined(report, done, endpoint)
+
+
+def remove(domain: str, place: Place, dry_run: bool = False) -> router.Report:
+    """Remove the router of a domain, and before it the tunnels that begin there."""
+    endpoint = place.tunnels(domain)
+    done: list[tunnel.Report] = []
+
+    def companion() -> None:
+        done.append(tunnel.apply_tunnels(endpoint, [], (), 0, dry_run))
+
+    concerned = _concerned(endpoint, False)
+    return _joined(router.remove(domain, place.switch_of, dry_run, place.directory, companion if concerned else None), done, endpoint)
+
+
+def _concerned(endpoint: state.Endpoint, wanted: t.Any) -> bool:
+    """Say whether there are, or are to be, tunnels; a gateway without them needs nothing for them."""
+    concerned = bool(wanted) or os.path.isdir(endpoint.home)
+    if concerned:
+        libraries.require()
+    return concerned
+
+
+def _tunnels(document: Document, mappings: dict[str, list], parcels: dict[str, dict], known: dict[str, Document]) -> list[Document]:
+    """Return the tunnels that a domain is to have: a pure function."""
+    wanted = []
+    for service in document["services"]:
+        name, basis = service["name"], known.get(service["name"])
+        if name not in mappings:
+            continue
+        if name in parcels:
+            basis = handover.brought(parcels[name], basis)
+        if basis is not None:
+            local = {key: value for key, value in basis["local"].items() if key != "address" and value is not None}
+            ends = {"local": {**local, "address": service["public_address"]}, "mappings": mappings[name]}
+            wanted.append({**basis, **ends, "domain": document["domain"], "service": name})
+        elif mappings[name]:
+            raise NotFound(f"The certificate of {name}.{document['domain']} is not on this gateway, so there is no tunnel for it; place it again to bring it.")
+    return wanted
+
+
+def _joined(report: router.Report, done: list[tunnel.Report], endpoint: state.Endpoint) -> router.Report:
+    if done:
+        sides = [(done[0].before["tunnels"], done[0].before["drift"]), (done[0].after["tunnels"], done[0].after["drift"])]
+    else:
+        kept = {name: observe.outline(one) for name, one in state.load(endpoint).items()}
+        sides = [(kept, []), (kept, [])]
+    before, after = (
+        {**half, "tunnels": tunnels, "drift": [*half["drift"], *(f"tunnels: {part}" for part in wrong)]}
+        for half, (tunnels, wrong) in zip((report.before, report.after), sides)
+    )
+    return report._replace(changed=report.changed or any(one.changed for one in done), before=before, after=after)
