@@ -20,24 +20,24 @@ import sys, threading, time, urllib.request
 def ask(url):
     while True:
         try:
-            with urllib.request.urlopen(url, timeout=0.25) as answer:
+            with urllib.request.urlopen(url, timeout=float(sys.argv[1])) as answer:
                 answer.read()
             print(time.time(), url, flush=True)
         except OSError:
             pass
         time.sleep(0.005)
-for url in sys.argv[1:]:
+for url in sys.argv[2:]:
     threading.Thread(target=ask, args=(url,), daemon=True).start()
 sys.stdin.read()
 """
 
 
 class Listener:
-    """Asks some addresses from a client until it is closed; all hosts of the lab share one clock."""
+    """Asks some addresses from a client until it is closed; all hosts of the lab share one clock. *patience*: seconds for each answer."""
 
-    def __init__(self, *addresses: str, client: str = "client-east") -> None:
-        urls = [f"http://{each}/cgi-bin/page" for each in addresses]
-        argv = ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), client, shlex.join(["python3", "-u", "-c", EAR, *urls])]
+    def __init__(self, *addresses: str, client: str = "client-east", path: str = "/cgi-bin/page", patience: float = 0.25) -> None:
+        urls = [f"http://{each}{path}" for each in addresses]
+        argv = ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), client, shlex.join(["python3", "-u", "-c", EAR, str(patience), *urls])]
         self.answers: list[float] = []
         self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -51,9 +51,12 @@ class Play:
 class Mesh:
     """The lab, as operators and clients see it."""
 
+    #: How talkative runs of ansible-playbook are: the number of -v.
+    verbosity = 0
+
     def play(self, playbook: str, check: bool = False, **variables: t.Any) -> Play:
         """Run a playbook, by its name or a path, with extra variables."""
-        return self._run({"playbook": str(ROOT / "playbooks" / f"{playbook}.yml"), "extravars": variables}, check)
+        return self._run({"playbook": str(ROOT / "playbooks" / f"{playbook}.yml"), "extravars": variables, "verbosity": self.verbosity or None}, check)
 
     def module(self, host: str, module: str, /, check: bool = False, **arguments: t.Any) -> dict[str, t.Any]:
         """Run one module of ours on a host, with diff, and return its result."""
@@ -77,6 +80,16 @@ class Mesh:
                 **what,
             )
             return Play(runner, time.monotonic() - began)
+
+    def import_anew(self, rm: str, capsule: dict[str, t.Any]) -> Play:
+        """Import a capsule (the variables of the playbook) that no instance uses; an earlier one of its name and version may hold another certificate."""
+        identity = {key: capsule[f"capsule_import_{key}"] for key in ("domain", "name", "version")}
+        for host in self.group("rms"):
+            removed = self.module(host, "capsule", **identity, state="absent")
+            assert "exception" not in removed, removed["msg"]
+        imported = self.play("capsule_import", rm=rm, **capsule)
+        assert imported.ok and imported.changed, imported.output
+        return imported
 
     def four_times(self, playbook: str, **variables: t.Any) -> Play:
         """Run a playbook with check, apply, check, apply; the checks must foretell the runs and change nothing."""
@@ -104,11 +117,11 @@ class Mesh:
         assert play.changed == 0, play.output
         assert not look or self.snapshot() == before, f"changed something: {play.output}"
 
-    def ssh(self, host: str, *command: str, check: bool = True) -> str:
-        """Run a command on a host of the lab and return what it printed."""
+    def ssh(self, host: str, *command: str, check: bool = True, stdin: str | None = None) -> str:
+        """Run a command on a host of the lab, with a text for its standard input, and return what it printed."""
         argv = ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), "-o", "ControlMaster=auto", "-o", f"ControlPath={_sockets()}/it-%n"]
         done = subprocess.run(
-            [*argv, "-o", "ControlPersist=60s", host, shlex.join(command)], capture_output=True, text=True, timeout=120, check=False
+            [*argv, "-o", "ControlPersist=60s", host, shlex.join(command)], input=stdin, capture_output=True, text=True, timeout=120, check=False
         )
         assert not check or done.returncode == 0, f"{host}: {shlex.join(command)}: {done.stderr or done.stdout}"
         return done.stdout
@@ -148,7 +161,8 @@ class Mesh:
         registry = "import sqlite3; print(*sqlite3.connect('/var/lib/vmatrix/vma/registry.db').iterdump(), sep=chr(10))"
         gateways = (
             "for ns in $(ip netns list | cut -d' ' -f1 | sort); do echo $ns; ip netns exec $ns nft -s list ruleset; ip -n $ns -br addr; done; "
-            f'ip route; ip neigh show proxy; cat /etc/vmatrix/routers/*.json 2>/dev/null; python3 -c "{registry}"'
+            f'ip route; ip neigh show proxy; cat /etc/vmatrix/routers/*.json 2>/dev/null; python3 -c "{registry}"; '
+            "find /etc/vmatrix/vpn -type f -exec sha256sum {} + | sort"
         )
         looks = {**{host: rms for host in self.group("rms")}, **{host: gateways for host in self.group("gateways")}}
         with concurrent.futures.ThreadPoolExecutor() as pool:

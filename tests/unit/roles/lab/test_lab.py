@@ -16,7 +16,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import I
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[4] / "roles/lab/files"))
 
-from vmatrix_lab import cgroup, host, hosts, layer, links, root, tiny  # noqa: E402  pylint: disable=wrong-import-position
+from vmatrix_lab import cgroup, host, hosts, layer, links, root, tiny, wheels  # noqa: E402  pylint: disable=wrong-import-position
 
 DEFAULTS = yaml.safe_load((pathlib.Path(__file__).parents[4] / "roles/lab/defaults/main.yml").read_text())
 
@@ -159,3 +159,13 @@ def test_tool_refuses_a_name_that_leads_elsewhere():
 def test_tool_names_a_gateway_that_does_not_run():
     done = tool('{"rate": "622mbit", "gateways": ["gw-east"], "interface": "wan0"}')
     assert (done.returncode, done.stderr) == (1, "The host gw-east is not running in the lab; build the lab first.\n")
+
+
+def test_wheels_are_fetched_once_and_again_when_others_are_wanted(tmp_path, monkeypatch):
+    monkeypatch.setattr(wheels, "_MARK", str(tmp_path / "wheels.json"))
+    monkeypatch.setattr(wheels.places, "IMAGES", str(tmp_path))
+    monkeypatch.setattr(wheels, "_fetched", lambda wanted: [f"{one}.whl" for one in wanted])
+    assert wheels.fetch({"wheels": ["vici"]}, check=True) == {"changed": True, "wheels": []}
+    assert wheels.fetch({"wheels": ["vici"]}, check=False) == {"changed": True, "wheels": [str(tmp_path / "vici.whl")]}
+    assert wheels.fetch({"wheels": ["vici"]}, check=False) == {"changed": False, "wheels": [str(tmp_path / "vici.whl")]}
+    assert wheels.fetch({"wheels": ["vici", "other"]}, check=True)["changed"]
