@@ -32,7 +32,7 @@ def create_overlay(path: str, base: str, base_format: str, virtual_size: int) ->
 
     Args:
         path: the overlay's path.
-        base: absolute path of the frozen base image.
+        base: absolute path of the frozen base image; it is not looked into, since what its header says lies below it may be anything.
         base_format: C(qcow2) or C(raw); never guessed from the image.
         virtual_size: bytes that the guest sees.
 
@@ -41,7 +41,7 @@ def create_overlay(path: str, base: str, base_format: str, virtual_size: int) ->
     """
     part = f"{path}.part"
     try:
-        run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", base_format, part, str(int(virtual_size))])
+        run(["qemu-img", "create", "-q", "-u", "-f", "qcow2", "-b", base, "-F", base_format, part, str(int(virtual_size))])
         give_to_qemu(part)
         os.rename(part, path)
     finally:
