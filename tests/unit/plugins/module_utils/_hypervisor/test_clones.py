@@ -12,9 +12,11 @@ import time
 
 import pytest
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, InvalidInput, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import home, saved, state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.domain_xml import tap_name
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.instance import Wanted
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.several import ensure_all
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._hypervisor import fake_libvirt
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._hypervisor.simulated import NAME, manifest, qcow2
 
@@ -143,3 +145,17 @@ def test_whoever_reads_an_image_that_fails_sees_an_end(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "sendfile", broken)
     with saved.readable_as(path, NAME, "<domain>ours</domain>", pipe) as given, open(given, "rb") as handle:
         assert b"life" not in handle.read()
+
+
+def test_several_orders_are_carried_out_at_once_and_one_that_fails_keeps_none_of_the_others(warm):
+    orders = [Wanted(name, "running", 1, "warm", 101, timeout=5.0) for name in CLONES]
+    orders[1] = orders[1]._replace(capsule="none")
+    foretold = ensure_all(warm.host, orders, check=True)
+    assert warm.connection.lives[1:] == []
+    told = ensure_all(warm.host, orders)
+    assert [each.name for each in told] == CLONES and [each.error is None for each in told] == [True, False, True, True]
+    assert [each.done and each.done.action for each in foretold] == [each.done and each.done.action for each in told] == ["started", None, "started", "started"]
+    assert "no capsule none" in told[1].error.message
+    assert not any(each.done.changed for each in ensure_all(warm.host, [orders[0], *orders[2:]]))
+    with pytest.raises(InvalidInput, match="more than once"):
+        ensure_all(warm.host, [orders[0], orders[0]])
