@@ -5,10 +5,6 @@
 
 from __future__ import annotations
 
-"""Capsules made of instances, with their memory."""
-
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 ---
 module: capsule_publish

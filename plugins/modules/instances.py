@@ -5,10 +5,6 @@
 
 from __future__ import annotations
 
-"""The states of several instances on an RM."""
-
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 ---
 module: instances
