@@ -148,7 +148,6 @@ def _plan(
         "operation": operation,
         "site": plans.site_plan(site),
         "domain": domain,
-        "count": len(all_names),
         "fresh": fresh,
         "starts": [*resumed, *begun],
         "surplus": surplus,
