@@ -22,12 +22,15 @@ SERVICE = {"service": "shop", "domain": "example.com", "to_hn": "hn-east"}
 SIZES = (1, 2, 4, 8)
 #: Restores all suspended instances of an RM side by side, paused, so that they can be ended as if they had never been; prints the seconds.
 BARE = """
+shopt -s nullglob
 cd /var/lib/vmatrix/instances
+images=(*/memory.save)
+((${#images[@]})) || exit 0
 began=$(date +%s.%N)
-for image in */memory.save; do virsh -q restore --paused "$image" & done
+for image in "${images[@]}"; do virsh -q restore --paused "$image" & done
 wait
 ended=$(date +%s.%N)
-for image in */memory.save; do virsh -q destroy "${image%/memory.save}"; done
+for image in "${images[@]}"; do virsh -q destroy "${image%/memory.save}"; done
 echo "$began $ended"
 """
 
@@ -48,7 +51,7 @@ def slowest(play: Play) -> float:
 def bare(mesh: Mesh) -> float:
     """Return the seconds in which virsh restores all suspended instances on all RMs."""
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        spans = [line.split() for line in pool.map(lambda rm: mesh.shell(rm, BARE), RMS)]
+        spans = [line.split() for line in pool.map(lambda rm: mesh.shell(rm, BARE), RMS) if line]
     return max(float(ended) for unused, ended in spans) - min(float(began) for began, unused in spans)
 
 
