@@ -6,21 +6,24 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import PLANNERS
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import plan_here, plan_move, plan_place
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.scale import plan_clone, plan_publish, plan_scale
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import mesh_view
 
-OPTIONS = {
-    "place": ("instance", "capsule", "to_hn", "to_rm"),
-    "move": ("instance", "to_hn", "to_rm"),
-    "suspend": ("instance",),
-    "resume": ("instance",),
-    "drain": ("instance",),
-    "remove": ("instance",),
+#: Which planner serves which operation, which options it needs, and which it takes besides.
+PLANNERS: dict[str, tuple[t.Callable[..., t.Any], tuple[str, ...], tuple[str, ...]]] = {
+    "place": (plan_place, ("instance", "capsule", "to_hn"), ("to_rm",)),
+    "move": (plan_move, ("instance", "to_hn"), ("to_rm",)),
+    **{operation: (functools.partial(plan_here, operation=operation), ("instance",), ()) for operation in ("suspend", "resume", "drain", "remove")},
+    "publish": (plan_publish, ("instance", "capsule"), ()),
+    "clone": (plan_clone, ("instance", "clones", "capsule"), ("to_hn",)),
+    "scale": (plan_scale, ("service", "domain", "to_hn", "count"), ("capsule", "surplus")),
 }
 
 
@@ -37,16 +40,22 @@ class ActionModule(ActionBase):
         unused, args = self.validate_argument_spec(
             argument_spec={
                 "operation": {"type": "str", "required": True, "choices": sorted(PLANNERS)},
-                "instance": {"type": "str", "required": True},
+                "instance": {"type": "str"},
+                "clones": {"type": "list", "elements": "str"},
+                "service": {"type": "str"},
+                "domain": {"type": "str"},
+                "count": {"type": "int"},
+                "surplus": {"type": "str", "choices": ["suspended", "absent"], "default": "suspended"},
                 "capsule": {"type": "str"},
                 "to_hn": {"type": "str"},
                 "to_rm": {"type": "str"},
             },
-            required_if=[("operation", "place", ("capsule", "to_hn")), ("operation", "move", ("to_hn",))],
+            required_if=[("operation", operation, needed) for operation, (unused, needed, unused_too) in PLANNERS.items()],
         )
         try:
             view = mesh_view(task_vars["groups"], task_vars["hostvars"])
-            plan = PLANNERS[args["operation"]](view, **{name: args[name] for name in OPTIONS[args["operation"]]})
+            planner, needed, taken = PLANNERS[args["operation"]]
+            plan = planner(view, **{name: args[name] for name in (*needed, *taken)})
         except MeshError as exc:
             return {"failed": True, "changed": False, "msg": exc.message}
         return {"changed": False, "plan": plan}

@@ -55,6 +55,7 @@ options:
   record:
     description:
       - The instance's surroundings record, kept as it is for rebuilding the VMA's registry.
+      - Where its C(fabric_address) is not the guest's own address, everybody else knows the instance by that from its next start on.
       - It is kept when this call changes something else, and not compared otherwise.
     type: dict
   timeout:

@@ -75,6 +75,7 @@ switch:
         mac: 52:54:00:12:34:56
         addresses: [192.168.1.10]
         forwards: false
+        fabric_address: null
     drift: []
     guarded: true
     restored_at_boot: true
@@ -117,6 +118,7 @@ switch:
           mac: 52:54:00:12:34:56
           addresses: [192.168.1.10]
           forwards: false
+          fabric_address: null
       contains:
         port:
           description: Its interface on this host.
@@ -144,6 +146,11 @@ switch:
           type: bool
           returned: success
           sample: false
+        fabric_address:
+          description: The address by which everybody else knows it, where that is not its own. Null otherwise.
+          type: str
+          returned: success
+          sample: 192.168.1.254
     drift:
       description: What is not as the ports ask for; some of V(access ports), V(trunks), V(flooding) and V(guard). Setting the switch up again mends it.
       type: list

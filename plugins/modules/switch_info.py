@@ -48,6 +48,7 @@ switches:
           mac: 52:54:00:12:34:56
           addresses: [192.168.1.10]
           forwards: false
+          fabric_address: null
       drift: []
       guarded: true
       restored_at_boot: true

@@ -89,6 +89,15 @@ def convert(image: Image, target: str) -> None:
     run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", image.path, target], timeout=_patience(image.path))
 
 
+def merge(overlay: str, frozen: str, base: str) -> None:
+    """Write what the qcow2 image *overlay* holds into *frozen*, which lies on *base*; what their own headers say lies below them is not looked at."""
+    chain: dict[str, t.Any] | None = None
+    for path in (base, frozen, overlay):
+        layer = {"driver": "qcow2", "file": {"driver": "file", "filename": path}}
+        chain = {**layer, "backing": chain}
+    run(["qemu-img", "commit", "-q", "-d", f"json:{json.dumps(chain)}"], timeout=_patience(overlay))
+
+
 def same_content(image: Image, qcow2: str) -> bool:
     """Say whether the raw *image* and the qcow2 image at *qcow2* hold the same, apart from zeros at the end of the longer one."""
     # Not strictly (-s): that would also compare which zeros are stored and which are left out.

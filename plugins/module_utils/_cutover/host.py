@@ -38,9 +38,9 @@ class SwitchPorts:
         """How libvirt is to plug a guest in."""
         return self._switch.virtualport
 
-    def guard(self, port: str, vlan: int, mac: str, addresses: list[str]) -> None:
-        """Let *port* speak in *vlan*, with this MAC and these addresses only."""
-        self._switch.guard_port(port, vlan, mac, addresses)
+    def guard(self, port: str, vlan: int, mac: str, addresses: list[str], fabric_address: str | None) -> None:
+        """Let *port* speak in *vlan*, with this MAC and these addresses only, as everybody else knows it by its fabric address."""
+        self._switch.guard_port(port, vlan, mac, addresses, fabric_address=fabric_address)
 
     def release(self, port: str) -> None:
         """Forget what *port* was allowed."""

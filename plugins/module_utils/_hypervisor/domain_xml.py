@@ -124,11 +124,19 @@ def _disk(devices: ET.Element, index: int, disk: t.Mapping[str, t.Any], placemen
     ET.SubElement(element, "driver", name="qemu", type="qcow2", discard="unmap")
     ET.SubElement(element, "source", file=places.overlay(placement.name, disk["name"]))
     # The whole chain is spelled out, so QEMU never believes what an image's header says lies below it.
-    backing = ET.SubElement(element, "backingStore", type="file")
-    ET.SubElement(backing, "format", type=disk["format"])
-    ET.SubElement(backing, "source", file=placement.blobs[disk["blob"]["sha256"]])
+    backing = element
+    for form, blob in _below(disk):
+        backing = ET.SubElement(backing, "backingStore", type="file")
+        ET.SubElement(backing, "format", type=form)
+        ET.SubElement(backing, "source", file=placement.blobs[blob["sha256"]])
     ET.SubElement(backing, "backingStore")
     ET.SubElement(element, "target", dev=f"vd{chr(ord('a') + index)}", bus="virtio")
+
+
+def _below(disk: t.Mapping[str, t.Any]) -> list[tuple[str, t.Mapping[str, t.Any]]]:
+    """Return format and blob of what lies below an instance's own overlay, from top to bottom: what the capsule's memory knows as written, and the base."""
+    frozen = [("qcow2", disk["overlay"])] if "overlay" in disk else []
+    return [*frozen, (disk["format"], disk["blob"])]
 
 
 def _interface(devices: ET.Element, mac: str, placement: Placement) -> None:

@@ -72,21 +72,20 @@ def empty_directory(places: Places, name: str) -> str:
 
 
 def furnish(places: Places, name: str, content: dict, blobs: t.Mapping[str, str]) -> None:
-    """Make the directory of a fresh instance, whole: overlays (and memory, if its capsule holds one) and document."""
+    """Make the directory of a fresh instance, whole: overlays, a link to the memory (if its capsule holds one), and document.
+
+    Nothing is copied: the overlays lie over what the capsule holds, and the memory is read where it is.
+    """
     fresh, manifest = empty_directory(places, name), content["manifest"]
     try:
         for disk in manifest["disks"]:
             overlay = os.path.join(fresh, os.path.basename(places.overlay(name, disk["name"])))
+            base, form = (disk["overlay"], "qcow2") if manifest["memory"] else (disk["blob"], disk["format"])
             if manifest["memory"]:
-                shutil.copyfile(blobs[disk["overlay"]["sha256"]], overlay)
-                disks.check_overlay(overlay, disk["name"], disk["virtual_size"])
-                disks.give_to_qemu(overlay)
-            else:
-                disks.create_overlay(overlay, blobs[disk["blob"]["sha256"]], disk["format"], disk["virtual_size"])
+                disks.check_overlay(blobs[base["sha256"]], disk["name"], disk["virtual_size"])
+            disks.create_overlay(overlay, blobs[base["sha256"]], form, disk["virtual_size"])
         if manifest["memory"]:
-            memory = os.path.join(fresh, os.path.basename(places.memory(name)))
-            shutil.copyfile(blobs[manifest["memory"]["blob"]["sha256"]], memory)
-            os.chmod(memory, 0o600)
+            os.symlink(blobs[manifest["memory"]["blob"]["sha256"]], os.path.join(fresh, os.path.basename(places.memory(name))))
         write_json(os.path.join(fresh, os.path.basename(places.document(name))), content)
         os.rename(fresh, places.directory(name))
     except BaseException:

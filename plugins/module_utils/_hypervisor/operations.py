@@ -18,7 +18,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, MeshError, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import accelerator, capabilities, disks, domain_xml, epochs, home, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import accelerator, capabilities, disks, domain_xml, epochs, home, saved, state
 
 
 class Step(t.NamedTuple):
@@ -51,6 +51,8 @@ def start(host: state.Host, found: state.Found, capsule: str | None, orders: hom
     disks.require_free(host.places.root, (manifest["machine"]["memory_mib"] << 20) + disks.SLACK, f"{name} and its memory")
     document = home.document(found, manifest, working, orders)
     xml, blobs = home.render(host, name, document)
+    if memory:
+        saved.stream_offset(blobs[memory["blob"]["sha256"]])
 
     def act() -> None:
         epochs.grant(host.places, name, orders.epoch)
@@ -190,10 +192,14 @@ def _boot(host: state.Host, name: str, document: t.Mapping[str, t.Any], xml: str
 
 
 def _wake(host: state.Host, name: str, document: t.Mapping[str, t.Any], xml: str, timeout: float) -> None:
-    """Restore the guest paused, take its memory image out of use, and only then let it run: no crash in between leads to two lives from one image."""
+    """Restore the guest paused, take its memory image out of use, and only then let it run: no crash in between leads to two lives from one image.
+
+    The memory of a capsule is a link here, and it is the link that is taken out of use: this instance comes from it once, and others may, too.
+    """
     memory, used = host.places.memory(name), f"{host.places.memory(name)}.used"
     try:
-        host.hypervisor.restore_paused(name, memory, xml, timeout)
+        with saved.readable_as(memory, name, xml, host.places.pipe(name)) as image:
+            host.hypervisor.restore_paused(name, image, xml, timeout)
         # Before the image is out of use, so that settle() need not ask whether a guest that it lets go on is guarded.
         _plug(host, name, document)
         os.rename(memory, used)
@@ -211,8 +217,8 @@ def _wake(host: state.Host, name: str, document: t.Mapping[str, t.Any], xml: str
 
 
 def _plug(host: state.Host, name: str, document: t.Mapping[str, t.Any]) -> None:
-    guest = document["manifest"]["guest"]
-    host.ports.guard(domain_xml.tap_name(name), document["vlan"], guest["mac"], [guest["address"]])
+    guest, record = document["manifest"]["guest"], document["record"] or {}
+    host.ports.guard(domain_xml.tap_name(name), document["vlan"], guest["mac"], [guest["address"]], record.get("fabric_address"))
 
 
 def _unplug(host: state.Host, name: str) -> None:

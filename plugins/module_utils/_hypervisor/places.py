@@ -50,6 +50,10 @@ class Places(t.NamedTuple):
         """Return the path of the memory image of a suspended instance."""
         return os.path.join(self.directory(name), "memory.save")
 
+    def pipe(self, name: str) -> str:
+        """Return the path of the pipe that another instance's memory image comes out of while it is restored as this one."""
+        return os.path.join(self.directory(name), "memory.pipe")
+
     def starting(self, name: str) -> str:
         """Return the path of the file that is there from before a guest is made until its CPUs run."""
         return os.path.join(self.directory(name), "starting")

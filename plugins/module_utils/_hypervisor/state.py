@@ -47,8 +47,11 @@ class Ports(t.Protocol):
     @property
     def virtualport(self) -> str | None: ...
 
-    def guard(self, port: str, vlan: int, mac: str, addresses: list[str]) -> None:
-        """Let the interface *port* speak in *vlan*, with this MAC and these addresses only; until then it is mute."""
+    def guard(self, port: str, vlan: int, mac: str, addresses: list[str], fabric_address: str | None) -> None:
+        """Let the interface *port* speak in *vlan*, with this MAC and these addresses only; until then it is mute.
+
+        Where there is a fabric address other than the port's own, everybody else is to know it by that.
+        """
 
     def release(self, port: str) -> None:
         """Forget what *port* was allowed; its guest is gone."""
@@ -119,8 +122,8 @@ def settle(host: Host, name: str) -> None:
         host.hypervisor.unpause(name)
     if live is None and _whole(f"{memory}.part"):
         os.rename(f"{memory}.part", memory)
-    for leftover in (f"{memory}.part", f"{memory}.used", host.places.starting(name)):
-        if os.path.exists(leftover):
+    for leftover in (f"{memory}.part", f"{memory}.used", host.places.starting(name), host.places.pipe(name)):
+        if os.path.lexists(leftover):
             os.unlink(leftover)
     if live is None:
         host.ports.release(tap_name(name))
@@ -197,7 +200,7 @@ def _whole(path: str) -> bool:
 
 def _size(path: str) -> int | None:
     try:
-        return os.stat(path).st_blocks * 512
+        return os.lstat(path).st_blocks * 512
     except FileNotFoundError:
         return None
 

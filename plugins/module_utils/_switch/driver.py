@@ -8,7 +8,8 @@
 """What every kind of switch can do for us: one bridge, its uplinks, and guarded access ports.
 
 Frames of a VLAN reach the access ports with its tag and, tagged, the uplinks. An access port of which nothing is known is mute.
-A guarded one speaks IPv4 and ARP only, untagged, with its own MAC and its own addresses; it hears what is meant for it.
+A guarded one speaks IPv4 and ARP only, untagged, with its own MAC and its own addresses; it hears what is meant for it. One with a fabric address
+does so as ever on its own side, while everybody else sees it speak with its fabric address and the MAC that goes with that, and speaks to these.
 """
 
 from __future__ import annotations
@@ -84,14 +85,16 @@ class SwitchDriver(abc.ABC):
         """Return the VLAN of the guarded access port on interface *port*, or None when it is none."""
         return self._vlan(port) if port in ports.load(self.bridge) else None
 
-    def guard_port(self, port: str, vlan: int, mac: str, addresses: t.Iterable[str], forwards: bool = False) -> None:
+    def guard_port(
+        self, port: str, vlan: int, mac: str, addresses: t.Iterable[str], forwards: bool = False, fabric_address: str | None = None
+    ) -> None:
         """Make interface *port* a guarded access port of *vlan*; ports.Guarded says what the rest means.
 
         Raises:
             InvalidInput: something that was asked for cannot be meant.
             CommandFailed: the switch did not do it; the port is mute.
         """
-        guarded = ports.checked(port, vlan, mac, addresses, forwards)
+        guarded = ports.checked(port, vlan, mac, addresses, forwards, fabric_address)
         with ports.locked(self.bridge):
             book = {**ports.load(self.bridge), port: guarded}
             # Whoever made a guest's port has put it on the bridge already.

@@ -137,7 +137,7 @@ def commands(members: t.Mapping[str, Vlans], present: t.Mapping[str, Guarded], f
         if port in fresh and not one.forwards:
             # Where it is is known, so nothing is learnt from it, and nothing has to be flooded to it.
             lines.append(f"link set dev {port} flood off mcast_flood off learning off")
-            lines.append(f"fdb replace {one.mac} dev {port} vlan {one.vlan} master static")
+            lines.append(f"fdb replace {one.outer_mac} dev {port} vlan {one.vlan} master static")
     carried = dict.fromkeys(sorted({one.vlan for one in present.values()}), False)
     for uplink in _uplinks(members):
         lines += _changes(uplink, members[uplink], carried)

@@ -95,7 +95,9 @@ class OpenVSwitch(SwitchDriver):
         return [part for part, fine in well.items() if not fine]
 
     def _flows(self, database: Database, present: t.Mapping[str, Guarded]) -> str:
-        return flows.render(database.numbers, [uplink for uplink in database.uplinks if uplink in database.numbers], present.values())
+        uplinks = [uplink for uplink in database.uplinks if uplink in database.numbers]
+        in_kernel = bool(database.bridge) and database.bridge["datapath_type"] != "netdev"
+        return flows.render(database.numbers, uplinks, present.values(), in_kernel)
 
     def _read(self) -> Database:
         return Database(self.bridge, *_tables(["Bridge", self.bridge], ["Port"], ["Interface"]))

@@ -34,6 +34,7 @@ class Guarded(t.NamedTuple):
         mac: the only MAC address that it speaks with.
         addresses: the IPv4 addresses that are its own, and that it answers ARP for.
         forwards: whether it also passes on packets of others, as a router does.
+        fabric_address: the address by which everybody else knows it, if that is not its own: what passes the port is rewritten both ways. None otherwise.
     """
 
     port: str
@@ -41,10 +42,32 @@ class Guarded(t.NamedTuple):
     mac: str
     addresses: tuple[str, ...]
     forwards: bool = False
+    fabric_address: str | None = None
+
+    @property
+    def outer_mac(self) -> str:
+        """The MAC address that everybody else sees."""
+        return fabric_mac(self.fabric_address) if self.fabric_address else self.mac
+
+    @property
+    def outer_addresses(self) -> tuple[str, ...]:
+        """The addresses that everybody else sees."""
+        return (self.fabric_address,) if self.fabric_address else self.addresses
 
 
-def checked(port: str, vlan: int, mac: str, addresses: t.Iterable[str], forwards: bool = False) -> Guarded:
+def fabric_mac(address: str) -> str:
+    """Return the MAC address that goes with a fabric address.
+
+    It follows from the address alone, so that no neighbour's ARP cache is ever wrong about it, whichever instance has it. It is locally administered
+    (second lowest bit of the first byte), and neither libvirt's range (52:54:00) nor the routers' (02:76:6d) holds any such.
+    """
+    return ":".join(f"{byte:02x}" for byte in (0x06, 0x76, *ipaddress.IPv4Address(address).packed))
+
+
+def checked(port: str, vlan: int, mac: str, addresses: t.Iterable[str], forwards: bool = False, fabric_address: str | None = None) -> Guarded:
     """Return the guarded port with these properties; addresses may carry a prefix length, which is dropped.
+
+    A fabric address that is the port's own address is none.
 
     Raises:
         InvalidInput: one of them cannot be meant.
@@ -61,7 +84,15 @@ def checked(port: str, vlan: int, mac: str, addresses: t.Iterable[str], forwards
         raise InvalidInput(f"The port {port} cannot own that address: {exc}.") from exc
     if not own:
         raise InvalidInput(f"The port {port} must own at least one address.")
-    return Guarded(port, vlan, mac, tuple(map(str, own)), forwards)
+    addresses = tuple(map(str, own))
+    if fabric_address is None or addresses == (fabric_address,):
+        return Guarded(port, vlan, mac, addresses, forwards)
+    if forwards or len(addresses) > 1:
+        raise InvalidInput(f"The port {port} cannot have a fabric address: only one with a single address of its own can.")
+    try:
+        return Guarded(port, vlan, mac, addresses, forwards, str(ipaddress.IPv4Address(fabric_address)))
+    except ValueError as exc:
+        raise InvalidInput(f"The port {port} cannot have that fabric address: {exc}.") from exc
 
 
 def load(bridge: str) -> dict[str, Guarded]:

@@ -156,24 +156,33 @@ def guest(value: dict[str, str]) -> dict[str, str]:
 
 
 def fabric_address(instance: str, wanted: dict[str, str], others: t.Iterable[dict[str, t.Any]]) -> str:
-    """Return the fabric address of an instance with the (checked) guest *wanted*: its guest address.
+    """Return the fabric address of an instance with the (checked) guest *wanted*.
+
+    It is its guest address, unless another instance goes by that already. Then it is the highest of the guest's network that is nobody's: neither a
+    router's, nor what another goes by, nor what any guest believes it has. People count up from the lowest, so this keeps out of the way of those to come.
 
     Args:
         others: the records of the domain's other instances in this HN.
 
     Raises:
-        Refused: another instance claims the address already, or it is a router's.
+        Refused: it does not agree with another instance about the gateway, or its network has no address left.
     """
+    others = list(others)
     address = wanted["address"].partition("/")[0]
     for other in others:
-        if other["fabric_address"] == address:
-            raise Refused(
-                f"{instance} cannot be here: {other['instance']} claims the guest address {address} already, "
-                "and clones with one guest address in one hosting network are not possible."
-            )
         prefixes = {value["address"].partition("/")[2] for value in (wanted, other["guest"])}
         if other["guest"]["gateway"] == wanted["gateway"] and len(prefixes) > 1:
             raise Refused(f"{instance} cannot be here: it and {other['instance']} have the gateway {wanted['gateway']}, but different prefix lengths.")
-        if other["guest"]["gateway"] == address or other["fabric_address"] == wanted["gateway"]:
-            raise Refused(f"{instance} cannot be here: of it and {other['instance']}, one has the other's gateway as its guest address.")
-    return address
+        if other["guest"]["gateway"] == address or wanted["gateway"] in (other["fabric_address"], other["guest"]["address"].partition("/")[0]):
+            raise Refused(f"{instance} cannot be here: of it and {other['instance']}, one has the other's gateway as its address.")
+    claimed = {other["fabric_address"] for other in others}
+    if address not in claimed:
+        return address
+    guests = [wanted, *(other["guest"] for other in others)]
+    claimed |= {guest["gateway"] for guest in guests} | {guest["address"].partition("/")[0] for guest in guests}
+    network = netaddr.IPNetwork(wanted["address"])
+    # One of the first so many is free, for no more are claimed.
+    for number in range(network.last - 1, max(network.first, network.last - 2 - len(claimed)), -1):
+        if str(netaddr.IPAddress(number, version=4)) not in claimed:
+            return str(netaddr.IPAddress(number, version=4))
+    raise Refused(f"{instance} cannot be here: its guest address {address} is claimed already, and {network.cidr} has no other address left.")

@@ -32,19 +32,26 @@ def update(url: str, wanted: dict[str, t.Any], dry_run: bool = False) -> Change:
         Refused: it would be in rotation without running, or has no room on the other RM.
     """
     name = names.instance(wanted["instance"])
+    with transaction(url, dry_run) as tx:
+        before = records.view(tx, wanted["instance"])
+        change(tx, wanted)
+        return records.outcome(tx, wanted["instance"], name.domain, before)
+
+
+def change(tx: Transaction, wanted: dict[str, t.Any]) -> None:
+    """Do the work of update(), with its arguments and errors, as a part of a transaction."""
+    names.instance(wanted["instance"])
     step = wanted.get("step")
     if step is not None and (not step.strip() or "\n" in step):
         raise InvalidInput("A step of the journal must be one line of text.")
     if (wanted.get("epoch_above") or 0) < 0:
         raise InvalidInput(f"epoch_above must not be negative, as {wanted['epoch_above']} is.")
-    with transaction(url, dry_run) as tx:
-        before = records.view(tx, wanted["instance"])
-        if wanted.get("state") == "absent":
-            _remove(tx, before["record"], wanted)
-        else:
-            _change(tx, before["record"], wanted)
-        _journal(tx, wanted, records.one(tx, wanted["instance"]) != before["record"])
-        return records.outcome(tx, wanted["instance"], name.domain, before)
+    before = records.one(tx, wanted["instance"])
+    if wanted.get("state") == "absent":
+        _remove(tx, before, wanted)
+    else:
+        _change(tx, before, wanted)
+    _journal(tx, wanted, records.one(tx, wanted["instance"]) != before)
 
 
 def _remove(tx: Transaction, record: dict[str, t.Any] | None, wanted: dict[str, t.Any]) -> None:

@@ -32,6 +32,15 @@ def reserve(url: str, wanted: dict[str, t.Any], dry_run: bool = False) -> Change
         Refused: there is no room or address, or the instance is here already and other than asked.
     """
     name = names.instance(wanted["instance"])
+    with transaction(url, dry_run) as tx:
+        before = records.view(tx, wanted["instance"])
+        ensure(tx, wanted)
+        return records.outcome(tx, wanted["instance"], name.domain, before)
+
+
+def ensure(tx: Transaction, wanted: dict[str, t.Any]) -> None:
+    """Do the work of reserve(), with its arguments and errors, as a part of a transaction."""
+    name = names.instance(wanted["instance"])
     asked = {
         "capsule": names.version(wanted["capsule"]),
         "guest": addresses.guest(wanted["guest"]),
@@ -41,19 +50,14 @@ def reserve(url: str, wanted: dict[str, t.Any], dry_run: bool = False) -> Change
     }
     if (wanted.get("epoch_above") or 0) < 0:
         raise InvalidInput(f"epoch_above must not be negative, as {wanted['epoch_above']} is.")
-    with transaction(url, dry_run) as tx:
-        before = records.view(tx, wanted["instance"])
-        record = before["record"]
-        differs = _differs(record, asked, wanted) if record else []
-        if differs and record["state"] != "reserved":
-            raise Refused(
-                f"{wanted['instance']} is {record['state']} in {tx.hn['name']} already, but not as asked: its {' and '.join(differs)} would be other."
-            )
-        if differs:
-            records.remove(tx, wanted["instance"])
-        if differs or not record:
-            _grant(tx, name, asked, wanted)
-        return records.outcome(tx, wanted["instance"], name.domain, before)
+    record = records.one(tx, wanted["instance"])
+    differs = _differs(record, asked, wanted) if record else []
+    if record and differs and record["state"] != "reserved":
+        raise Refused(f"{wanted['instance']} is {record['state']} in {tx.hn['name']} already, but not as asked: its {' and '.join(differs)} would be other.")
+    if differs:
+        records.remove(tx, wanted["instance"])
+    if differs or not record:
+        _grant(tx, name, asked, wanted)
 
 
 def undo(url: str, instance: str, dry_run: bool = False) -> Change:

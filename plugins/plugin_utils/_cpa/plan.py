@@ -37,10 +37,10 @@ def plan_place(view: View, instance: str, capsule: str, to_hn: str, to_rm: str |
     """
     name = names.instance(instance)
     names.version(capsule)
-    site = _site(view, to_hn)
-    manifest, holders = _holders(view, name, capsule)
+    site = site_of(view, to_hn)
+    manifest, holders = holders_of(view, name, capsule)
     needs = requirements(manifest)
-    for record, home in _records(view, instance):
+    for record, home in records_of(view, instance):
         if home.name != to_hn:
             raise Refused(f"{instance} lives in {home.name} already (state {record['state']}); move it instead of placing it again.")
         # Where it came by a move, it stays pinned to the accelerator that its memory image was made with.
@@ -49,15 +49,15 @@ def plan_place(view: View, instance: str, capsule: str, to_hn: str, to_rm: str |
         "operation": "place",
         "instance": instance,
         "capsule": capsule,
-        "site": _site_plan(site),
+        "site": site_plan(site),
         "manifest": manifest,
         "intranet_address": intranet_address(manifest, name.ordinal),
         "requirements": needs,
-        "epoch_above": _highest_epoch(view, instance, site),
+        "epoch_above": highest_epoch(view, instance, site),
         "to_rm": _wanted_rm(view, site, to_rm),
-        "exclude_rms": _silent(view, site),
+        "exclude_rms": silent_rms(view, site),
         "holders": holders,
-        "peers": _peers(view),
+        "peers": peers_of(view),
     }
 
 
@@ -67,9 +67,9 @@ def plan_here(view: View, operation: str, instance: str) -> Plan:
     The plan's C(record) is None when no HN knows the instance and the operation is to remove it.
     """
     names.instance(instance)
-    found = _records(view, instance)
+    found = records_of(view, instance)
     if not found:
-        _all_answered(view)
+        all_answered(view)
         if operation == "remove":
             return {"operation": operation, "instance": instance, "record": None, "site": None}
         raise NotFound(f"No HN knows the instance {instance}; known are: {_known_instances(view)}.")
@@ -77,8 +77,8 @@ def plan_here(view: View, operation: str, instance: str) -> Plan:
         places = " and ".join(site.name for unused, site in found)
         raise Refused(f"{instance} is on its way between {places}; finish the move first by running it again.")
     record, site = found[0]
-    _answering_rm(view, record["rm"])
-    return {"operation": operation, "instance": instance, "record": record, "site": _site_plan(site)}
+    answering_rm(view, record["rm"])
+    return {"operation": operation, "instance": instance, "record": record, "site": site_plan(site)}
 
 
 def plan_move(view: View, instance: str, to_hn: str, to_rm: str | None = None) -> Plan:
@@ -87,38 +87,38 @@ def plan_move(view: View, instance: str, to_hn: str, to_rm: str | None = None) -
     The plan's C(done) says that it lives there already; a move that was cut off is taken up where it stands.
     """
     name = names.instance(instance)
-    target = _site(view, to_hn)
-    found = {site.name: record for record, site in _records(view, instance)}
+    target = site_of(view, to_hn)
+    found = {site.name: record for record, site in records_of(view, instance)}
     elsewhere = [hn for hn in sorted(found) if hn != to_hn]
     if not found:
-        _all_answered(view)
+        all_answered(view)
         raise NotFound(f"No HN knows the instance {instance}; known are: {_known_instances(view)}.")
     if not elsewhere:
-        _all_answered(view)
-        return {"operation": "move", "instance": instance, "done": True, "record": found[to_hn], "target": _site_plan(target)}
+        all_answered(view)
+        return {"operation": "move", "instance": instance, "done": True, "record": found[to_hn], "target": site_plan(target)}
     source = view.sites[elsewhere[0]]
     record = found[source.name]
     if record["state"] not in ("running", "suspended", "leaving"):
         raise Refused(f"{instance} is {record['state']} in {source.name}; only a running or suspended instance can be moved.")
-    _answering_rm(view, record["rm"])
-    manifest, holders = _holders(view, name, record["capsule"])
+    answering_rm(view, record["rm"])
+    manifest, holders = holders_of(view, name, record["capsule"])
     return {
         "operation": "move",
         "instance": instance,
         "done": False,
         "capsule": record["capsule"],
         "record": record,
-        "epoch_above": _highest_epoch(view, instance, target),
+        "epoch_above": highest_epoch(view, instance, target),
         "final_state": _final_state(record, found.get(to_hn)),
-        "source": _site_plan(source),
-        "target": _site_plan(target),
+        "source": site_plan(source),
+        "target": site_plan(target),
         "manifest": manifest,
         # A memory image can only be resumed under the accelerator that it was made with.
         "requirements": {**record["requirements"], "accelerator": source.accelerators[record["rm"]]},
         "to_rm": _wanted_rm(view, target, to_rm),
-        "exclude_rms": _silent(view, target),
+        "exclude_rms": silent_rms(view, target),
         "holders": holders,
-        "peers": _peers(view),
+        "peers": peers_of(view),
     }
 
 
@@ -129,12 +129,13 @@ def _final_state(source: t.Mapping[str, t.Any], target: t.Mapping[str, t.Any] | 
     return "suspended" if source["state"] == "suspended" else "running"
 
 
-def _highest_epoch(view: View, instance: str, target: Site) -> int:
+def highest_epoch(view: View, instance: str, target: Site) -> int:
     """The highest epoch that was granted to the instance anywhere else; the target's VMA knows its own."""
     return max((site.epochs.get(instance, 0) for site in view.sites.values() if site.name != target.name), default=0)
 
 
-def _site(view: View, hn: str) -> Site:
+def site_of(view: View, hn: str) -> Site:
+    """Return an HN whose VMA answered; raise NotFound or Refused otherwise."""
     names.label("HN", hn)
     site = view.sites.get(hn)
     if site is None:
@@ -144,15 +145,17 @@ def _site(view: View, hn: str) -> Site:
     return site
 
 
-def _site_plan(site: Site) -> dict[str, str]:
+def site_plan(site: Site) -> dict[str, str]:
+    """Return what a plan says of an HN."""
     return {"hn": site.name, "vma": site.vma, "gateway": site.gateway}
 
 
-def _records(view: View, instance: str) -> list[tuple[dict, Site]]:
+def records_of(view: View, instance: str) -> list[tuple[dict, Site]]:
+    """Return the records of an instance, each with the HN whose VMA keeps it."""
     return [(record, site) for site in view.sites.values() for record in site.records if record["instance"] == instance]
 
 
-def _all_answered(view: View) -> None:
+def all_answered(view: View) -> None:
     """That nobody knows an instance is only true when everybody was asked."""
     for site in view.sites.values():
         if site.problem:
@@ -163,7 +166,7 @@ def _known_instances(view: View) -> str:
     return ", ".join(sorted(record["instance"] for site in view.sites.values() for record in site.records)) or "none"
 
 
-def _holders(view: View, name: names.InstanceName, capsule: str) -> tuple[dict, list[str]]:
+def holders_of(view: View, name: names.InstanceName, capsule: str) -> tuple[dict, list[str]]:
     """Return the capsule's manifest and the RMs that hold it whole."""
     held = {
         rm.name: manifest
@@ -184,13 +187,14 @@ def _holders(view: View, name: names.InstanceName, capsule: str) -> tuple[dict, 
 def _wanted_rm(view: View, site: Site, to_rm: str | None) -> str | None:
     if not to_rm:
         return None
-    rm = _answering_rm(view, to_rm)
+    rm = answering_rm(view, to_rm)
     if rm.hn != site.name:
         raise InvalidInput(f"The RM {to_rm} stands in {rm.hn}, not in {site.name}.")
     return to_rm
 
 
-def _answering_rm(view: View, name: str) -> RealMachine:
+def answering_rm(view: View, name: str) -> RealMachine:
+    """Return an RM that answered; raise NotFound or Refused otherwise."""
     rm = view.rms.get(name)
     if rm is None:
         raise NotFound(f"There is no RM {name}; known are: {', '.join(sorted(view.rms)) or 'none'}.")
@@ -199,20 +203,11 @@ def _answering_rm(view: View, name: str) -> RealMachine:
     return rm
 
 
-def _silent(view: View, site: Site) -> list[str]:
+def silent_rms(view: View, site: Site) -> list[str]:
+    """Return the RMs of an HN that did not answer."""
     return sorted(rm.name for rm in view.rms.values() if rm.hn == site.name and rm.problem)
 
 
-def _peers(view: View) -> dict[str, dict[str, str]]:
+def peers_of(view: View) -> dict[str, dict[str, str]]:
+    """Return where RMs reach each other, by name."""
     return {rm.name: {"name": rm.name, "address": rm.address} for rm in view.rms.values()}
-
-
-#: Which planner serves which operation, and which options it takes.
-PLANNERS: dict[str, t.Callable[..., Plan]] = {
-    "place": plan_place,
-    "suspend": lambda view, instance: plan_here(view, "suspend", instance),
-    "resume": lambda view, instance: plan_here(view, "resume", instance),
-    "drain": lambda view, instance: plan_here(view, "drain", instance),
-    "remove": lambda view, instance: plan_here(view, "remove", instance),
-    "move": plan_move,
-}

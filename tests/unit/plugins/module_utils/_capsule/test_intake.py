@@ -4,14 +4,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 
 import pytest
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import intake
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import image, intake
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
 
 
 def qemu_img(*words):
@@ -168,3 +170,24 @@ def test_there_must_be_room(here, wanted, monkeypatch):
 def test_an_ordinary_disk_image_boots_by_itself(here, wanted):
     manifest = intake.import_capsule(here.store, {**wanted, "boot": None}).manifest
     assert manifest["boot"] is None and len(manifest["disks"]) == 2
+
+
+def test_an_overlay_is_merged_whatever_its_header_says(tmp_path):
+    base, frozen, above = (str(tmp_path / name) for name in ("base", "frozen", "above"))
+    run(["qemu-img", "create", "-q", "-f", "qcow2", base, "1M"])
+    run(["qemu-io", "-f", "qcow2", "-c", "write -P 1 0 256k", base])
+    for path in (frozen, above):
+        run(["qemu-img", "create", "-q", "-u", "-f", "qcow2", "-b", "/etc/passwd", "-F", "raw", path, "1M"])
+    for layers, command in (((base, frozen), "write -P 2 64k 64k"), ((base, frozen, above), "write -P 3 128k 64k")):
+        run(["qemu-io", "-c", command, chain(*layers)])
+    image.merge(above, frozen, base)
+    for value, begin in ((1, 0), (2, 64), (3, 128), (1, 192), (0, 512)):
+        run(["qemu-io", "-c", f"read -P {value} {begin}k 64k", chain(base, frozen)])
+
+
+def chain(*paths):
+    """Return how QEMU's programs are told a whole chain of images, from the base up."""
+    found = None
+    for path in paths:
+        found = {"driver": "qcow2", "file": {"driver": "file", "filename": path}, "backing": found}
+    return f"json:{json.dumps(found)}"

@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
-import json
 import os
+import struct
 import xml.etree.ElementTree as ET
 
+#: struct _virQEMUSaveHeader of libvirt's qemu_saveimage.h
+HEADER = struct.Struct("<16s5I56x")
 VIR_ERR_NO_DOMAIN = 42
 VIR_ERR_OPERATION_INVALID = 55
 VIR_CONNECT_LIST_DOMAINS_ACTIVE = 1
@@ -46,6 +48,32 @@ def registerErrorHandler(_function, _context):
 
 class Crash(BaseException):
     """The module's process dies at this point."""
+
+
+def write_image(path, xml, life):
+    """Write a save image whose stream is one line."""
+    data = xml.encode() + b"\0" + bytes(1000)
+    with open(path, "wb") as handle:
+        handle.write(HEADER.pack(b"LibvirtQemudSave", 2, len(data), 1, 0, 0) + data + life.encode() + b"\n")
+
+
+def read_image(path):
+    """Return the XML and the stream of a save image, read as it comes: it may be a pipe that stays open."""
+    with open(path, "rb", buffering=0) as handle:
+
+        def exactly(count):
+            got = b""
+            while len(got) < count and (more := handle.read(count - len(got))):
+                got += more
+            return got
+
+        magic, version, length, running, compressed, unused = HEADER.unpack(exactly(HEADER.size))
+        if (magic, version, running, compressed) != (b"LibvirtQemudSave", 2, 1, 0):
+            raise libvirtError("no save image")
+        xml, life = exactly(length).partition(b"\0")[0], b""
+        while not life.endswith(b"\n"):
+            life += exactly(1)
+        return ET.fromstring(xml), life.decode().strip()
 
 
 class Connection:
@@ -100,14 +128,11 @@ class Connection:
 
     def restoreFlags(self, path, xml, flags):
         assert flags == VIR_DOMAIN_SAVE_PAUSED
-        with open(path, "rb") as handle:
-            content = handle.read()
+        said, life = read_image(path)
         self.called("restoreFlags")
-        magic, image = content.split(b"\n", 1)
-        saved = json.loads(image)
-        if magic != b"LibvirtQemudSave" or saved["name"] != ET.fromstring(xml).findtext("name"):
+        if any(said.findtext(what) != ET.fromstring(xml).findtext(what) for what in ("name", "uuid")):
             raise libvirtError("not this domain's image")
-        self._add(xml, VIR_DOMAIN_PAUSED, saved["life"])
+        self._add(xml, VIR_DOMAIN_PAUSED, life)
         self.called("restoreFlags!")
 
     def _add(self, xml, state, origin):
@@ -142,8 +167,7 @@ class Domain:
             handle.write(b"LibvirtQemudPart\n")
         self.connection.called("saveFlags")
         Domain.images += 1
-        with open(path, "wb") as handle:
-            handle.write(b"LibvirtQemudSave\n" + json.dumps({"name": self._name, "life": f"image {Domain.images}"}).encode())
+        write_image(path, self.xml, f"image {Domain.images}")
         os.chmod(path, 0o644)
         del self.connection.domains[self._name]
         self.connection.called("saveFlags!")

@@ -11,6 +11,7 @@ import os
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import accelerator, client, disks
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.client import Hypervisor
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.domain_xml import tap_name
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.instance import Wanted, ensure
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.places import Places
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.state import Capsules, Host, find
@@ -75,14 +76,15 @@ class Ports:
         self.guarded: dict[str, tuple] = {}
         self.failures: list[Exception] = []
 
-    def guard(self, port, vlan, mac, addresses):
-        assert [domain.current for domain in self.connection.domains.values()] == [fake_libvirt.VIR_DOMAIN_PAUSED], "it ran before it was guarded"
+    def guard(self, port, vlan, mac, addresses, fabric_address):
+        owners = [domain for name, domain in self.connection.domains.items() if tap_name(name) == port]
+        assert [domain.current for domain in owners] == [fake_libvirt.VIR_DOMAIN_PAUSED], "it ran before it was guarded"
         for failure in self.failures:
             raise failure
-        self.guarded[port] = (vlan, mac, addresses)
+        self.guarded[port] = (vlan, mac, addresses, *([fabric_address] if fabric_address else []))
 
     def release(self, port):
-        assert not self.connection.domains, "it lost its port while it lived"
+        assert port not in map(tap_name, self.connection.domains), "it lost its port while it lived"
         self.guarded.pop(port, None)
 
 
@@ -120,10 +122,10 @@ class Rm:
 
         return Host(self.places, Hypervisor(self.connection), Capsules(get, blobs), self.ports)
 
-    def order(self, state, check=False, **more):
+    def order(self, state, check=False, name=NAME, **more):
         """Bring the instance into *state*."""
         defaults = {"capsule": "1.0.0", "vlan": 101, "epoch": 1} if state == "running" else {}
-        return ensure(self.host, Wanted(NAME, state, **{"timeout": 0.2, "stop_timeout": 0.0, **defaults, **more}), check)
+        return ensure(self.host, Wanted(name, state, **{"timeout": 0.2, "stop_timeout": 0.0, **defaults, **more}), check)
 
     @property
     def found(self):

@@ -45,6 +45,16 @@ def test_the_whole_chain_of_a_disk_is_spelled_out():
     assert end is not None and len(end) == 0 and not end.attrib
 
 
+def test_of_a_capsule_with_memory_the_frozen_overlay_lies_in_between():
+    frozen = [{**manifest()["disks"][0], "overlay": {"sha256": "d" * 64, "size": 1}}]
+    above = domain(manifest(disks=frozen)).find("devices/disk/backingStore")
+    below = above.find("backingStore")
+    assert [each.find("source").get("file") for each in (above, below)] == [BLOBS["d" * 64], BLOBS["b" * 64]]
+    assert {each.find("format").get("type") for each in (above, below)} == {"qcow2"}
+    end = below.find("backingStore")
+    assert end is not None and len(end) == 0 and not end.attrib
+
+
 def test_libvirt_is_not_asked_for_a_vlan_on_a_plain_bridge():
     port = domain(placement=PLACEMENT._replace(virtualport=None)).find("devices/interface")
     assert port.find("source").get("bridge") == "br-mesh" and port.find("target").get("dev") == tap_name(NAME)

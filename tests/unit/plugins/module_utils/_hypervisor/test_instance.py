@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 
@@ -12,6 +11,7 @@ import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, DeadlineExceeded, NotFound, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.domain_xml import instance_uuid
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._hypervisor import fake_libvirt
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._hypervisor.simulated import NAME, manifest, qcow2
 
@@ -192,9 +192,8 @@ def test_no_crash_makes_two_lives_from_one_image(rm, call):
 def test_a_crash_between_restore_and_run_loses_nothing(rm):
     """Undoing is skipped too when power fails, unlike in an exception: the paused domain stays beside its image."""
     bring(rm, "suspended")
-    with open(rm.places.memory(NAME), "rb") as handle:
-        saved = json.loads(handle.read().split(b"\n", 1)[1])["life"]
-    xml = f"<domain><name>{NAME}</name></domain>"
+    unused, saved = fake_libvirt.read_image(rm.places.memory(NAME))
+    xml = f"<domain><name>{NAME}</name><uuid>{instance_uuid(NAME)}</uuid></domain>"
     rm.connection.restoreFlags(rm.places.memory(NAME), xml, fake_libvirt.VIR_DOMAIN_SAVE_PAUSED)
     assert rm.found.state == "suspended"
     assert rm.order("running").action == "resumed"
@@ -204,7 +203,7 @@ def test_a_crash_between_restore_and_run_loses_nothing(rm):
 def test_a_crash_between_taking_the_image_out_of_use_and_run_lets_the_guest_go_on(rm):
     bring(rm, "suspended")
     memory = rm.places.memory(NAME)
-    rm.connection.restoreFlags(memory, f"<domain><name>{NAME}</name></domain>", fake_libvirt.VIR_DOMAIN_SAVE_PAUSED)
+    rm.connection.restoreFlags(memory, f"<domain><name>{NAME}</name><uuid>{instance_uuid(NAME)}</uuid></domain>", fake_libvirt.VIR_DOMAIN_SAVE_PAUSED)
     os.rename(memory, f"{memory}.used")
     assert rm.order("running").after["state"] == "running"
     assert rm.connection.domains[NAME].current == fake_libvirt.VIR_DOMAIN_RUNNING
@@ -292,7 +291,7 @@ def test_an_absent_instance_can_be_fenced(rm):
 
 
 def test_a_capsule_with_memory_starts_where_it_was(rm):
-    """Its memory and overlays are copied: the capsule stays as it is."""
+    """Its memory is read where it is, and its overlays lie over the capsule's: the capsule stays as it is."""
     bring(rm, "suspended")
     os.makedirs(f"{rm.root}/blobs")
     os.rename(rm.places.memory(NAME), f"{rm.root}/blobs/{'e' * 64}")

@@ -16,6 +16,8 @@ import time
 
 import pytest
 
+pytest.register_assert_rewrite("ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._switch.translated")
+
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.inside import call_inside
 from ansible_collections.vmatrix.mesh.plugins.module_utils._switch import ports
 

@@ -231,6 +231,9 @@ def test_an_interface_that_is_not_there_cannot_be_guarded(switch):
         ("vma1", 101, SAME, []),
         ("vma1", 101, SAME, ["192.168.1.300"]),
         ("vma1", 101, SAME, ["fe80::1"]),
+        ("vma1", 101, SAME, ["192.168.1.10"], False, "192.168.1.300"),
+        ("vma1", 101, SAME, ["192.168.1.10"], True, "192.168.1.254"),
+        ("vma1", 101, SAME, ["192.168.1.10", "192.168.1.11"], False, "192.168.1.254"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(book, arguments):

@@ -109,16 +109,43 @@ def test_bad_guests(different, sentence):
 def test_a_fabric_address_is_the_guest_address_once():
     other = {"instance": "mail-1.example.com", "fabric_address": "192.168.1.11", "guest": {**GUEST, "address": "192.168.1.11/24"}}
     assert addresses.fabric_address("shop-1.example.com", GUEST, [other]) == "192.168.1.10"
-    with pytest.raises(Refused) as caught:
-        addresses.fabric_address("shop-1.example.com", {**GUEST, "address": "192.168.1.11/24"}, [other])
-    assert caught.value.message == (
-        "shop-1.example.com cannot be here: mail-1.example.com claims the guest address 192.168.1.11 already, "
-        "and clones with one guest address in one hosting network are not possible."
-    )
-    with pytest.raises(Refused, match="one has the other's gateway as its guest address"):
+    with pytest.raises(Refused, match="one has the other's gateway as its address"):
         addresses.fabric_address("shop-1.example.com", {**GUEST, "gateway": "192.168.1.11"}, [other])
     with pytest.raises(Refused, match="have the gateway 192.168.1.1, but different prefix lengths"):
         addresses.fabric_address("shop-1.example.com", {**GUEST, "address": "192.168.1.10/25"}, [other])
+
+
+def known(instance, fabric_address, guest):
+    return {"instance": f"{instance}.example.com", "fabric_address": fabric_address, "guest": {**GUEST, **guest}}
+
+
+def test_a_clone_gets_the_highest_address_that_is_nobodys():
+    others = [known("shop-1", "192.168.1.10", {}), known("old-1", "192.168.1.7", {"address": "192.168.1.254/24"})]
+    others.append(known("far-1", "192.168.1.8", {"address": "192.168.1.9/24", "gateway": "192.168.1.253"}))
+    others.append(known("shop-2", "192.168.1.252", {}))
+    assert addresses.fabric_address("shop-3.example.com", GUEST, others) == "192.168.1.251"
+
+
+def test_whoever_comes_after_a_clone_and_finds_its_address_claimed_is_given_another():
+    others = [known("shop-1", "192.168.1.10", {}), known("shop-2", "192.168.1.254", {})]
+    assert addresses.fabric_address("mail-1.example.com", {**GUEST, "address": "192.168.1.254/24"}, others) == "192.168.1.253"
+    with pytest.raises(Refused, match="one has the other's gateway as its address"):
+        addresses.fabric_address("mail-1.example.com", {**GUEST, "address": "192.168.1.5/24", "gateway": "192.168.1.254"}, others)
+
+
+@given(st.integers(26, 30), st.integers(0, 3))
+def test_clones_fill_a_network_and_not_one_more(prefix, part):
+    network = ipaddress.ip_network(f"192.168.1.{part * 64}/{prefix}")
+    gateway, address, *_rest = map(str, network.hosts())
+    guest = {**GUEST, "address": f"{address}/{prefix}", "gateway": gateway}
+    given_out = []
+    for ordinal in range(1, network.num_addresses - 2):
+        others = [known(f"shop-{number}", fabric, guest) for number, fabric in enumerate(given_out, start=1)]
+        given_out.append(addresses.fabric_address(f"shop-{ordinal}.example.com", guest, others))
+    assert given_out[0] == address and sorted([gateway, *given_out]) == sorted(map(str, network.hosts()))
+    others = [known(f"shop-{number}", fabric, guest) for number, fabric in enumerate(given_out, start=1)]
+    with pytest.raises(Refused, match="has no other address left"):
+        addresses.fabric_address("shop-99.example.com", guest, others)
 
 
 def test_a_public_address_never_lies_among_the_guests():

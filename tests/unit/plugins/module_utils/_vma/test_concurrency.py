@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 
+import pytest
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn, instances, overview, reservations
 
@@ -34,29 +35,31 @@ def _together(work, arguments):
     return found
 
 
-def _reserve_many(url, ask, number):
-    """Reserve instances of a domain of its own and of one that all share; return the records and how many were refused."""
+def _reserve_many(url, ask, number, alike):
+    """Reserve instances of a domain of its own and of one that all share, perhaps all alike; return the records and how many were refused."""
     granted, refused = [], 0
     for count in range(EACH):
         own = count % 2 == 0
         name = f"shop{number}x{count}-1.{f'example{number}.com' if own else 'example.com'}"
         try:
-            granted.append(reservations.reserve(url, ask(name, 10 + number * EACH + count)).result["record"])
+            granted.append(reservations.reserve(url, ask(name, 10 if alike else 10 + number * EACH + count)).result["record"])
         except Refused:
             refused += 1
     return granted, refused
 
 
-def test_nothing_is_given_twice(make, ask):
+@pytest.mark.parametrize("alike", [False, True])
+def test_nothing_is_given_twice(make, ask, alike):
     room = 60
     url = make(pools=("198.18.1.0/25",), machines=("rm-east-1", "rm-east-2", "rm-east-3"), memory_mib=128 * room // 3, vcpus=64)
-    found = _together(_reserve_many, [(url, ask, number) for number in range(PROCESSES)])
+    found = _together(_reserve_many, [(url, ask, number, alike) for number in range(PROCESSES)])
     granted = [record for records, _refused in found for record in records]
     assert len(granted) == room and sum(refused for _records, refused in found) == PROCESSES * EACH - room
     seen = overview.overview(url)
     assert sorted(granted, key=lambda record: record["instance"]) == seen["records"]
     assert [rm["memory_mib_left"] for rm in seen["rms"]] == [0, 0, 0]
     assert len({record["public_address"] for record in granted}) == room
+    assert len({(record["domain"], record["fabric_address"]) for record in granted}) == room
     vlans = {(record["domain"], record["vlan"]) for record in granted}
     assert len({vlan for _domain, vlan in vlans}) == len({domain for domain, _vlan in vlans}) == len(vlans)
     assert seen["hn"]["generation"] == 1 + 3 + room

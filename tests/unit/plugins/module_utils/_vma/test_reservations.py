@@ -78,6 +78,18 @@ def test_instances_of_a_service_share_its_address_and_those_of_a_domain_its_vlan
     assert other["fabric_address"] == one["fabric_address"]
 
 
+def test_clones_share_all_but_the_fabric_address_and_spread_over_rms(url, ask):
+    clones = [reserve(url, ask(f"shop-{ordinal}.example.com", 10)) for ordinal in range(1, 5)]
+    assert [clone["fabric_address"] for clone in clones] == ["192.168.1.10", "192.168.1.254", "192.168.1.253", "192.168.1.252"]
+    assert len({(clone["public_address"], clone["vlan"], clone["guest"]["address"], clone["guest"]["mac"]) for clone in clones}) == 1
+    assert [clone["rm"] for clone in clones] == ["rm-east-1", "rm-east-2"] * 2
+    for clone in clones:
+        members = update(url, clone["instance"], state="running", in_rotation=True).result["router"]["services"][0]["members"]
+    assert [member["address"] for member in members] == [clone["fabric_address"] for clone in clones]
+    update(url, state="absent")
+    assert reserve(url, ask("shop-9.example.com", 10))["fabric_address"] == "192.168.1.10"
+
+
 def test_room_is_given_once(make, ask, need):
     url = make(memory_mib=256)
     for ordinal in range(1, 5):

@@ -1,0 +1,45 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""What becomes of several instances of a domain, in one transaction: all of it is written down, or none."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import instances, records, reservations
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Change, transaction
+
+
+def update_all(url: str, wanted: t.Sequence[dict[str, t.Any]], dry_run: bool = False) -> Change:
+    """Reserve for, and change, several instances of one domain, one after the other.
+
+    Args:
+        wanted: what instances.update() takes, for each; where C(reservation) is not None, it is what reservations.reserve() takes, and is made first.
+
+    Raises:
+        InvalidInput: something is malformed, there is none, one is there twice, or they belong to several domains.
+        NotFound, Refused: as those two say; nothing is changed then.
+    """
+    asked = [each["instance"] for each in wanted]
+    domains = sorted({names.instance(instance).domain for instance in asked})
+    if len(domains) != 1:
+        raise InvalidInput(f"The instances must be of one domain, not of {' and '.join(domains) or 'none'}.")
+    for instance in asked:
+        if asked.count(instance) > 1:
+            raise InvalidInput(f"{instance} is there more than once.")
+    with transaction(url, dry_run) as tx:
+        before = [records.view(tx, instance) for instance in asked]
+        for each in wanted:
+            if each.get("reservation") is not None:
+                reservations.ensure(tx, {"operation": each.get("operation"), **each["reservation"], "instance": each["instance"]})
+            instances.change(tx, each)
+        after = [records.view(tx, instance) for instance in asked]
+        result = {"records": [view["record"] for view in after], "router": records.router(tx, domains[0])}
+        return Change(before != after, before, after, result)

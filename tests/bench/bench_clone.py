@@ -1,0 +1,110 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From one to several: clones of one memory image against bare parallel virsh restores of as many images, and against cold boots."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import pathlib
+import sys
+import time
+import typing as t
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+
+from figures import Figures, rounds  # noqa: E402
+from mesh_lab import CAPSULE, SHOP, Mesh, Play  # noqa: E402
+
+EAST, RMS = "198.18.1.10", ("rm-east-1", "rm-east-2")
+SERVICE = {"service": "shop", "domain": "example.com", "to_hn": "hn-east"}
+SIZES = (1, 2, 4, 8)
+#: Restores all suspended instances of an RM side by side, paused, so that they can be ended as if they had never been; prints the seconds.
+BARE = """
+shopt -s nullglob
+cd /var/lib/vmatrix/instances
+images=(*/memory.save)
+((${#images[@]})) || exit 0
+began=$(date +%s.%N)
+for image in "${images[@]}"; do virsh -q restore --paused "$image" & done
+wait
+ended=$(date +%s.%N)
+for image in "${images[@]}"; do virsh -q destroy "${image%/memory.save}"; done
+echo "$began $ended"
+"""
+
+
+def scaled(mesh: Mesh, count: int, **more: t.Any) -> Play:
+    """Set the number of shops, and return the run."""
+    play = mesh.play("scale", count=count, **SERVICE, **more)
+    assert play.ok, play.output
+    return play
+
+
+def slowest(play: Play) -> float:
+    """Return the seconds in which the RMs brought all their new instances to life, as their modules measured them."""
+    told = [result for unused, task, result in play.results if task and task.endswith("Bring several instances into their states")]
+    return max(each["seconds"] for result in told for each in result["instances"])
+
+
+def bare(mesh: Mesh) -> float:
+    """Return the seconds in which virsh restores all suspended instances on all RMs."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        spans = [line.split() for line in pool.map(lambda rm: mesh.shell(rm, BARE), RMS) if line]
+    return max(float(ended) for unused, ended in spans) - min(float(began) for began, unused in spans)
+
+
+def fitted(points: list[tuple[int, float]]) -> tuple[float, float]:
+    """Return the seconds that each instance costs, and those that they all cost together: the straight line of least squares."""
+    mean_x, mean_y = (sum(values) / len(points) for values in zip(*points))
+    slope = sum((x - mean_x) * (y - mean_y) for x, y in points) / sum((x - mean_x) ** 2 for x, unused in points)
+    return slope, mean_y - slope * mean_x
+
+
+def main() -> None:
+    """Measure and print."""
+    count = rounds(__doc__, default=3)
+    mesh, figures = Mesh(), Figures()
+    assert mesh.play("site").ok
+    assert mesh.play("capsule_import", rm=RMS[0], **CAPSULE).ok
+    scaled(mesh, 0, surplus="absent")
+    placed = mesh.play("place", instance=SHOP, capsule="1.0.0", to_hn="hn-east", to_rm=RMS[0], public_address=EAST)
+    assert placed.ok, placed.output
+    version = f"bench-{int(time.time())}"
+    cloned = mesh.play("clone", instance=SHOP, clones="shop-2.example.com", capsule=version)
+    assert cloned.ok, cloned.output
+    # Every RM has both capsules then.
+    scaled(mesh, 3, capsule="1.0.0")
+    scaled(mesh, 1, surplus="absent")
+
+    for unused in range(count):
+        for size in SIZES:
+            up = scaled(mesh, 1 + size, capsule=version)
+            figures.add(f"clones, the whole play: {size}", up.seconds)
+            figures.add(f"clones, the RMs' module: {size}", slowest(up))
+            figures.add(f"clones, first answer after the gateway began to ask: {size}", first(up))
+            scaled(mesh, 1)
+            figures.add(f"bare parallel virsh restore: {size}", bare(mesh))
+            figures.add(f"standbys, the whole play: {size}", scaled(mesh, 1 + size).seconds)
+            scaled(mesh, 1, surplus="absent")
+            figures.add(f"cold boots, the whole play: {size}", scaled(mesh, 1 + size, capsule="1.0.0").seconds)
+            scaled(mesh, 1, surplus="absent")
+
+    figures.show("s")
+    for size in SIZES:
+        figures.ratio(f"clones, the RMs' module: {size}", f"bare parallel virsh restore: {size}", "1.2")
+        figures.ratio(f"clones, the whole play: {size}", f"bare parallel virsh restore: {size}", "2")
+        figures.ratio(f"cold boots, the whole play: {size}", f"clones, the whole play: {size}")
+    for what in ("clones, the whole play", "clones, the RMs' module", "bare parallel virsh restore", "cold boots, the whole play"):
+        slope, start = fitted([(size, figures.median(f"{what}: {size}")) for size in SIZES])
+        print(f"{what}: {start:.2f} s, and {slope:.2f} s for each instance")
+
+
+def first(play: Play) -> float:
+    """Return how long the gateway waited for the first new member."""
+    return min(each["seconds"] for each in play.result("Publish or withdraw on the domain router", "gw-east")["waited"])
+
+
+if __name__ == "__main__":
+    main()

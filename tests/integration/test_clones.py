@@ -1,0 +1,95 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Clones with identical insides: many instances from one memory image, each distinct outside, and back."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from mesh_lab import SHOP
+
+EAST, WARM = "198.18.1.10", "warm"
+SERVICE = {"service": "shop", "domain": "example.com", "to_hn": "hn-east"}
+#: SHA-256 of /big once, and of as many downloads as there are arguments, all at the same time.
+DOWNLOADS = 'for each in "$@"; do curl -sf -m 60 http://198.18.1.10/big | sha256sum & done; wait'
+
+
+@pytest.fixture
+def alone(clean):
+    """The mesh without any shop and without the capsule of its memory, before and after."""
+
+    def tidy():
+        gone = clean.play("scale", count=0, surplus="absent", **SERVICE)
+        assert gone.ok, gone.output
+        for rm in clean.group("rms"):
+            assert not clean.module(rm, "capsule", domain="example.com", name="shop", version=WARM, state="absent").get("failed")
+
+    tidy()
+    yield clean
+    tidy()
+
+
+def members(mesh):
+    """Return the fabric address of each member of the shop's rotation."""
+    told = mesh.module("gw-east", "domain_router_info", domain="example.com")
+    return {member["instance"]: member["address"] for router in told["routers"] for service in router["services"] for member in service["members"]}
+
+
+def inside(mesh, addresses):
+    """Return the page of each member, asked from the domain router at its fabric address."""
+    netns = mesh.shell("gw-east", "ip netns list | grep -o '^[^ ]*example[^ ]*' | head -1 || true").strip() or mesh.shell("gw-east", "ip netns list").split()[0]
+    pages = {}
+    for instance, address in addresses.items():
+        pages[instance] = json.loads(mesh.ssh("gw-east", "ip", "netns", "exec", netns, "curl", "-sf", "-m", "5", f"http://{address}/cgi-bin/page"))
+    return pages
+
+
+def test_one_becomes_four_in_rotation_and_goes_back(alone):
+    mesh = alone
+    placed = mesh.play("place", instance=SHOP, capsule="1.0.0", to_hn="hn-east", to_rm="rm-east-1", public_address=EAST)
+    assert placed.ok, placed.output
+    origin = mesh.page(EAST)
+    cloned = mesh.four_times("clone", instance=SHOP, clones="shop-2.example.com", capsule=WARM)
+    assert cloned.changed > 0
+    assert mesh.page(EAST)["boot_id"] == origin["boot_id"]
+
+    scaled = mesh.four_times("scale", count=4, capsule=WARM, **SERVICE)
+    assert scaled.changed > 0
+    names = [f"shop-{ordinal}.example.com" for ordinal in range(1, 5)]
+    addresses = members(mesh)
+    assert list(addresses) == names and len(set(addresses.values())) == 4 and addresses[SHOP] == "192.168.1.10"
+    assert [len(mesh.ssh(rm, "virsh", "-q", "list").strip().splitlines()) for rm in ("rm-east-1", "rm-east-2")] == [2, 2]
+    before = inside(mesh, addresses)
+    assert {page["boot_id"] for page in before.values()} == {origin["boot_id"]}
+    assert {page["address"] for page in before.values()} == {"192.168.1.10/24"}, "inside, all believe to be the same"
+    assert {mesh.page(EAST)["caller"] for unused in range(4)} == {mesh.page(EAST)["caller"]}
+
+    for unused in range(3):
+        inside(mesh, {names[2]: addresses[names[2]]})
+    after = inside(mesh, addresses)
+    told = {name: after[name]["counter"] - before[name]["counter"] for name in names}
+    assert told[names[2]] - told[names[3]] in (2, 3, 4) and all(told.values()), "each counts for itself, and each is in rotation"
+
+    sums = mesh.ssh("client-east", "bash", "-c", DOWNLOADS, "-", *"12345678").split()
+    assert len(set(sums[::2])) == 1 and len(sums[::2]) == 8
+    assert int(mesh.shell("client-east", f"curl -sf -m 60 http://{EAST}/big | wc -c")) == 3 << 20
+
+    # Nobody can answer so soon, so that the new one is taken back.
+    running = [mesh.ssh(rm, "virsh", "-q", "list", "--name") for rm in ("rm-east-1", "rm-east-2")]
+    failed = mesh.play("scale", count=6, capsule=WARM, scale_answer_timeout=0.001, **SERVICE)
+    assert not failed.ok and any("All is as it was." in message for message in failed.messages), failed.output
+    assert members(mesh) == addresses
+    assert [mesh.ssh(rm, "virsh", "-q", "list", "--name") for rm in ("rm-east-1", "rm-east-2")] == running
+    assert "shop-5" not in mesh.ssh("rm-east-1", "ls", "/var/lib/vmatrix/instances") + mesh.ssh("rm-east-2", "ls", "/var/lib/vmatrix/instances")
+
+    down = mesh.four_times("scale", count=1, **SERVICE)
+    assert down.changed > 0 and members(mesh) == {SHOP: "192.168.1.10"}
+    assert sum(mesh.ssh(rm, "virsh", "-q", "list").strip().count("\n") + 1 for rm in ("rm-east-1",)) == 1
+    assert mesh.ssh("rm-east-2", "virsh", "-q", "list", "--all").strip() == ""
+    up = mesh.play("scale", count=4, **SERVICE)
+    assert up.ok, up.output
+    resumed = inside(mesh, members(mesh))
+    assert list(resumed) == names and all(resumed[name]["counter"] > after[name]["counter"] for name in names), "standbys go on where they were"

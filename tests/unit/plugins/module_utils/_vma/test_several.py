@@ -1,0 +1,61 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Several instances in one transaction, on a real registry."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import overview, several
+
+NAMES = [f"shop-{ordinal}.example.com" for ordinal in range(1, 5)]
+
+
+def wishes(ask, names=NAMES, **more):
+    reservation = {key: value for key, value in ask().items() if key != "instance"}
+    return [{"instance": name, "reservation": reservation, "operation": "scale", **more} for name in names]
+
+
+def test_clones_are_reserved_and_published_at_once(url, ask):
+    before = overview.overview(url)
+    foretold = several.update_all(url, wishes(ask), dry_run=True)
+    assert overview.overview(url) == before
+    done = several.update_all(url, wishes(ask))
+    assert done == foretold and done.changed and done.result["router"]["generation"] == before["hn"]["generation"] + 1
+    assert [(record["instance"], record["rm"]) for record in done.result["records"]] == list(zip(NAMES, ["rm-east-1", "rm-east-2"] * 2))
+    assert len({record["fabric_address"] for record in done.result["records"]}) == len(NAMES)
+    assert not several.update_all(url, wishes(ask)).changed
+    running = [{"instance": name, "state": "running", "in_rotation": True, "step": "start"} for name in NAMES]
+    members = several.update_all(url, running).result["router"]["services"][0]["members"]
+    assert [member["instance"] for member in members] == NAMES
+    opened = [(entry["kind"], entry["closed"]) for entry in overview.overview(url)["operations"]]
+    assert opened == [("scale", None)] * len(NAMES)
+    assert several.update_all(url, [{"instance": name, "operation_done": True} for name in NAMES]).changed
+    gone = several.update_all(url, [{"instance": name, "state": "absent"} for name in NAMES[1:]])
+    assert gone.result["records"] == [None] * 3 and len(gone.result["router"]["services"][0]["members"]) == 1
+
+
+def test_all_or_nothing(make, ask):
+    url = make(memory_mib=192)
+    before = overview.overview(url)
+    with pytest.raises(Refused, match=r"no room for shop-3\.example\.com"):
+        several.update_all(url, wishes(ask))
+    assert overview.overview(url) == before
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        ([], "The instances must be of one domain, not of none."),
+        (["shop-1.example.com", "shop-1.example.org"], "The instances must be of one domain, not of example.com and example.org."),
+        (["shop-1.example.com", "shop-1.example.com"], "shop-1.example.com is there more than once."),
+        (["../x"], "'../x' is not an instance: it must look like 'shop-1.example.com' (service, ordinal, domain)."),
+    ],
+)
+def test_what_cannot_be_meant(url, ask, names, sentence):
+    with pytest.raises(InvalidInput) as caught:
+        several.update_all(url, wishes(ask, names))
+    assert caught.value.message == sentence

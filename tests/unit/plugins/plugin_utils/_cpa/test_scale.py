@@ -1,0 +1,179 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Planning for several instances: how many of a service run, and clones of one."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, NotFound, Refused
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.scale import orders, plan_clone, plan_publish, plan_scale
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import mesh_view
+
+GUEST = {"address": "192.168.1.10/24", "gateway": "192.168.1.1", "mac": "52:54:00:12:34:56"}
+COLD = {
+    "schema": 1,
+    "name": "shop",
+    "version": "1.0.0",
+    "domain": "example.com",
+    "guest": GUEST,
+    "ports": [{"protocol": "tcp", "port": 80}],
+    "machine": {"type": "pc-i440fx-7.2", "cpu": "qemu64", "vcpus": 1, "memory_mib": 128},
+    "boot": None,
+    "disks": [{"name": "root", "format": "qcow2", "virtual_size": 1 << 28, "blob": {"sha256": "0" * 64, "size": 4096}}],
+    "memory": None,
+}
+BLOB = {"sha256": "1" * 64, "size": 4096}
+WARM = {**COLD, "version": "warm", "disks": [{**COLD["disks"][0], "overlay": BLOB}], "memory": {"accelerator": "tcg", "blob": BLOB}}
+GROUPS = {"vmas": ["gw-east", "gw-west"], "gateways": ["gw-east", "gw-west"], "rms": ["rm-east-1", "rm-east-2", "rm-west-1"]}
+
+
+def record(ordinal, state="running", rm="rm-east-1", **changes):
+    """Return the surroundings record of the shop's instance with this ordinal, in rotation if it runs."""
+    return {
+        "instance": f"shop-{ordinal}.example.com",
+        "service": "shop",
+        "domain": "example.com",
+        "capsule": "warm",
+        "rm": rm,
+        "epoch": ordinal,
+        "state": state,
+        "in_rotation": state == "running",
+        "vlan": 100,
+        **changes,
+    }
+
+
+def view(east=(), west=(), silent=(), epochs=None):
+    """The mesh as it is observed; rm-east-1 holds both capsules."""
+    hostvars = {
+        "gw-east": {"hn": "hn-east", "observe_vma": {"records": list(east)}},
+        "gw-west": {"hn": "hn-west", "observe_vma": {"records": list(west), "epochs": epochs or {}}},
+    }
+    for rm in GROUPS["rms"]:
+        held = [{"manifest": copy.deepcopy(each), "complete": True, "problems": []} for each in (COLD, WARM)] if rm == "rm-east-1" else []
+        answer = {"unreachable": True} if rm in silent else {"capsules": held}
+        hostvars[rm] = {"hn": "hn-" + rm.split("-")[1], "rm_address": "10.0.0.1", "observe_capsules": answer}
+    return mesh_view(GROUPS, hostvars)
+
+
+def scale(seen, count, capsule="warm", **more):
+    return plan_scale(seen, "shop", "example.com", "hn-east", count, capsule, **more)
+
+
+def short(names):
+    return [name.split(".")[0] for name in names]
+
+
+def running(plan):
+    return sorted(short(name for name, state in plan["states"].items() if state == "running"))
+
+
+def test_suspended_ones_are_resumed_before_new_ones_are_made_and_names_are_free_in_the_whole_mesh():
+    east = [record(1), record(3, "suspended"), record(5, "suspended")]
+    plan = scale(view(east, [record(2)], epochs={"shop-4.example.com": 7}), 4)
+    assert short(plan["starts"]) == ["shop-3", "shop-5", "shop-4"] and short(plan["fresh"]) == ["shop-4"]
+    assert running(plan) == ["shop-1", "shop-3", "shop-4", "shop-5"] and plan["rest"] == []
+    [asked] = plan["reserve"]
+    assert asked["reservation"]["epoch_above"] == 7 and asked["reservation"]["capsule"] == "warm"
+    assert asked["reservation"]["requirements"]["accelerator"] == "tcg"
+    assert short(each["instance"] for each in plan["tell"] if each["in_rotation"]) == ["shop-1", "shop-3", "shop-5", "shop-4"]
+    assert {name.split(".")[0]: state for name, state in plan["unstates"].items()} == {"shop-3": "suspended", "shop-5": "suspended", "shop-4": "absent"}
+    assert {each["instance"].split(".")[0]: each["state"] for each in plan["undo"]} == {"shop-3": "suspended", "shop-5": "suspended", "shop-4": "absent"}
+
+
+@pytest.mark.parametrize(("surplus", "told", "closed"), [("suspended", "suspended", {"operation_done": True}), ("absent", "leaving", {"state": "absent"})])
+def test_the_highest_ordinals_go_first(surplus, told, closed):
+    plan = scale(view([record(10), record(2), record(1), record(3, "suspended")]), 1, surplus=surplus)
+    assert plan["starts"] == [] and running(plan) == ["shop-1"] and short(plan["rest"]) == ["shop-2", "shop-10", "shop-3"]
+    assert [(each["state"], each["in_rotation"]) for each in plan["tell"][1:]] == [(told, False)] * 3
+    assert {state for name, state in plan["states"].items() if name != "shop-1.example.com"} == {surplus}
+    assert plan["close"] == [{"instance": name, **closed} for name in plan["rest"]]
+    assert plan["undo"][0] == {"instance": "shop-2.example.com", "state": "running", "in_rotation": True, "operation_done": True}
+
+
+def test_a_second_run_orders_the_same_and_starts_nothing():
+    plan = scale(view([record(1), record(2), record(3, "suspended")]), 2, capsule=None)
+    assert (plan["starts"], plan["reserve"], running(plan)) == ([], [], ["shop-1", "shop-2"]) and plan["states"]["shop-3.example.com"] == "suspended"
+
+
+def test_what_was_cut_off_is_taken_up():
+    plan = scale(view([record(1), record(2, "reserved"), record(3, "leaving"), record(4, "suspended")]), 2)
+    assert short(plan["starts"]) == ["shop-2"] and plan["fresh"] == [] and plan["unstates"] == {"shop-2.example.com": "absent"}
+    assert short(plan["rest"]) == ["shop-4", "shop-3"]
+
+
+def test_what_lies_on_a_silent_rm_does_not_count_and_nothing_is_put_there():
+    plan = scale(view([record(1), record(2, rm="rm-east-2")], silent=["rm-east-2"]), 2)
+    assert short(plan["fresh"]) == ["shop-3"] and "shop-2.example.com" not in plan["states"]
+    assert plan["reserve"][0]["reservation"]["exclude_rms"] == ["rm-east-2"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "sentence"),
+    [
+        ({"count": 61}, InvalidInput, "A service can have 0 to 60 instances in rotation in one HN, not 61."),
+        ({"count": -1}, InvalidInput, "A service can have 0 to 60 instances in rotation in one HN, not -1."),
+        ({"count": 3, "capsule": None}, InvalidInput, "hn-east has 1 of 3 instances of shop of example.com: say from which capsule the others are to be made."),
+        ({"count": 3, "capsule": "none"}, NotFound, "No RM that answers holds the capsule shop none of example.com"),
+        ({"service": "../x"}, InvalidInput, "'../x' is not a name for a service"),
+        ({"to_hn": "hn-north"}, NotFound, "There is no HN hn-north; known are: hn-east, hn-west."),
+        ({"surplus": "stopped"}, InvalidInput, "What is beyond the number can become suspended or absent, not 'stopped'."),
+    ],
+)
+def test_wishes_that_cannot_be_meant(arguments, error, sentence):
+    wish = {"service": "shop", "domain": "example.com", "to_hn": "hn-east", "count": 1, "capsule": "warm", **arguments}
+    with pytest.raises(error) as caught:
+        plan_scale(view([record(1)]), **wish)
+    assert sentence in caught.value.message
+
+
+def clone(seen, *clones, capsule="warm", **more):
+    return plan_clone(seen, "shop-1.example.com", clones, capsule, **more)
+
+
+def test_clones_that_are_there_are_left_alone_and_others_made():
+    plan = clone(view([record(1), record(2)]), "shop-2.example.com", "shop-4.example.com")
+    assert short(plan["starts"]) == short(plan["fresh"]) == ["shop-4"] and running(plan) == ["shop-2", "shop-4"] and plan["rest"] == []
+    elsewhere = clone(view([record(1)]), "shop-2.example.com", to_hn="hn-west")
+    assert elsewhere["site"]["hn"] == "hn-west" and elsewhere["holders"] == ["rm-east-1"]
+
+
+@pytest.mark.parametrize(
+    ("clones", "error", "sentence"),
+    [
+        ([], InvalidInput, "Say the names of the clones, each once, such as 'shop-2.example.com'."),
+        (["shop-2.example.com"] * 2, InvalidInput, "Say the names of the clones, each once, such as 'shop-2.example.com'."),
+        (["shop-1.example.com"], InvalidInput, "shop-1.example.com cannot be a clone of shop-1.example.com: it must be another instance of shop of example.com."),
+        (["mail-2.example.com"], InvalidInput, "it must be another instance of shop of example.com."),
+        (["shop-7.example.com"], Refused, "shop-7.example.com lives in hn-west already (state running)."),
+        (["shop-8.example.com"], Refused, "shop-8.example.com is here already, made from the capsule 1.0.0, not warm."),
+    ],
+)
+def test_clones_that_cannot_be(clones, error, sentence):
+    with pytest.raises(error) as caught:
+        clone(view([record(1), record(8, capsule="1.0.0")], [record(7)]), *clones)
+    assert sentence in caught.value.message
+
+
+def test_an_instance_is_published_once():
+    assert plan_publish(view([record(1)]), "shop-1.example.com", "warmer")["publish"] == "rm-east-1"
+    assert plan_publish(view([record(1)]), "shop-1.example.com", "warm")["publish"] is None
+    with pytest.raises(Refused, match="holds no memory; give what shop-1.example.com is now another version"):
+        plan_publish(view([record(1)]), "shop-1.example.com", "1.0.0")
+    with pytest.raises(Refused, match="is stopped: only a running or suspended instance has a memory to clone"):
+        plan_publish(view([record(1, "stopped")]), "shop-1.example.com", "warmer")
+
+
+def test_each_rm_gets_all_that_concerns_it_in_one_part():
+    records = [record(1), record(2, rm="rm-east-2"), record(3), record(4)]
+    states = {"shop-1.example.com": "running", "shop-2.example.com": "suspended", "shop-3.example.com": "absent"}
+    parts = orders(records, states, {"stop_force": True})
+    assert list(parts) == ["rm-east-1", "rm-east-2"] and all(part["stop_force"] for part in parts.values())
+    one, three = parts["rm-east-1"]["instances"]
+    assert one == {"name": "shop-1.example.com", "state": "running", "epoch": 1, "capsule": "warm", "vlan": 100, "record": records[0]}
+    assert three == {"name": "shop-3.example.com", "state": "absent", "epoch": 3}
