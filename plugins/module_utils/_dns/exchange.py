@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, DeadlineExceeded, Refused
@@ -83,7 +84,13 @@ def send(server: Endpoint, update: t.Any, key: Key | None, timeout: float = PATI
         update.use_tsig(_tsig(key))
     signed = f"signed with the key {key.name}" if key else "that was not signed"
     with _said(server, key, timeout):
-        code = dns.query.tcp(update, server.address, timeout, server.port).rcode()
+        answer, proven = _over_tcp(server, update, timeout)
+    code = answer.rcode()
+    if key and not proven:
+        # Some servers say so without a signature when they cannot check ours; anything else must be signed.
+        if code in (dns.rcode.REFUSED, dns.rcode.NOTAUTH, dns.rcode.FORMERR):
+            raise Refused(f"The name server {server} does not know the key {key.name}, has another secret for it, or another time; nothing was changed.")
+        raise Refused(f"What the name server {server} answered to an update {signed} is not signed as it should be.")
     if code == dns.rcode.REFUSED:
         raise Refused(f"The name server {server} refused an update of {zone} {signed}; nothing was changed.")
     if code == dns.rcode.NOTAUTH:
@@ -92,6 +99,34 @@ def send(server: Endpoint, update: t.Any, key: Key | None, timeout: float = PATI
     if code not in (dns.rcode.NOERROR, *prerequisites):
         raise CommandFailed(f"The name server {server} answered {dns.rcode.to_text(code)} to an update of {zone}; nothing was changed.")
     return code
+
+
+def _over_tcp(server: Endpoint, message: t.Any, timeout: float) -> tuple[t.Any, bool]:
+    """Return the answer and whether it was signed with the key that the message was."""
+    wire = message.to_wire(max_size=65535)
+    end = time.monotonic() + timeout
+    with socket.create_connection((server.address, server.port), timeout) as connection:
+        connection.sendall(len(wire).to_bytes(2, "big") + wire)
+        received = _read(connection, int.from_bytes(_read(connection, 2, end), "big"), end)
+    try:
+        answer = dns.message.from_wire(received, keyring=message.keyring, request_mac=message.mac)
+    except dns.exception.FormError:
+        # The library does not say more than this of an answer without a signature.
+        answer = dns.message.from_wire(received)
+    if not message.is_response(answer):
+        raise dns.query.BadResponse
+    return answer, bool(answer.had_tsig)
+
+
+def _read(connection: socket.socket, size: int, end: float) -> bytes:
+    found = b""
+    while len(found) < size:
+        connection.settimeout(max(0.01, end - time.monotonic()))
+        part = connection.recv(size - len(found))
+        if not part:
+            raise EOFError
+        found += part
+    return found
 
 
 def _tsig(key: Key) -> t.Any:
@@ -112,9 +147,11 @@ def _said(server: Endpoint, key: Key | None, timeout: float) -> t.Iterator[None]
         raise Refused(f"The clocks of this host and of the name server {server} are too far apart for {named}; nothing was changed.") from exc
     except (dns.tsig.PeerError, dns.tsig.BadSignature, dns.tsig.BadTime, dns.tsig.BadKey, dns.tsig.BadAlgorithm, dns.message.UnknownTSIGKey) as exc:
         raise Refused(f"What the name server {server} answered to {named} is not signed as it should be.") from exc
-    except dns.exception.Timeout as exc:
+    except (dns.exception.Timeout, TimeoutError) as exc:
         raise DeadlineExceeded(f"The name server {server} did not answer within {timeout:g} s.") from exc
     except (dns.exception.DNSException, EOFError) as exc:
+        if key and isinstance(exc, dns.exception.FormError):
+            raise Refused(f"What the name server {server} answered to {named} is not signed as it should be.") from exc
         raise CommandFailed(f"What the name server {server} answered cannot be understood: {type(exc).__name__}.") from exc
     except (OSError, socket.gaierror) as exc:
         raise CommandFailed(f"The name server {server} cannot be reached: {exc.strerror or exc}.") from exc

@@ -170,9 +170,14 @@ def _state(wanted: ZoneSpec) -> dict[str, t.Any]:
         "update_keys": sorted(key.name for key in wanted.update_keys),
         "transfer_keys": sorted(key.name for key in wanted.transfer_keys),
         "update_from": list(wanted.update_from),
-        "notify": True,
+        "notify": _notifies(wanted),
         "steering": wanted.steering,
     }
+
+
+def _notifies(wanted: ZoneSpec) -> bool:
+    # The server looks for the addresses of all name servers before it answers an update; that is lost time where there is nobody to tell.
+    return len(wanted.nameservers) > 1
 
 
 def _look(api: Api, name: str) -> dict[str, t.Any] | None:
@@ -187,7 +192,7 @@ def _look(api: Api, name: str) -> dict[str, t.Any] | None:
         "update_keys": sorted(key.rstrip(".") for key in kinds.get("TSIG-ALLOW-DNSUPDATE", [])),
         "transfer_keys": sorted(key.rstrip(".") for key in zone["master_tsig_key_ids"]),
         "update_from": kinds.get("ALLOW-DNSUPDATE-FROM", []),
-        "notify": zone["kind"] == "Master" and kinds.get("NOTIFY-DNSUPDATE") == ["1"],
+        "notify": kinds.get("NOTIFY-DNSUPDATE") == ["1"],
         "steering": kinds.get("ENABLE-LUA-RECORDS") == ["1"],
     }
 
@@ -211,7 +216,9 @@ def _put_zone(api: Api, wanted: ZoneSpec, before: dict[str, t.Any] | None) -> No
     if wanted.steering:
         _switch_lua(api, wanted.name, True)
     # It comes last because it makes the server forget the settings that it has read before.
-    api.call("PUT", f"{path}/metadata/NOTIFY-DNSUPDATE", {"metadata": ["1"]})
+    api.call("PUT", f"{path}/metadata/NOTIFY-DNSUPDATE", {"metadata": ["1"] if _notifies(wanted) else []})
+    # Whoever asked before the zone was there left a refusal in the cache.
+    api.call("PUT", f"/cache/flush?domain={wanted.name}.")
 
 
 def _switch_lua(api: Api, name: str, on: bool) -> None:

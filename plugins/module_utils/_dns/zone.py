@@ -14,6 +14,7 @@ even if the records are by then as they were.
 
 from __future__ import annotations
 
+import random
 import time
 import typing as t
 
@@ -93,7 +94,7 @@ def change(
         NotFound, CommandFailed, DeadlineExceeded: see exchange.
     """
     end = time.monotonic() + zone.timeout
-    first = since
+    first, pause = since, 0.01
     while True:
         serial = zone.read(zone.name, "SOA")
         if serial is None:
@@ -110,6 +111,9 @@ def change(
             raise DeadlineExceeded(f"Others kept changing the zone {zone.name} for {zone.timeout:g} s; nothing was changed, try again.")
         if exchange.send(zone.server, _update(zone, serial, edits), zone.key, min(left, exchange.PATIENCE)) == dns.rcode.NOERROR:
             return found
+        # Whoever was faster is still busy, or the server still gives old answers out of a cache; writers that wait alike meet again.
+        time.sleep(min(left, pause * random.uniform(0.5, 1.5)))
+        pause = min(2 * pause, 0.5)
 
 
 def same(some: list[Edit], others: list[Edit]) -> bool:
