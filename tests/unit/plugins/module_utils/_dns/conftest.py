@@ -10,7 +10,7 @@ import itertools
 import types
 
 import pytest
-from name_servers import HOME, Bind, PowerDns, Site, free_port, key
+from name_servers import Bind, PowerDns, Site, free_port, key
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import server
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.zone import Zone
@@ -92,8 +92,3 @@ def sites():
     yield found
     for site in found.values():
         site.stop()
-
-
-@pytest.fixture(scope="session")
-def home():
-    return HOME

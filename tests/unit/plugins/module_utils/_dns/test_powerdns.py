@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import pathlib
-
 import dns.flags
 import dns.message
 import dns.query
@@ -17,11 +15,11 @@ import dns.update
 import dns.xfr
 import dns.zone
 import pytest
-from name_servers import Site, lookup
+from name_servers import lookup
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, DeadlineExceeded, InvalidInput, Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, DeadlineExceeded, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
-from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import exchange, ledger, lua, policy, server, steering, zone
+from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import exchange, ledger, lua, policy, steering, zone
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import powerdns as engine
 
 ZONE = "steer.test"
@@ -100,43 +98,36 @@ def test_an_answer_can_hold_several_hns(driver, powerdns, steered):
 
 @pytest.mark.parametrize("kind", ["http", "tcp"])
 def test_a_dead_hn_leaves_the_answers_and_comes_back(driver, powerdns, sites, steered, kind):
-    check = {"type": kind, "port": sites["hn-west"].port, **({"path": "/health", "host": "shop.example"} if kind == "http" else {})}
+    east, west = sites["hn-east"], sites["hn-west"]
+    check = {"type": kind, "port": west.port, **({"path": "/health", "host": "shop.example"} if kind == "http" else {})}
+
+    def answers(for_east, for_west):
+        return lambda: (lookup(powerdns.endpoint, steered, source=CLIENT_EAST), lookup(powerdns.endpoint, steered, source=CLIENT_WEST)) == (
+            [for_east],
+            [for_west],
+        )
+
+    def told(site, state):
+        """How often the server has said so of a site."""
+        named = f"{site.address} {state} for URL" if kind == "http" else f"TCP/IP {site.address}:{site.port} {state}"
+        return powerdns.log().count(f"declaring {named}")
+
     alone = [{"hn": hn, "addresses": [site.address]} for hn, site in sites.items()]
+    before = told(east, "UP"), told(west, "UP")
     steering.apply(driver, steered, document(steered, sites=alone, check=check))
-
-    def answers(expected):
-        return lambda: lookup(powerdns.endpoint, steered, source=CLIENT_WEST) == expected
-
-    assert answers([WEST])()
+    assert answers(EAST, WEST)(), "before the first round of checks everybody gets the nearest"
+    wait_for(lambda: told(east, "UP") > before[0] and told(west, "UP") > before[1], 5, "both are known as alive")
     if kind == "http":
-        wait_for(lambda: sites["hn-west"].paths, 5, "the name server asks")
-        assert set(sites["hn-west"].paths) == {(f"shop.example:{sites['hn-west'].port}", "/health")}
-    # Nobody is known as alive before the first round of checks; then both are.
-    other = document(f"probe-{steered}", sites=alone, check=check, order=["hn-west"], answers=2)
-    steering.apply(driver, other["name"], other)
-    wait_for(lambda: knows(powerdns, sites, kind), 5, "both have been checked")
-    sites["hn-west"].stop()
-    wait_for(answers([EAST]), 5, "the dead HN leaves")
-    assert lookup(powerdns.endpoint, steered, source=CLIENT_EAST) == [EAST]
-    sites["hn-west"].start()
-    wait_for(answers([WEST]), 5, "the HN comes back")
+        assert set(west.paths) == {(f"shop.example:{west.port}", "/health")}
+    west.stop()
+    wait_for(answers(EAST, EAST), 5, "the dead HN leaves")
+    west.start()
+    wait_for(answers(EAST, WEST), 5, "the HN comes back")
+    before = told(east, "DOWN"), told(west, "DOWN")
     for site in sites.values():
         site.stop()
-    wait_for(lambda: f"declaring {said(sites['hn-east'], kind)} DOWN" in powerdns.log(), 5, "both are dead")
-    assert answers([WEST])(), "with all dead everybody gets the nearest: the check may be what is broken"
-
-
-def said(site, kind):
-    return site.address if kind == "http" else f"TCP/IP {site.address}:{site.port}"
-
-
-def knows(powerdns, sites, kind):
-    text = powerdns.log()
-    return all(re_up(site, kind) in text for site in sites.values())
-
-
-def re_up(site, kind):
-    return f"declaring {site.address} UP for URL http://shop.example:{site.port}" if kind == "http" else f"declaring {said(site, kind)} UP"
+    wait_for(lambda: told(east, "DOWN") > before[0] and told(west, "DOWN") > before[1], 5, "both are known as dead")
+    assert answers(EAST, WEST)(), "with all dead everybody gets the nearest: the check may be what is broken"
 
 
 def test_who_is_late_changes_nothing_and_says_so(driver, powerdns, steered, monkeypatch):
@@ -263,8 +254,3 @@ def test_what_is_not_ours_is_left_alone(driver, powerdns, steered):
     zone.change(driver.zone, lambda: ([zone.Edit(ledger.name(steered), "TXT", None, note)], None))
     with pytest.raises(Refused, match="no steering document of this mesh"):
         steering.apply(driver, steered, document(steered))
-
-
-def test_a_dead_server(powerdns, keyring):
-    with pytest.raises(InvalidInput, match="not the API of a name server on this host"):
-        server.Api("http://192.0.2.1:8081", "x")
