@@ -126,8 +126,11 @@ def test_steering_is_switched_on_and_off(api, powerdns, spec):
     assert not server.present(api, spec).changed
 
 
-def test_no_secret_shows(api, spec, powerdns):
-    done = server.present(api, spec)
+def test_no_secret_shows_and_none_is_an_argument_of_a_program(api, spec, powerdns, monkeypatch):
+    real, called = server.run, []
+    monkeypatch.setattr(server, "run", lambda argv: called.append(argv) or real(argv))
+    done = server.present(api, spec._replace(steering=True))
+    assert len(called) == 1 and spec.update_keys[0].secret not in str(called) and powerdns.API_KEY not in str(called)
     secret = spec.update_keys[0].secret
     assert secret not in repr(done) + repr(spec) + powerdns.log() and powerdns.API_KEY not in repr(api) + powerdns.log()
 
