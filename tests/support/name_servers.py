@@ -2,12 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Real name servers on high ports of the loopback, from the packages that tests/run/setup unpacked."""
+"""Real name servers on high ports of the loopback."""
 
 from __future__ import annotations
 
 import http.server
-import os
 import pathlib
 import socket
 import sqlite3
@@ -27,8 +26,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import exchange,
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.shapes import Endpoint
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-UNPACKED = ROOT / ".build" / "cache" / "name-servers"
-LIBRARIES = next((UNPACKED / "usr" / "lib").glob("*-linux-gnu"), UNPACKED)
+SCHEMA = pathlib.Path("/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql")
 HOME = "127.0.0.1"
 
 
@@ -59,8 +57,7 @@ class Daemon:
         self.directory, self.port = directory, port
         self.endpoint = Endpoint(HOME, port)
         self._log = open(directory / "log", "wb")
-        environment = {**os.environ, "LD_LIBRARY_PATH": str(LIBRARIES)}
-        self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=environment, cwd=directory)
+        self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, cwd=directory)
 
     def wait(self, zone: str) -> None:
         """Wait until it answers at all."""
@@ -98,9 +95,8 @@ class PowerDns(Daemon):
     def __init__(self, directory: pathlib.Path) -> None:
         port, self.api_port = free_port(), free_port()
         database = directory / "zones.sqlite3"
-        schema = UNPACKED / "usr" / "share" / "pdns-backend-sqlite3" / "schema" / "schema.sqlite3.sql"
         with sqlite3.connect(database) as connection:
-            connection.executescript(schema.read_text())
+            connection.executescript(SCHEMA.read_text())
         connection.close()
         template = (ROOT / "roles" / "dns" / "templates" / "pdns.conf.j2").read_text()
         settings = {"dns_database": database, "dns_listen": [HOME], "dns_port": port, "dns_check_interval": 1, "dns_api_port": self.api_port}
@@ -110,14 +106,13 @@ class PowerDns(Daemon):
         self.api_file = str(directory / "pdns.d" / "vmatrix-api.conf")
         pathlib.Path(self.api_file).write_text(f"api-key={self.API_KEY}\n")
         # What Debian's own file says.
-        lines = [f"include-dir={directory / 'pdns.d'}", "launch=", "security-poll-suffix=", f"module-dir={LIBRARIES / 'pdns'}"]
-        (directory / "pdns.conf").write_text("\n".join(lines) + "\n")
-        argv = [str(UNPACKED / "usr" / "sbin" / "pdns_server"), f"--config-dir={directory}", f"--socket-dir={directory}"]
+        (directory / "pdns.conf").write_text(f"include-dir={directory / 'pdns.d'}\nlaunch=\nsecurity-poll-suffix=\n")
+        argv = ["pdns_server", f"--config-dir={directory}", f"--socket-dir={directory}"]
         argv += ["--guardian=no", "--daemon=no", "--disable-syslog", "--loglevel=6"]
         super().__init__(directory, argv, port)
 
     def api(self) -> server.Api:
-        tool = ["env", f"LD_LIBRARY_PATH={LIBRARIES}", str(UNPACKED / "usr" / "bin" / "pdnsutil"), f"--config-dir={self.directory}"]
+        tool = ["pdnsutil", f"--config-dir={self.directory}"]
         return server.Api(f"http://127.0.0.1:{self.api_port}", server.api_key(self.api_file), tool=tool)
 
 
@@ -148,7 +143,7 @@ class Bind(Daemon):
                 zones.append(f'zone "{zone}" {{ type primary; file "{path}"; allow-update {{ key "{owner.name}"; }}; }};')
             parts.append(f'view "{view}" {{ match-clients {{ {" ".join(match)} }}; {" ".join(zones)} }};')
         (directory / "named.conf").write_text("\n".join(parts) + "\n")
-        super().__init__(directory, [str(UNPACKED / "usr" / "sbin" / "named"), "-g", "-n", "1", "-c", str(directory / "named.conf")], port)
+        super().__init__(directory, ["named", "-g", "-n", "1", "-c", str(directory / "named.conf")], port)
 
 
 def lookup(endpoint: Endpoint, name: str, rdtype: str = "A", source: str | None = None, subnet: str | None = None) -> list[str]:
