@@ -14,11 +14,11 @@ import binascii
 import os
 import re
 import secrets
-import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, NotFound
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import write_atomic
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import shapes
+from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.done import Done
 
 #: Bytes of secret that each algorithm gets: as many as its digest has (RFC 8945 section 5.2.1).
 ALGORITHMS = {"hmac-sha256": 32, "hmac-sha384": 48, "hmac-sha512": 64}
@@ -68,15 +68,6 @@ def read(path: str) -> Key:
     if not match:
         raise InvalidInput(f'The file {path} does not hold one key of the form: key "NAME" {{ algorithm hmac-sha256; secret "..."; }};')
     return Key(*match.groups())
-
-
-class Done(t.NamedTuple):
-    """What was done, or would be done in check mode; the fields are those of an Outcome."""
-
-    changed: bool
-    before: t.Any
-    after: t.Any
-    result: dict[str, t.Any]
 
 
 def present(path: str, name: str, algorithm: str = "hmac-sha256", secret: str | None = None, check: bool = False) -> Done:

@@ -13,6 +13,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, MeshError
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import confirm, shapes
+from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.done import Done
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.shapes import Endpoint
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.zone import Edit, Zone, change, rdataset
 
@@ -37,15 +38,6 @@ class Wish(t.NamedTuple):
     values: tuple[str, ...]
     there: bool
     only: bool
-
-
-class Done(t.NamedTuple):
-    """What was done, or would be done in check mode; the fields are those of an Outcome."""
-
-    changed: bool
-    before: State
-    after: State
-    result: dict[str, t.Any]
 
 
 def wish(zone: Zone, name: str, rdtype: str, values: t.Sequence[str], ttl: int | None = None, there: bool = True, only: bool = True) -> Wish:

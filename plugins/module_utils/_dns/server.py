@@ -22,6 +22,7 @@ import urllib.parse
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, InvalidInput, NotFound, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import shapes
+from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.done import Done
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.keys import Key
 
 URL = "http://127.0.0.1:8081"
@@ -46,15 +47,6 @@ class ZoneSpec(t.NamedTuple):
     transfer_keys: tuple[Key, ...] = ()
     update_from: tuple[str, ...] = ("0.0.0.0/0", "::/0")
     steering: bool = False
-
-
-class Done(t.NamedTuple):
-    """What was done, or would be done in check mode; the fields are those of an Outcome."""
-
-    changed: bool
-    before: t.Any
-    after: t.Any
-    result: dict[str, t.Any]
 
 
 def api_key(path: str = API_FILE) -> str:

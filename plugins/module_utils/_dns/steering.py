@@ -12,6 +12,7 @@ from __future__ import annotations
 import abc
 import typing as t
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.done import Done
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.policy import Document
 
 
@@ -53,15 +54,6 @@ class SteeringDriver(abc.ABC):
         Raises:
             DeadlineExceeded: some do not; the message says which, and what they say.
         """
-
-
-class Done(t.NamedTuple):
-    """What was done, or would be done in check mode; the fields are those of an Outcome."""
-
-    changed: bool
-    before: t.Any
-    after: t.Any
-    result: dict[str, t.Any]
 
 
 def apply(driver: SteeringDriver, name: str, wanted: Document | None, confirm_timeout: float = 30.0, check: bool = False) -> Done:
