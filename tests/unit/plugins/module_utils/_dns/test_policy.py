@@ -30,7 +30,7 @@ def test_one_normal_form():
     one = document(regions=regions, name="SHOP.steer.test.")
     assert one == document(regions=regions[::-1], sites=SITES[::-1])
     assert one["regions"][0]["prefixes"] == ["2001:db8::/32"]
-    assert policy.document(**{key: value for key, value in one.items()}, zone=ZONE) == one
+    assert policy.document(**one, zone=ZONE) == one
 
 
 def test_the_longest_prefix_counts():

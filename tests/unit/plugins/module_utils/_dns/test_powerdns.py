@@ -19,7 +19,7 @@ from name_servers import lookup
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, DeadlineExceeded, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
-from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import exchange, ledger, lua, policy, steering, zone
+from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import ledger, lua, policy, steering, zone
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import powerdns as engine
 
 ZONE = "steer.test"
