@@ -78,15 +78,18 @@ def parts(text: str, longest: int = STRING) -> list[str]:
 
 
 def _orders(table: list[Row], number: t.Mapping[str, int]) -> tuple[list[tuple[int, ...]], list[str]]:
-    """Return the different orders of HNs, and for each row its prefixes with the number of its order."""
-    orders: list[tuple[int, ...]] = []
-    prefixes = []
-    for row in table:
-        order = tuple(number[hn] for hn, unused in row.sites)
-        if order not in orders:
-            orders.append(order)
-        prefixes.append(f"{{{_strings(map(str, row.prefixes))}, {{'{orders.index(order) + 1}'}}}}")
-    return orders, prefixes
+    """Return the different orders of HNs, and the prefixes with the number of the order that counts for them, the longest first.
+
+    Prefixes of one length have no client in common, so those with one order can stand together, whatever their regions.
+    """
+    orders: dict[tuple[int, ...], int] = {}
+    groups: dict[tuple[int, int], list[str]] = {}
+    *regions, rest = [(orders.setdefault(tuple(number[hn] for hn, unused in row.sites), len(orders) + 1), row.prefixes) for row in table]
+    for order, prefixes in regions:
+        for prefix in prefixes:
+            groups.setdefault((-prefix.prefixlen, order), []).append(str(prefix))
+    rows = [(order, found) for (unused, order), found in sorted(groups.items())] + [(rest[0], map(str, rest[1]))]
+    return list(orders), [f"{{{_strings(found)}, {{'{order}'}}}}" for order, found in rows]
 
 
 def _alive(check: t.Mapping[str, t.Any], addresses: list[str]) -> str:

@@ -31,10 +31,24 @@ def test_every_row_and_address_is_there():
     text = lua.script(document(regions=regions, check={"type": "tcp", "port": 443}), 4)
     assert text.startswith(";")
     assert "ifportup(443, {'192.0.2.1', '192.0.2.2'}" in text
-    assert "{{'10.1.0.0/16', '10.0.0.0/8'}, {'1'}}, {{'0.0.0.0/0', '::/0'}, {'2'}}" in text
+    assert "{{'10.1.0.0/16'}, {'1'}}, {{'10.0.0.0/8'}, {'1'}}, {{'0.0.0.0/0', '::/0'}, {'2'}}" in text
     assert "orders={{2, 1}, {1, 2}}" in text
     assert "ifurlup('http://shop.steer.test:80/up'" in lua.script(document(check={"type": "http", "port": 80, "path": "/up"}), 6)
     assert lua.script(document(sites=SITES[:1]), 6) is None and lua.rdata(document(sites=SITES[:1]), 6) is None
+
+
+def test_prefixes_of_one_length_and_order_stand_together():
+    regions = [
+        {"name": "a", "prefixes": ["10.1.0.0/16", "10.9.0.0/16", "10.0.0.0/8"], "order": ["hn-west"]},
+        {"name": "b", "prefixes": ["10.2.0.0/16", "0.0.0.0/0"], "order": ["hn-east"]},
+        {"name": "c", "prefixes": ["10.3.0.0/16"], "order": ["hn-west", "hn-east"]},
+    ]
+    text = lua.script(document(regions=regions, order=["hn-west"]), 4)
+    rows = re.search(r"view\(\{(.*?)\}\)\)", text).group(1)
+    assert rows == (
+        "{{'10.1.0.0/16', '10.3.0.0/16', '10.9.0.0/16'}, {'1'}}, {{'10.2.0.0/16'}, {'2'}}, "
+        "{{'10.0.0.0/8'}, {'1'}}, {{'0.0.0.0/0'}, {'2'}}, {{'0.0.0.0/0', '::/0'}, {'1'}}"
+    )
 
 
 def test_long_tables_are_split_where_it_does_no_harm():
