@@ -95,8 +95,9 @@ def test_only_hosts_of_a_kind_keep_its_units(document):
     described = hosts.descriptions(document, "/root")
     assert "libvirtd.service" in described["gw-east"]["masked_units"]
     assert "ovs-vswitchd.service" not in described["gw-east"]["masked_units"]
-    assert described["rm-east-1"]["masked_units"] == ["postgresql.service"]
+    assert described["rm-east-1"]["masked_units"] == ["pdns.service", "postgresql.service"]
     assert "postgresql.service" not in described["owner-backend"]["masked_units"]
+    assert "pdns.service" not in described["cpa-1"]["masked_units"]
     assert {"libvirtd.service", "ovs-vswitchd.service"} <= set(described["client-east"]["masked_units"])
 
 
