@@ -13,10 +13,11 @@ version_added: 0.1.0
 author:
   - The vmatrix.mesh founders (@vmatrix)
 description:
-  - Makes a capsule of a running or suspended instance as it is now, with its memory and what it has written to its disks, in the store of the real machine (RM).
+  - Makes a capsule of a running or suspended instance as it is now, with its memory and what it has written to its disks,
+    in the store of the real machine (RM).
   - Instances that are started from such a capsule go on from this very point, each under a name of its own (see M(vmatrix.mesh.instance)).
-  - A running instance is suspended and resumed for it. It stands still until its memory is saved and loaded again, and its overlays are copied (or shared, where
-    the file system can do that).
+  - A running instance is suspended and resumed for it. It stands still until its memory is saved and loaded again, and its overlays are copied
+    (or shared, where the file system can do that).
   - A capsule that was made from this instance before is left as it is, whatever has become of the instance since.
 extends_documentation_fragment:
   - vmatrix.mesh.attributes

@@ -13,7 +13,8 @@ version_added: 0.1.0
 author:
   - The vmatrix.mesh founders (@vmatrix)
 description:
-  - Brings each of several instances on this real machine (RM) into a state, all of them at the same time. What M(vmatrix.mesh.instance) says of one holds for each.
+  - Brings each of several instances on this real machine (RM) into a state, all of them at the same time. What M(vmatrix.mesh.instance) says
+    of one holds for each.
   - One that fails keeps none of the others; the module fails then, and RV(instances) says of each what became of it.
 extends_documentation_fragment:
   - vmatrix.mesh.attributes

@@ -12,8 +12,8 @@ version_added: 0.1.0
 author:
   - The vmatrix.mesh founders (@vmatrix)
 description:
-  - Does for several instances of one domain what M(vmatrix.mesh.vma_reservation) and M(vmatrix.mesh.vma_instance) do for one, in one transaction. It is all written
-    down, or nothing is.
+  - Does for several instances of one domain what M(vmatrix.mesh.vma_reservation) and M(vmatrix.mesh.vma_instance) do for one, in one transaction.
+    It is all written down, or nothing is.
   - What is omitted stays as it is.
 extends_documentation_fragment:
   - vmatrix.mesh.attributes

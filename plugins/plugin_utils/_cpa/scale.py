@@ -53,7 +53,8 @@ def plan_scale(view: View, service: str, domain: str, to_hn: str, count: int, ca
         raise InvalidInput(f"A service can have 0 to {MOST} instances in rotation in one HN, not {count}.")
     if surplus not in ("suspended", "absent"):
         raise InvalidInput(f"What is beyond the number can become suspended or absent, not {surplus!r}.")
-    mine = [record for record in site.records if (record["service"], record["domain"]) == (service, domain) and record["rm"] not in plans.silent_rms(view, site)]
+    silent = plans.silent_rms(view, site)
+    mine = [record for record in site.records if (record["service"], record["domain"]) == (service, domain) and record["rm"] not in silent]
     # Running ones first, then those that can be resumed; what is being given up comes last.
     order = {"running": 0, "reserved": 1, "suspended": 2, "stopped": 3, "leaving": 4}
     mine.sort(key=lambda record: (order[record["state"]], names.instance(record["instance"]).ordinal))

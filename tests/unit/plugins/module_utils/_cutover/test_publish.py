@@ -115,7 +115,8 @@ def test_the_clone_of_a_clone_lies_on_the_base_again(made, monkeypatch):
     written(made.rm, CLONE)
     second = made.publish("warmer", CLONE).manifest
     frozen = made.content(first["disks"][0]["overlay"])
-    assert made.content(second["disks"][0]["overlay"]) == frozen + qcow2() + CLONE.encode() and merged == [made.store.blob_path(first["disks"][0]["blob"]["sha256"])]
+    assert made.content(second["disks"][0]["overlay"]) == frozen + qcow2() + CLONE.encode()
+    assert merged == [made.store.blob_path(first["disks"][0]["blob"]["sha256"])]
     assert second["memory"]["blob"] != first["memory"]["blob"] and not [name for name in made.files() if name.startswith(".")]
 
 
