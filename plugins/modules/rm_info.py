@@ -33,7 +33,7 @@ seealso:
 EXAMPLES = r"""
 - name: Find out what the RM can offer
   vmatrix.mesh.rm_info:
-    probe_kernel: /boot/vmlinuz
+    probe_kernel: /vmlinuz
   register: offer
 """
 

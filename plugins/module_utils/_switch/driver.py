@@ -45,6 +45,8 @@ class SwitchDriver(abc.ABC):
     kind: t.ClassVar[str]
     #: What libvirt is to call a guest's port on such a bridge; None for one that libvirt knows as a plain bridge.
     virtualport: t.ClassVar[str | None]
+    #: Whether the bridge itself outlives a reboot; its ports never do.
+    persistent: t.ClassVar[bool]
 
     def __init__(self, bridge: str) -> None:
         self.bridge = bridge

@@ -33,6 +33,7 @@ class LinuxBridge(SwitchDriver):
 
     kind = "linux_bridge"
     virtualport = None
+    persistent = False
 
     def wanted(self) -> dict[str, t.Any]:
         # Without a default VLAN a new port is in none, and the host's own end of the bridge stays in none.
@@ -89,7 +90,7 @@ class LinuxBridge(SwitchDriver):
         text = bridge_rules.render(self.bridge, present.values())
         run(["nft", "-f", "-"], text)
         write_json(self._note(), {"text": _digest(text), "listing": self._listing()})
-        lines = commands(members, present, fresh)
+        lines = [*shut_out(self.bridge, self._vlans()), *commands(members, present, fresh)]
         if lines:
             run(["bridge", "-batch", "-"], "\n".join(lines) + "\n")
         return set(present)
@@ -103,14 +104,18 @@ class LinuxBridge(SwitchDriver):
             "access ports": all(members[port] == {one.vlan: True} for port, one in present.items()),
             "trunks": all(members[uplink] == carried for uplink in _uplinks(members)),
             "flooding": all(flags.get(port, {}).get(flag) is value for port in guests for flag, value in _QUIET.items()),
-            "guard": read_json(self._note()) == note,
+            "guard": read_json(self._note()) == note and not self._vlans().get(self.bridge),
         }
         return [part for part, fine in well.items() if not fine]
 
     def _members(self) -> dict[str, Vlans]:
         """Return the interfaces on the bridge with their VLANs."""
-        vlans = parse_vlans(_bridge("vlan", "show"))
+        vlans = self._vlans()
         return {link["ifname"]: vlans.get(link["ifname"], {}) for link in _ip("link", "show", "master", self.bridge)} if self._there() else {}
+
+    @staticmethod
+    def _vlans() -> dict[str, Vlans]:
+        return parse_vlans(_bridge("vlan", "show"))
 
     def _there(self) -> bool:
         return any(link["ifname"] == self.bridge for link in _ip("link", "show"))
@@ -142,6 +147,11 @@ def commands(members: t.Mapping[str, Vlans], present: t.Mapping[str, Guarded], f
     for uplink in _uplinks(members):
         lines += _changes(uplink, members[uplink], carried)
     return lines
+
+
+def shut_out(bridge: str, vlans: t.Mapping[str, Vlans]) -> list[str]:
+    """Return what takes the host's own end of the *bridge* out of all VLANs: through it the host would hear and answer guests."""
+    return [f"vlan del dev {bridge} vid {vlan} self" for vlan in vlans.get(bridge, {})]
 
 
 def parse_vlans(shown: list[dict[str, t.Any]]) -> dict[str, Vlans]:

@@ -28,6 +28,7 @@ class OpenVSwitch(SwitchDriver):
 
     kind = "openvswitch"
     virtualport = "openvswitch"
+    persistent = True
 
     def wanted(self) -> dict[str, t.Any]:
         # Secure: a switch that was started anew forwards nothing until its flows are back.

@@ -6,7 +6,7 @@
 # Do not use it from other collections or your own code.
 
 
-"""What guards the ports of a switch again after it, or its filter, was started anew: C(python3 -m ... BRIDGE)."""
+"""What brings a switch that does not outlive a reboot back, and guards the ports of one that was started anew: C(python3 -m ... BRIDGE)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,13 @@ import logging
 import sys
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, NotFound
-from ansible_collections.vmatrix.mesh.plugins.module_utils._switch.switch import find
+from ansible_collections.vmatrix.mesh.plugins.module_utils._switch.switch import restore
 
 
 def main(bridge: str) -> int:
     """Restore the guard of the ports of *bridge*; a switch that is not there has none."""
     try:
-        switch = find(bridge)
-        if switch.observe() is not None:
-            switch.restore()
+        restore(bridge)
     except NotFound:
         logging.info("There is no switch %s yet.", bridge)
     except (MeshError, OSError) as exc:

@@ -92,6 +92,19 @@ def apply(bridge: str, driver: str, uplinks: list[str], dry_run: bool = False) -
     return Report(changed, before, after)
 
 
+def restore(bridge: str) -> None:
+    """Bring a switch of this host back after a reboot or a restart of what it is made of; one that keeps itself and is not there was removed.
+
+    Raises:
+        NotFound: no switch of that name was set up.
+    """
+    switch = find(bridge)
+    if switch.observe() is not None:
+        switch.restore()
+    elif not switch.persistent:
+        switch.ensure(read_json(boot.paths(bridge).state)["uplinks"])
+
+
 def remove(bridge: str, dry_run: bool = False) -> Report:
     """Remove a switch with all its ports, and its guard."""
     _check_interface("switch", bridge)

@@ -15,9 +15,9 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import M
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import lock
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.names import label
 
-from vmatrix_lab import cache, host, hosts, links, places
+from vmatrix_lab import cache, host, hosts, links, places, vms
 
-COMMANDS = {"build": cache.build, "up": hosts.up, "down": hosts.down, "links": links.shape}
+COMMANDS = {"build": cache.build, "up": hosts.up, "down": hosts.down, "links": links.shape, "vms-up": vms.up, "vms-down": vms.down}
 
 
 def main() -> int:
@@ -29,6 +29,8 @@ def main() -> int:
     commands.add_parser("up", help="make and boot the hosts")
     commands.add_parser("down", help="stop and remove the hosts")
     commands.add_parser("links", help="shape the gateways' links to the internet")
+    commands.add_parser("vms-up", help="make hosts that are virtual machines")
+    commands.add_parser("vms-down", help="stop and remove the hosts that are virtual machines")
     commands.add_parser("supervise", help="keep one host running").add_argument("name")
     chosen = parser.parse_args()
     try:

@@ -22,7 +22,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
 
 from vmatrix_lab import host as one
-from vmatrix_lab import layer, network, places
+from vmatrix_lab import layer, network, places, vm
 from vmatrix_lab import root as shared
 
 #: How many inotify instances a user of the machine may have (inotify(7)).
@@ -58,29 +58,27 @@ def up(document: dict[str, t.Any], check: bool, timeout: float = 180.0) -> dict[
         return result
     supervisors = _make(document, wanted, result) if result["changed"] else {}
     network.enter()
-    _wait_until_up({name: _address(host) for name, host in document["hosts"].items()}, supervisors, timeout)
+    _wait_until_up({name: layer.address(host) for name, host in document["hosts"].items()}, supervisors, timeout)
     shared.prune("root-", root)
     return result
 
 
 def _make(document: dict[str, t.Any], wanted: dict[str, dict[str, t.Any]], plan: dict[str, t.Any]) -> dict[str, subprocess.Popen]:
-    for directory in (places.HOSTS, places.SSH, places.SOCKETS, places.IMAGES):
+    for directory in (places.HOSTS, places.SOCKETS, places.IMAGES):
         os.makedirs(directory, exist_ok=True)
-    os.chmod(places.SSH, 0o700)
-    if not os.path.exists(places.KEY):
-        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", places.NAME, "-f", places.KEY])
     _raise_limit()
-    _hang_up("stop")
+    hang_up("stop")
     _remove([*plan["removed"], *(name for name in plan["made"] if os.path.exists(places.of_host(name)))])
     network.build(document["segments"])
-    hosts_file = _hosts_file(document["hosts"])
+    known_hosts = layer.hosts_file(document["hosts"])
     for name in plan["made"]:
         for directory in ("upper", "work", "merged"):
             os.makedirs(places.of_host(name, directory))
-        layer.prepare(wanted[name], hosts_file)
+        layer.prepare(places.of_host(name, "upper"), wanted[name], known_hosts)
+        layer.lend_kvm(places.of_host(name, "upper"))
         write_json(places.of_host(name, "host.json"), wanted[name])
     if plan["made"] or plan["removed"]:
-        known = [f"{_address(document['hosts'][name])} {layer.host_key(name)}\n" for name in wanted]
+        known = [f"{layer.address(document['hosts'][name])} {layer.host_key(places.of_host(name, 'upper'))}\n" for name in wanted]
         write_atomic(os.path.join(places.SSH, "known_hosts"), "".join(known))
     return {name: one.start(name) for name in plan["booted"]}
 
@@ -99,8 +97,10 @@ def down(document: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
     paths = [places.STATE, places.SOCKETS] + ([places.CACHE] if document["purge_cache"] else [])
     removed = [path for path in [network.PATH, *paths] if os.path.exists(path)]
     if not check:
-        _hang_up("exit")
+        hang_up("exit")
         _remove(_present())
+        for directory in glob.glob(os.path.join(places.VMS, "*")):
+            vm.stop(directory)
         network.remove()
         for path in removed:
             shutil.rmtree(path, ignore_errors=True)
@@ -121,25 +121,18 @@ def _remove(names: t.Sequence[str]) -> None:
         shutil.rmtree(places.of_host(name))
 
 
-def _hang_up(how: str) -> None:
+def hang_up(how: str) -> None:
+    """Tell all control connections to hosts to C(stop) or C(exit)."""
     # Over a control connection to a host that is no more, the next session with its successor would hang.
     for path in glob.glob(os.path.join(places.SOCKETS, "*")):
         run(["ssh", "-o", f"ControlPath={path}", "-O", how, "lab"], check=False)
-
-
-def _address(host: dict[str, t.Any]) -> str:
-    return host["interfaces"]["mgmt0"]["address"].split("/")[0]
-
-
-def _hosts_file(hosts: dict[str, t.Any]) -> str:
-    return "127.0.0.1 localhost\n" + "".join(f"{_address(host)} {name}\n" for name, host in hosts.items())
 
 
 def _wait_until_up(addresses: dict[str, str], supervisors: dict[str, subprocess.Popen], timeout: float) -> None:
     def answers(name: str) -> bool:
         if name in supervisors and supervisors[name].poll() is not None:
             raise CommandFailed(f"The host {name} ended while it booted; its last words are in {places.of_host(name, 'console.log')}.")
-        return _speaks_ssh(addresses[name])
+        return speaks_ssh(addresses[name])
 
     end = time.monotonic() + timeout
     for name in addresses:
@@ -152,7 +145,8 @@ def _wait_until_up(addresses: dict[str, str], supervisors: dict[str, subprocess.
         raise CommandFailed(f"Units failed while the hosts booted: {json.dumps(failed)}.")
 
 
-def _speaks_ssh(address: str) -> bool:
+def speaks_ssh(address: str) -> bool:
+    """Whether an SSH server answers at *address*, in the network namespace of this thread."""
     try:
         with socket.create_connection((address, 22), timeout=1) as connection:
             return connection.recv(4) == b"SSH-"

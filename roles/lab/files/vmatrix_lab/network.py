@@ -62,6 +62,33 @@ def wire(ends: dict[str, str], timeout: float = 20.0) -> None:
         _ip("link", "set", end, "master", segment, "up")
 
 
+def plug(ends: dict[str, str]) -> None:
+    """Make taps (name to segment) and put each onto its bridge."""
+    for tap, segment in ends.items():
+        _ip("tuntap", "add", "dev", tap, "mode", "tap")
+        _ip("link", "set", tap, "master", segment, "up")
+
+
+def unplug(taps: list[str]) -> None:
+    """Remove these *taps*, as far as they are there."""
+    for tap in taps if exists() else []:
+        _ip("link", "del", tap, check=False)
+
+
+def clear(segments: dict) -> None:
+    """Remove those of the *segments* that nothing is plugged into, and the namespace with the last one of all."""
+    if not exists():
+        return
+    links = json.loads(_ip("-json", "-details", "link", "show").stdout)
+    used = {link["master"] for link in links if "master" in link}
+    bridges = {link["ifname"] for link in links if link.get("linkinfo", {}).get("info_kind") == "bridge"}
+    empty = (bridges & set(segments)) - used
+    for segment in empty:
+        _ip("link", "del", segment)
+    if bridges == empty:
+        remove()
+
+
 def remove() -> None:
     """Remove the namespace, and with it all that is in it."""
     if exists():

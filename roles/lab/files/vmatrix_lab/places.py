@@ -16,6 +16,8 @@ IMAGES = os.path.join(CACHE, "images")
 #: A link to the root file system that was built last; what runs in a copy of it has all that the roles install.
 ROOT = os.path.join(CACHE, "root")
 HOSTS = os.path.join(STATE, "hosts")
+#: Those that are virtual machines.
+VMS = os.path.join(STATE, "vms")
 SSH = os.path.join(STATE, "ssh")
 KEY = os.path.join(SSH, "id_ed25519")
 #: ControlMaster sockets; short, because a socket's path may have 108 bytes only.

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.inside import call_inside
 from ansible_collections.vmatrix.mesh.plugins.module_utils._switch import linux_bridge
 from ansible_collections.vmatrix.mesh.plugins.module_utils._switch.bridge_rules import render
-from ansible_collections.vmatrix.mesh.plugins.module_utils._switch.linux_bridge import commands, parse_vlans
+from ansible_collections.vmatrix.mesh.plugins.module_utils._switch.linux_bridge import commands, parse_vlans, shut_out
 from ansible_collections.vmatrix.mesh.plugins.module_utils._switch.ports import Guarded
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._switch import frames
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._switch.conftest import NAMESPACE, sh
@@ -133,3 +133,9 @@ def test_what_is_right_is_left_alone_and_what_nobody_needs_goes():
     assert commands({**members, "trunk0": {101: False}}, {"vms1": SHOP, "vrs": WAY}, []) == []
     assert commands({"vms1": {102: True}}, {"vms1": SHOP}, []) == ["vlan del dev vms1 vid 102", "vlan add dev vms1 vid 101 pvid untagged"]
     assert commands({"trunk0": {101: False}}, {}, []) == ["vlan del dev trunk0 vid 101"]
+
+
+def test_the_host_itself_is_in_no_vlan():
+    told = shut_out("br-mesh", {"br-mesh": {1: True, 101: False}, "trunk0": {101: False}})
+    assert told == ["vlan del dev br-mesh vid 1 self", "vlan del dev br-mesh vid 101 self"]
+    assert shut_out("br-mesh", {"trunk0": {101: False}}) == []
