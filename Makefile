@@ -41,7 +41,7 @@ quick: unit lint  ## Run the gates of daily work: unit, lint
 
 .PHONY: unit
 unit: root  ## Run the unit tests, where all is installed that the roles install
-	tests/run/inside python -m pytest tests/unit
+	tests/run/inside python -m pytest -n 3 --dist loadfile tests/unit
 
 .PHONY: lint
 lint: $(READY)  ## Check style, documentation and changelog
