@@ -64,9 +64,9 @@ def present(name: str, days: int, crl_days: int, directory: str = DIRECTORY, dry
             raise InvalidInput(f"{value} cannot be the {what} of an authority: it must be from 1 to 36500.")
     if not os.path.exists(_path(directory, "authority.key")):
         if not dry_run:
-            for made, mode in ((directory, 0o755), (_path(directory, "keys"), 0o700), (_path(directory, "certificates"), 0o755)):
+            for made in (directory, _path(directory, "keys"), _path(directory, "certificates")):
                 os.makedirs(made, exist_ok=True)
-                os.chmod(made, mode)
+                os.chmod(made, 0o700)
             with locked(directory):
                 _create(name, days, directory)
                 write_crl(open_authority(directory), crl_days, directory)
@@ -116,7 +116,7 @@ def write_crl(opened: Opened, crl_days: int, directory: str) -> None:
         moment = datetime.datetime.fromtimestamp(opened.index[serial]["revoked"], pki.UTC)
         builder = builder.add_revoked_certificate(x509.RevokedCertificateBuilder().serial_number(int(serial, 16)).revocation_date(moment).build())
     signed = builder.sign(opened.key, cryptography.hazmat.primitives.hashes.SHA256())
-    write_atomic(_path(directory, "crl.pem"), pki.pem_of(signed))
+    write_atomic(_path(directory, "crl.pem"), pki.pem_of(signed), mode=0o600)
 
 
 def write_index(opened: Opened, directory: str) -> None:
@@ -159,7 +159,7 @@ def _create(name: str, days: int, directory: str) -> None:
     builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
     certificate = builder.sign(key, cryptography.hazmat.primitives.hashes.SHA256())
     write_json(_path(directory, "index.json"), {})
-    write_atomic(_path(directory, "authority.pem"), pki.pem_of(certificate))
+    write_atomic(_path(directory, "authority.pem"), pki.pem_of(certificate), mode=0o600)
     # The key comes last: an authority without one is none, and is made anew.
     write_atomic(_path(directory, "authority.key"), pki.key_pem(key), mode=0o600)
 

@@ -136,14 +136,14 @@ def _issue(opened: Opened, name: str, days: int, where: Paths, directory: str) -
     opened.index[pki.serial(certificate)] = {"name": name, "not_after": int(end.timestamp()), "revoked": None}
     authority.write_index(opened, directory)
     write_atomic(where.key, pki.key_pem(key), mode=0o600)
-    write_atomic(where.certificate, pki.pem_of(certificate))
+    write_atomic(where.certificate, pki.pem_of(certificate), mode=0o600)
 
 
 def _envelopes(name: str, where: Paths, readers: dict[str, str], kept: dict[str, t.Any]) -> dict[str, t.Any]:
     with open(where.key, "rb") as handle:
         key = handle.read()
     wrapped = {reader: kept.get(reader) or wrapping.wrap(key, public, name, _current(where)) for reader, public in readers.items()}
-    write_json(where.envelopes, wrapped)
+    write_json(where.envelopes, wrapped, mode=0o600)
     return wrapped
 
 

@@ -111,7 +111,10 @@ def test_private_keys_are_their_owners_only(directory):
     issue(directory)
     keys = [os.path.join(directory, "authority.key"), certificates.paths("shop.example.com", directory).key]
     assert {stat.S_IMODE(os.stat(key).st_mode) for key in keys} == {0o600}
-    assert stat.S_IMODE(os.stat(os.path.join(directory, "keys")).st_mode) == 0o700
+    for parent, unused, names in os.walk(directory):
+        assert stat.S_IMODE(os.stat(parent).st_mode) == 0o700, parent
+        secret = [name for name in names if name.endswith((".pem", ".key", ".envelopes.json"))]
+        assert {stat.S_IMODE(os.stat(os.path.join(parent, name)).st_mode) for name in secret} <= {0o600}, parent
     for parent, _directories, files in os.walk(directory):
         for name in files:
             path = os.path.join(parent, name)
