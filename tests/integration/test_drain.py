@@ -36,7 +36,9 @@ def connections(mesh):
 
 @pytest.fixture
 def digest(shop, clean):
-    return clean.ssh("client-west", "curl", "-sf", f"http://{EAST}/big.sha256").split()[0]
+    # The guest makes its large file after it has begun to serve.
+    fetch = f"curl -sf -o /dev/null http://{EAST}/big && curl -sf http://{EAST}/big.sha256"
+    return until(lambda: clean.ssh("client-west", "sh", "-c", fetch, check=False), 30, "the large file is there").split()[0]
 
 
 def test_check_apply_check_apply(shop, clean):
