@@ -82,9 +82,18 @@ def expected(want: plan.Plan) -> dict[str, t.Any]:
     return {name: connection.expected(one) for name, one in want.connections.items()}
 
 
-def missing(session: Session, wanted: dict[str, connection.Connection], childless: bool = False) -> list[tuple[str, str | None]]:
-    """Return the (connection, child) of *wanted* that this end has to start, and that are not up; *childless* asks for connections without children, too."""
-    tunnels = session.tunnels()
+def missing(
+    session: Session, wanted: dict[str, connection.Connection], childless: bool = False, replaced: t.Collection[str] = ()
+) -> list[tuple[str, str | None]]:
+    """Return the (connection, child) of *wanted* that this end has to start, and that are not up.
+
+    Args:
+        session: the daemon.
+        wanted: connections by name.
+        childless: whether to ask for connections without children, too.
+        replaced: the initiator's SPIs of IKE_SAs that do not count: those of connections that have been replaced live on for a moment.
+    """
+    tunnels = [one for one in session.tunnels() if one["initiator-spi"] not in replaced]
     up: set[tuple[str, str | None]] = {(one["connection"], None) for one in tunnels if one["state"] == "ESTABLISHED"}
     up |= {(one["connection"], child["name"]) for one in tunnels for child in one["child-sas"].values() if child["state"] == "INSTALLED"}
     ours = {name: one for name, one in wanted.items() if "remote_addrs" in one}

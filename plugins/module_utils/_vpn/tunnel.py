@@ -160,16 +160,31 @@ def _change(
     if dry_run or not changed:
         return changed, wrong, 0.0
     start = time.monotonic()
+    replaced = _replaced(endpoint, wanted, known)
     try:
         if wanted != known or wrong != ["tunnel"]:
             _enforce(endpoint, wanted, known)
         if timeout > 0 and mine:
-            _wait(endpoint, mine, timeout)
+            _wait(endpoint, mine, timeout, replaced)
     except MeshError:
         if wanted != known:
             _enforce(endpoint, known, wanted)
         raise
     return True, wrong, time.monotonic() - start
+
+
+def _replaced(endpoint: Endpoint, wanted: dict[str, Document], known: dict[str, Document]) -> set[str]:
+    """Return the initiator's SPIs of the IKE_SAs that strongSwan will close, some time after it has taken the new documents: their ends show other papers."""
+    had, want = plan_of(endpoint, known).connections, plan_of(endpoint, wanted).connections
+    other = {name for name, one in want.items() if name in had and _ends(one) != _ends(had[name])}
+    if not other:
+        return set()
+    with opened(endpoint.socket, endpoint.namespace) as session:
+        return {one["initiator-spi"] for one in session.tunnels() if one["connection"] in other} if session else set()
+
+
+def _ends(one: connection.Connection) -> dict[str, t.Any]:
+    return {key: value for key, value in one.items() if key != "children"}
 
 
 def _new_part(document: Document, known: Document | None) -> Document | None:
@@ -191,8 +206,8 @@ def _down(endpoint: Endpoint, wanted: dict[str, connection.Connection]) -> list[
         return ["tunnel"] if session is None or missing(session, wanted, childless=True) else []
 
 
-def _wait(endpoint: Endpoint, wanted: dict[str, connection.Connection], timeout: float) -> None:
-    """Wait until every child of *wanted* is up, or the connection itself where it has none.
+def _wait(endpoint: Endpoint, wanted: dict[str, connection.Connection], timeout: float, replaced: t.Collection[str]) -> None:
+    """Wait until every child of *wanted* is up, or the connection itself where it has none; *replaced* IKE_SAs do not count.
 
     What charon does not start by itself is started, and its words are kept.
     """
@@ -205,7 +220,7 @@ def _wait(endpoint: Endpoint, wanted: dict[str, connection.Connection], timeout:
         grace = time.monotonic() + 0.3
         pause = 0.01
         while True:
-            down = missing(session, wanted, childless=True)
+            down = missing(session, wanted, childless=True, replaced=replaced)
             left = end - time.monotonic()
             if not down:
                 return
