@@ -92,7 +92,7 @@ class Site(abc.ABC):
 
     def shell(self, host: str, script: str) -> str:
         """Run a script on a host and return what it printed."""
-        done = subprocess.run(self.argv(host, "bash", "-c", script), text=True, capture_output=True, timeout=120, check=False)
+        done = subprocess.run(self.argv(host, "bash", "-c", script), stdin=subprocess.DEVNULL, text=True, capture_output=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -121,7 +121,7 @@ class Mesh:
         """Run a command on a host of the lab, with a text for its standard input, and return what it printed."""
         argv = ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), "-o", "ControlMaster=auto", "-o", f"ControlPath={_sockets()}/it-%n"]
         done = subprocess.run(
-            [*argv, "-o", "ControlPersist=60s", host, shlex.join(command)], input=stdin, capture_output=True, text=True, timeout=120, check=False
+            [*argv, "-o", "ControlPersist=60s", host, shlex.join(command)], input=stdin or "", capture_output=True, text=True, timeout=120, check=False
         )
         assert not check or done.returncode == 0, f"{host}: {shlex.join(command)}: {done.stderr or done.stdout}"
         return done.stdout
@@ -133,7 +133,7 @@ class Mesh:
     def alive(self, host: str, condition: str = "true") -> bool:
         """Tell whether a host lets us log in, over a connection of its own, and a condition (a command) is met there."""
         argv = ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), "-o", "ControlPath=none", "-o", "ConnectTimeout=2", host, condition]
-        return subprocess.run(argv, capture_output=True, timeout=30, check=False).returncode == 0
+        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False).returncode == 0
 
     def reboot(self, host: str, timeout: float = 150) -> None:
         """Reboot a host and wait until it is up again: it may do so faster than one could see that it is down, but forgets what lay in /run."""
@@ -175,6 +175,8 @@ class Mesh:
         """Return the hosts of an inventory group."""
         listing = subprocess.run(
             [str(ROOT / ".venv" / "bin" / "ansible-inventory"), "-i", str(ROOT / ".lab" / "inventory.yml"), "--list"],
+            # An ssh before it may have made the terminal's standard input non-blocking, which Ansible refuses.
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=True,

@@ -18,6 +18,10 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.inside import call_inside
 
 
+#: States of a TCP connection in which data may still be on its way: half closed ones too, for each side may end its half while it hears the other's.
+_LIVE = frozenset({"ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK"})
+
+
 class Connection(t.NamedTuple):
     """One connection: whom the caller meant, and which member serves it."""
 
@@ -28,19 +32,20 @@ class Connection(t.NamedTuple):
 
 
 def live(namespace: str) -> collections.Counter[Connection]:
-    """Count the established TCP connections and the answered UDP flows that pass *namespace* to a member."""
+    """Count the TCP connections that both sides have not closed yet and the answered UDP flows that pass *namespace* to a member."""
     found: collections.Counter[Connection] = collections.Counter()
-    for protocol, narrowed in (("tcp", ["--state", "ESTABLISHED"]), ("udp", ["--status", "ASSURED"])):
+    for protocol, narrowed in (("tcp", []), ("udp", ["--status", "ASSURED"])):
         listing = call_inside(namespace, functools.partial(run, ["conntrack", "-L", "-p", protocol, "--dst-nat", *narrowed, "-o", "xml"]))
         found.update(parse(listing.stdout))
     return found
 
 
 def parse(listing: str) -> list[Connection]:
-    """Return the connections in what C(conntrack -L -o xml) printed; it prints nothing when there are none."""
+    """Return the live connections in what C(conntrack -L -o xml) printed; it prints nothing when there are none."""
     if not listing.strip():
         return []
-    return [_connection(flow) for flow in ET.fromstring(listing).iter("flow")]
+    flows = ET.fromstring(listing).iter("flow")
+    return [_connection(flow) for flow in flows if flow.findtext("meta/state") in (None, *_LIVE)]
 
 
 def close(namespace: str, members: t.Iterable[str]) -> None:

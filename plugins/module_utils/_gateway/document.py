@@ -21,6 +21,7 @@ SLOTS = 60
 PROTOCOLS = ("tcp", "udp")
 
 Document = t.Dict[str, t.Any]
+Service = t.Dict[str, t.Any]
 
 
 def checked(document: t.Any) -> Document:

@@ -228,7 +228,7 @@ def _enforce(document: Document, known: state.State | None, seen: Seen, switch: 
 
 
 def judge(known: state.State, down: t.Collection[str], directory: str = state.DIRECTORY) -> state.State:
-    """Take the members at the addresses *down* out of rotation, and all others into it; those that leave lose their connections, for nobody answers them.
+    """Take the members at the addresses *down* out of rotation, and all others into it; those that leave lose their connections, for others can answer.
 
     The caller holds the router, and *known* is its state.
     """
@@ -236,8 +236,12 @@ def judge(known: state.State, down: t.Collection[str], directory: str = state.DI
     call_inside(called, functools.partial(run, ["nft", "-f", "-"], stdin=rules.render(document, down)))
     new = known._replace(digest=_rules_digest(called), down=tuple(sorted(down)))
     state.save(new, directory)
-    connections.close(called, sorted(set(down) - set(known.down)))
+    connections.close(called, sorted(_in_rotation(document, known.down) - _in_rotation(document, down)))
     return new
+
+
+def _in_rotation(document: Document, down: t.Collection[str]) -> set[str]:
+    return {address for service in document["services"] for address in rules.rotation(service, down)}
 
 
 def _still_down(document: Document, known: state.State | None) -> tuple[str, ...]:

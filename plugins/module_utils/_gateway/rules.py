@@ -18,7 +18,7 @@ import json
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import marks
-from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.document import SLOTS, Document
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.document import SLOTS, Document, Service
 
 TABLE = "vmatrix"
 #: The router's interfaces, as they are named inside its network namespace.
@@ -52,18 +52,25 @@ def spread(addresses: t.Iterable[str]) -> list[str]:
     return [taken[slot] for slot in range(SLOTS)]
 
 
+def rotation(service: Service, down: t.Collection[str]) -> list[str]:
+    """Return the addresses of the members that get new connections: those that are not *down*, or all when all are.
+
+    A check that nobody passes says more about the check than about them.
+    """
+    addresses = [member["address"] for member in service["members"]]
+    return [address for address in addresses if address not in down] or addresses
+
+
 def render(document: Document, down: t.Collection[str] = ()) -> str:
     """Return the transaction that replaces the router's rules by those of *document*, in nft's language.
 
     Tunnels have a table of their own in the same namespace; what it lets through bears a mark.
-    Members whose address is in *down* get no new connections, unless that is true of all members of their service: a check that nobody
-    passes says more about the check than about them.
+    Members whose address is in *down* leave the rotation.
     """
     services = document["services"]
     maps, dnat, refuse, forward = [], [], [], set()
     for service in services:
-        addresses = [member["address"] for member in service["members"]]
-        slots = spread([address for address in addresses if address not in down] or addresses)
+        slots = spread(rotation(service, down))
         for port in service["ports"]:
             proto, number = port["protocol"], port["port"]
             if not slots:

@@ -28,3 +28,10 @@ def test_a_connection_says_whom_the_caller_meant_and_who_serves_it():
 @pytest.mark.parametrize("nothing", ["", "\n", '<?xml version="1.0" encoding="utf-8"?>\n<conntrack>\n</conntrack>\n'])
 def test_no_connections_are_no_error(nothing):
     assert parse(nothing) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "lives"), [("SYN_RECV", 0), ("ESTABLISHED", 1), ("FIN_WAIT", 1), ("CLOSE_WAIT", 1), ("LAST_ACK", 1), ("TIME_WAIT", 0), ("CLOSE", 0)]
+)
+def test_a_connection_lives_until_both_sides_have_closed_it(state, lives):
+    assert len(parse(LISTING.replace("ESTABLISHED", state))) == lives

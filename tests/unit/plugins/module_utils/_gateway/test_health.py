@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.health import FALL, RISE, Record, judged
-from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.rules import render
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.rules import render, rotation
 
 
 def after(answers, record=Record(False)):
@@ -46,6 +46,12 @@ def document(*addresses):
     members = [{"instance": f"shop-{number}.example.com", "address": address} for number, address in enumerate(addresses, 1)]
     service = {"name": "shop", "public_address": "198.18.1.1", "ports": [{"protocol": "tcp", "port": 80}], "members": members}
     return {"domain": "example.com", "vlan": 101, "generation": 1, "gateways": ["192.168.1.1/24"], "services": [service]}
+
+
+def test_those_who_are_all_down_stay_in_rotation_and_keep_their_connections():
+    (service,) = document("192.168.1.10", "192.168.1.11")["services"]
+    assert rotation(service, ["192.168.1.10"]) == ["192.168.1.11"]
+    assert rotation(service, ["192.168.1.10", "192.168.1.11"]) == rotation(service, [])
 
 
 def test_rules_leave_out_who_is_down_unless_all_are():
