@@ -35,56 +35,56 @@ def connections(mesh):
 
 
 @pytest.fixture
-def digest(shop, clean):
+def digest(shop, mesh):
     # The guest makes its large file after it has begun to serve.
     fetch = f"curl -sf -o /dev/null http://{EAST}/big && curl -sf http://{EAST}/big.sha256"
-    return until(lambda: clean.ssh("client-west", "sh", "-c", fetch, check=False), 30, "the large file is there").split()[0]
+    return until(lambda: mesh.ssh("client-west", "sh", "-c", fetch, check=False), 30, "the large file is there").split()[0]
 
 
-def test_check_apply_check_apply(shop, clean):
-    drained = clean.four_times("drain", instance=SHOP, then="suspend")
+def test_check_apply_check_apply(shop, mesh):
+    drained = mesh.four_times("drain", instance=SHOP, then="suspend")
     assert drained.changed > 0
-    assert clean.refused(EAST)
-    assert clean.play("resume", instance=SHOP).ok
-    assert clean.page(EAST)["boot_id"] == shop["boot_id"]
+    assert mesh.refused(EAST)
+    assert mesh.play("resume", instance=SHOP).ok
+    assert mesh.page(EAST)["boot_id"] == shop["boot_id"]
 
 
-def test_a_download_ends_before_the_instance_goes(digest, clean):
-    download = Download(clean, "120k")
-    drained = clean.play("drain", instance=SHOP, then="remove", timeout=60)
+def test_a_download_ends_before_the_instance_goes(digest, mesh):
+    download = Download(mesh, "120k")
+    drained = mesh.play("drain", instance=SHOP, then="remove", timeout=60)
     assert drained.ok, drained.output
     done = drained.result("Wait until its connections have ended")
     assert (done["connections"], done["ended"], done["cut"]) == (1, 1, 0)
     assert download.end() == (True, digest)
-    assert clean.refused(EAST) or clean.page(EAST, timeout=1) is None
+    assert mesh.refused(EAST) or mesh.page(EAST, timeout=1) is None
 
 
-def test_one_that_never_ends(digest, clean):
+def test_one_that_never_ends(digest, mesh):
     """The three choices at the deadline: wait (in vain), give up, cut."""
-    download = Download(clean, "30k")
+    download = Download(mesh, "30k")
     for choice, patience in (("wait", 1), ("give_up", 0)):
-        drained = clean.play("drain", instance=SHOP, timeout=1, at_deadline=choice, drain_patience=patience)
+        drained = mesh.play("drain", instance=SHOP, timeout=1, at_deadline=choice, drain_patience=patience)
         assert not drained.ok
         assert any("1 of 1 connections" in message and "none was cut" in message for message in drained.messages), drained.messages
-        assert clean.page(EAST) is not None, "it must be in rotation again"
+        assert mesh.page(EAST) is not None, "it must be in rotation again"
         assert download.process.poll() is None, "the download must go on"
-    drained = clean.play("drain", instance=SHOP, timeout=1, at_deadline="cut")
+    drained = mesh.play("drain", instance=SHOP, timeout=1, at_deadline="cut")
     assert drained.ok, drained.output
     assert drained.result("Wait until its connections have ended")["cut"] == 1
     assert not download.end()[0]
-    assert clean.refused(EAST)
+    assert mesh.refused(EAST)
 
 
-def test_a_dead_guest_shows_and_comes_back(shop, clean):
+def test_a_dead_guest_shows_and_comes_back(shop, mesh):
     def healthy():
-        (router,) = clean.module("gw-east", "domain_router_info")["routers"]
+        (router,) = mesh.module("gw-east", "domain_router_info")["routers"]
         return router["services"][0]["members"][0]["healthy"]
 
     assert healthy()
-    clean.ssh("rm-east-1", "virsh", "-q", "suspend", SHOP)
+    mesh.ssh("rm-east-1", "virsh", "-q", "suspend", SHOP)
     try:
         until(lambda: not healthy(), 15, "its death is seen")
     finally:
-        clean.ssh("rm-east-1", "virsh", "-q", "resume", SHOP)
+        mesh.ssh("rm-east-1", "virsh", "-q", "resume", SHOP)
     until(healthy, 15, "its life is seen")
-    assert clean.page(EAST)["boot_id"] == shop["boot_id"]
+    assert mesh.page(EAST)["boot_id"] == shop["boot_id"]

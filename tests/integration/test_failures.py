@@ -55,43 +55,43 @@ def arrives(mesh, before):
         ("gw-west", "mount --bind /bin/false /usr/sbin/nft", "umount /usr/sbin/nft"),
     ],
 )
-def test_a_failing_step_is_undone(shop, clean, host, break_it, mend_it):
-    before = clean.page(EAST)
-    clean.shell(host, break_it)
+def test_a_failing_step_is_undone(shop, mesh, host, break_it, mend_it):
+    before = mesh.page(EAST)
+    mesh.shell(host, break_it)
     try:
-        moved = clean.play("move", move_timeout=12, **MOVE)
+        moved = mesh.play("move", move_timeout=12, **MOVE)
     finally:
-        clean.shell(host, mend_it)
+        mesh.shell(host, mend_it)
     assert not moved.ok, moved.output
-    still_at_home(clean, before)
-    arrives(clean, before)
+    still_at_home(mesh, before)
+    arrives(mesh, before)
 
 
-def test_a_controller_killed_in_the_cutover_is_taken_up(shop, clean):
-    before = clean.page(EAST)
+def test_a_controller_killed_in_the_cutover_is_taken_up(shop, mesh):
+    before = mesh.page(EAST)
     argv = [str(ROOT / ".venv/bin/ansible-playbook"), "playbooks/move.yml", *(f"-e{key}={value}" for key, value in MOVE.items())]
     run = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
-        until(lambda: live(clean) != ["rm-east-1"], 60, "the cut-over began")
+        until(lambda: live(mesh) != ["rm-east-1"], 60, "the cut-over began")
     finally:
         os.killpg(run.pid, signal.SIGKILL)
         run.wait()
-    assert len(live(clean)) <= 1
-    arrives(clean, before)
+    assert len(live(mesh)) <= 1
+    arrives(mesh, before)
 
 
-def test_an_rm_that_is_down_is_left_out(shop, clean):
-    clean.ssh("rm-west-1", "systemctl", "poweroff", check=False)
+def test_an_rm_that_is_down_is_left_out(shop, mesh):
+    mesh.ssh("rm-west-1", "systemctl", "poweroff", check=False)
     try:
-        until(lambda: not clean.alive("rm-west-1"), 60, "rm-west-1 is down")
-        play = clean.play("move", **MOVE)
+        until(lambda: not mesh.alive("rm-west-1"), 60, "rm-west-1 is down")
+        play = mesh.play("move", **MOVE)
         assert not play.ok
         assert any("The RM rm-west-1 cannot be used: it does not answer" in message for message in play.messages), play.messages
-        assert clean.page(EAST) is not None
-        moved = clean.play("move", **{**MOVE, "to_rm": ""})
+        assert mesh.page(EAST) is not None
+        moved = mesh.play("move", **{**MOVE, "to_rm": ""})
         assert moved.ok, moved.output
-        assert clean.page(WEST)["boot_id"] == shop["boot_id"]
-        assert "rm-west-1" in clean.play("status").output
+        assert mesh.page(WEST)["boot_id"] == shop["boot_id"]
+        assert "rm-west-1" in mesh.play("status").output
     finally:
         subprocess.run(["make", "lab"], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
 
@@ -108,30 +108,30 @@ def test_an_rm_out_of_service_gets_nothing_new(clean):
         assert clean.play("rm_service", rm="rm-east-1", in_service=True).ok
 
 
-def test_a_registry_that_was_lost_is_rebuilt(shop, clean):
-    before = clean.module("gw-east", "vma_info")
-    clean.shell("gw-east", "rm /var/lib/vmatrix/vma/registry.db*")
-    site = clean.play("site")
+def test_a_registry_that_was_lost_is_rebuilt(shop, mesh):
+    before = mesh.module("gw-east", "vma_info")
+    mesh.shell("gw-east", "rm /var/lib/vmatrix/vma/registry.db*")
+    site = mesh.play("site")
     assert site.ok, site.output
-    assert not clean.module("gw-east", "vma_info")["records"]
-    foretold = clean.play("rebuild", check=True, of_hn="hn-east")
+    assert not mesh.module("gw-east", "vma_info")["records"]
+    foretold = mesh.play("rebuild", check=True, of_hn="hn-east")
     assert foretold.ok and foretold.changed == 1, foretold.output
-    assert clean.play("rebuild", of_hn="hn-east").changed == 1
-    after = clean.module("gw-east", "vma_info")
+    assert mesh.play("rebuild", of_hn="hn-east").changed == 1
+    after = mesh.module("gw-east", "vma_info")
     assert after["records"] == before["records"]
-    again = clean.play("rebuild", of_hn="hn-east")
+    again = mesh.play("rebuild", of_hn="hn-east")
     assert again.ok and again.changed == 0, again.output
-    assert clean.play("move", **MOVE).ok, "a rebuilt registry must be good enough for a move"
+    assert mesh.play("move", **MOVE).ok, "a rebuilt registry must be good enough for a move"
 
 
 @pytest.mark.parametrize("host", ["gw-east", "rm-east-1"])
-def test_a_reboot_loses_nothing_but_what_was_in_memory(shop, clean, host):
-    clean.ssh("client-east", "curl", "-sf", f"http://{EAST}/cgi-bin/write?before-the-reboot")
-    clean.reboot(host)
+def test_a_reboot_loses_nothing_but_what_was_in_memory(shop, mesh, host):
+    mesh.ssh("client-east", "curl", "-sf", f"http://{EAST}/cgi-bin/write?before-the-reboot")
+    mesh.reboot(host)
     if host.startswith("rm"):
         # Its guest was switched off with it: placing it again starts it from the disk that it has.
-        placed = clean.play("place", instance=SHOP, capsule="1.0.0", to_hn="hn-east", public_address=EAST)
+        placed = mesh.play("place", instance=SHOP, capsule="1.0.0", to_hn="hn-east", public_address=EAST)
         assert placed.ok, placed.output
-    until(lambda: clean.page(EAST, timeout=1), 60, "the service answers again")
-    assert "before-the-reboot" in clean.ssh("client-east", "curl", "-sf", f"http://{EAST}/cgi-bin/notes")
-    assert (clean.page(EAST)["boot_id"] == shop["boot_id"]) == host.startswith("gw")
+    until(lambda: mesh.page(EAST, timeout=1), 60, "the service answers again")
+    assert "before-the-reboot" in mesh.ssh("client-east", "curl", "-sf", f"http://{EAST}/cgi-bin/notes")
+    assert (mesh.page(EAST)["boot_id"] == shop["boot_id"]) == host.startswith("gw")

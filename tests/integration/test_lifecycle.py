@@ -40,44 +40,44 @@ def test_site_import_and_status_change_nothing_the_second_time(mesh):
     assert mesh.snapshot() == before
 
 
-def test_suspend_and_resume(shop, clean):
-    first = clean.page(EAST)
+def test_suspend_and_resume(shop, mesh):
+    first = mesh.page(EAST)
     assert first["boot_id"] == shop["boot_id"]
-    clean.ssh("client-east", "curl", "-sf", f"http://{EAST}/cgi-bin/write?before")
+    mesh.ssh("client-east", "curl", "-sf", f"http://{EAST}/cgi-bin/write?before")
 
-    suspended = clean.four_times("suspend", instance=SHOP)
+    suspended = mesh.four_times("suspend", instance=SHOP)
     assert suspended.changed > 0
-    assert clean.refused(EAST), "a suspended service must refuse at once"
-    assert clean.ssh("rm-east-1", "virsh", "-q", "list").strip() == ""
+    assert mesh.refused(EAST), "a suspended service must refuse at once"
+    assert mesh.ssh("rm-east-1", "virsh", "-q", "list").strip() == ""
 
-    resumed = clean.four_times("resume", instance=SHOP)
+    resumed = mesh.four_times("resume", instance=SHOP)
     assert resumed.changed > 0
-    after = clean.page(EAST)
+    after = mesh.page(EAST)
     assert after["boot_id"] == first["boot_id"]
     assert after["counter"] > first["counter"]
-    assert "before" in clean.ssh("client-east", "curl", "-sf", f"http://{EAST}/cgi-bin/notes")
+    assert "before" in mesh.ssh("client-east", "curl", "-sf", f"http://{EAST}/cgi-bin/notes")
 
 
-def test_move_there_and_back(shop, clean):
-    clean.ssh("client-west", "curl", "-sf", f"http://{EAST}/cgi-bin/write?written-in-the-east")
-    before = clean.page(EAST)
+def test_move_there_and_back(shop, mesh):
+    mesh.ssh("client-west", "curl", "-sf", f"http://{EAST}/cgi-bin/write?written-in-the-east")
+    before = mesh.page(EAST)
 
-    moved = clean.four_times("move", instance=SHOP, to_hn="hn-west", public_address=WEST)
+    moved = mesh.four_times("move", instance=SHOP, to_hn="hn-west", public_address=WEST)
     assert moved.changed > 0
-    after = clean.page(WEST)
+    after = mesh.page(WEST)
     assert after["boot_id"] == before["boot_id"]
     assert after["counter"] > before["counter"]
     assert after["address"] == before["address"]
-    assert "written-in-the-east" in clean.ssh("client-west", "curl", "-sf", f"http://{WEST}/cgi-bin/notes")
-    assert clean.page(EAST, timeout=1) is None, "nobody may answer at the old place"
-    assert [rm for rm in clean.group("rms") if clean.ssh(rm, "virsh", "-q", "list", "--all").strip()] == [after_home(moved)]
+    assert "written-in-the-east" in mesh.ssh("client-west", "curl", "-sf", f"http://{WEST}/cgi-bin/notes")
+    assert mesh.page(EAST, timeout=1) is None, "nobody may answer at the old place"
+    assert [rm for rm in mesh.group("rms") if mesh.ssh(rm, "virsh", "-q", "list", "--all").strip()] == [after_home(moved)]
 
-    back = clean.play("move", instance=SHOP, to_hn="hn-east", public_address=EAST)
+    back = mesh.play("move", instance=SHOP, to_hn="hn-east", public_address=EAST)
     assert back.ok, back.output
-    home = clean.page(EAST)
+    home = mesh.page(EAST)
     assert home["boot_id"] == before["boot_id"]
     assert home["counter"] > after["counter"]
-    assert "written-in-the-east" in clean.ssh("client-west", "curl", "-sf", f"http://{EAST}/cgi-bin/notes")
+    assert "written-in-the-east" in mesh.ssh("client-west", "curl", "-sf", f"http://{EAST}/cgi-bin/notes")
 
 
 def after_home(moved):
@@ -85,27 +85,27 @@ def after_home(moved):
     return moved.result("Reserve room and addresses at the target")["record"]["rm"]
 
 
-def test_move_of_a_suspended_instance(shop, clean):
-    assert clean.play("suspend", instance=SHOP).ok
-    moved = clean.play("move", instance=SHOP, to_hn="hn-west", public_address=WEST)
+def test_move_of_a_suspended_instance(shop, mesh):
+    assert mesh.play("suspend", instance=SHOP).ok
+    moved = mesh.play("move", instance=SHOP, to_hn="hn-west", public_address=WEST)
     assert moved.ok, moved.output
-    assert clean.page(WEST, timeout=1) is None
-    assert clean.play("resume", instance=SHOP).ok
-    after = clean.page(WEST)
+    assert mesh.page(WEST, timeout=1) is None
+    assert mesh.play("resume", instance=SHOP).ok
+    after = mesh.page(WEST)
     assert after["boot_id"] == shop["boot_id"]
     assert after["counter"] > shop["counter"]
 
 
-def test_remove_leaves_nothing_of_it(shop, clean):
-    gone = clean.four_times("remove", instance=SHOP)
+def test_remove_leaves_nothing_of_it(shop, mesh):
+    gone = mesh.four_times("remove", instance=SHOP)
     assert gone.changed > 0
-    assert clean.page(EAST, timeout=1) is None
-    assert clean.ssh("rm-east-1", "virsh", "-q", "list", "--all").strip() == ""
-    assert "shop-1" not in clean.shell("rm-east-1", "ls /var/lib/vmatrix/instances")
-    assert EAST not in clean.shell("gw-east", "ip route; ip neigh show proxy; ip netns list")
+    assert mesh.page(EAST, timeout=1) is None
+    assert mesh.ssh("rm-east-1", "virsh", "-q", "list", "--all").strip() == ""
+    assert "shop-1" not in mesh.shell("rm-east-1", "ls /var/lib/vmatrix/instances")
+    assert EAST not in mesh.shell("gw-east", "ip route; ip neigh show proxy; ip netns list")
 
 
-def test_only_declared_ports_answer(shop, clean):
+def test_only_declared_ports_answer(shop, mesh):
     script = (
         "import socket, sys\n"
         "answers = []\n"
@@ -118,4 +118,4 @@ def test_only_declared_ports_answer(shop, clean):
         "    s.close()\n"
         "print(answers)\n"
     )
-    assert clean.ssh("client-east", "python3", "-c", script).strip() == "[80]"
+    assert mesh.ssh("client-east", "python3", "-c", script).strip() == "[80]"

@@ -81,10 +81,10 @@ def test_the_engines(mesh):
     mesh.ssh("rm-east-1", "rm", "/usr/lib/vmatrix/truth.zip")
 
 
-def test_the_life_of_an_instance(shop, clean):
-    epoch = clean.module("rm-east-1", "instance_info", name=SHOP)["instances"][0]["epoch"]
+def test_the_life_of_an_instance(shop, mesh):
+    epoch = mesh.module("rm-east-1", "instance_info", name=SHOP)["instances"][0]["epoch"]
     for state in ("suspended", "running", "stopped", "running"):
-        truth(clean, "rm-east-1", "instance", name=SHOP, state=state, epoch=epoch, stop_timeout=0, stop_force=True)
+        truth(mesh, "rm-east-1", "instance", name=SHOP, state=state, epoch=epoch, stop_timeout=0, stop_force=True)
 
 
 def test_a_transfer(mesh):

@@ -30,14 +30,14 @@ def test_a_machine_that_no_rm_can_honour(clean):
         clean.module("rm-east-1", "capsule", domain="example.com", name="shop", version="odd", state="absent")
 
 
-def test_an_address_that_is_taken(shop, clean):
+def test_an_address_that_is_taken(shop, mesh):
     other = {**CAPSULE, "capsule_import_name": "blog", "capsule_import_guest": {**CAPSULE["capsule_import_guest"], "address": "192.168.1.11/24"}}
-    assert clean.play("capsule_import", rm="rm-east-1", **other).ok
+    assert mesh.play("capsule_import", rm="rm-east-1", **other).ok
     try:
         wish = {"instance": "blog-1.example.com", "capsule": "1.0.0", "to_hn": "hn-east", "public_address": "198.18.1.10"}
-        clean.must_refuse("place", "198.18.1.10", **wish)
+        mesh.must_refuse("place", "198.18.1.10", **wish)
     finally:
-        clean.module("rm-east-1", "capsule", domain="example.com", name="blog", version="1.0.0", state="absent")
+        mesh.module("rm-east-1", "capsule", domain="example.com", name="blog", version="1.0.0", state="absent")
 
 
 @pytest.mark.parametrize("damage", ["chmod u+w {blob}; printf x >> {blob}", "mv {blob} {blob}.away"])
@@ -56,20 +56,20 @@ def test_a_capsule_that_is_not_whole(clean, damage):
             clean.shell(rm, f"rm -f {blob} {blob}.away; cp -a /root/kept {blob}; rm /root/kept")
 
 
-def test_move_without_disk_at_the_target_is_refused_before_the_suspend(shop, clean):
+def test_move_without_disk_at_the_target_is_refused_before_the_suspend(shop, mesh):
     def qemu():
-        return clean.module("rm-east-1", "instance_info", name=SHOP)["instances"][0]["pid"]
+        return mesh.module("rm-east-1", "instance_info", name=SHOP)["instances"][0]["pid"]
 
     for rm in ("rm-west-1", "rm-west-2"):
-        clean.shell(rm, "mount -t tmpfs -o size=8m none /var/lib/vmatrix/incoming && systemd-tmpfiles --create")
+        mesh.shell(rm, "mount -t tmpfs -o size=8m none /var/lib/vmatrix/incoming && systemd-tmpfiles --create")
     try:
-        before, first = clean.page("198.18.1.10"), qemu()
-        play = clean.play("move", instance=SHOP, to_hn="hn-west")
+        before, first = mesh.page("198.18.1.10"), qemu()
+        play = mesh.play("move", instance=SHOP, to_hn="hn-west")
         assert not play.ok
         assert any("has no room for shop-1.example.com" in message for message in play.messages), play.messages
-        after = clean.page("198.18.1.10")
+        after = mesh.page("198.18.1.10")
         assert after["boot_id"] == before["boot_id"]
         assert qemu() == first, "its QEMU must be the one that it had before"
     finally:
         for rm in ("rm-west-1", "rm-west-2"):
-            clean.shell(rm, "umount /var/lib/vmatrix/incoming")
+            mesh.shell(rm, "umount /var/lib/vmatrix/incoming")

@@ -152,6 +152,22 @@ class Mesh:
         done = self.ssh(client, "curl", "-s", "-o", "/dev/null", "-m", "3", "-w", "%{exitcode}", f"http://{address}:{port}/", check=False)
         return done.strip() == "7"
 
+    def whereabouts(self, instance: str) -> dict[str, str]:
+        """Return what each device that knows an instance says of it: RMs its state, VMAs its record and how many operations on it are open."""
+        registry = (
+            "import sqlite3, sys; registry = sqlite3.connect('/var/lib/vmatrix/vma/registry.db'); "
+            "[print(*row) for row in registry.execute('select capsule, rm, state, in_rotation, public_address, "
+            "(select count(*) from operations where instance = records.instance and closed is null) from records where instance = ?', sys.argv[1:])]"
+        )
+        rms = f"test ! -e /var/lib/vmatrix/instances/{instance} || virsh -q domstate {instance} || echo absent"
+        looks = {
+            **{host: ("bash", "-c", rms) for host in self.group("rms")},
+            **{host: ("python3", "-c", registry, instance) for host in self.group("vmas")},
+        }
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            said = pool.map(lambda look: self.ssh(look[0], *look[1], check=False).strip(), looks.items())
+            return {host: words for host, words in zip(looks, said) if words}
+
     def snapshot(self) -> dict[str, str]:
         """Return everything that an operation may change on any device."""
         rms = (
