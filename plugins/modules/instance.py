@@ -160,6 +160,11 @@ memory_bytes:
   type: int
   returned: success
   sample: 131072000
+known_epoch:
+  description: The newer epoch that this RM knows of. It holds nothing of the one that the order was given in.
+  type: int
+  returned: when an order to give the instance up was refused because it is outdated
+  sample: 4
 """
 
 import typing as t

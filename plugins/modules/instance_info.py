@@ -104,18 +104,27 @@ instances:
       sample:
         instance: shop-1.example.com
         epoch: 1
+epochs:
+  description: The highest epoch that this RM knows of, of each instance that it ever held; with O(name), of that one.
+  type: dict
+  returned: success
+  sample:
+    shop-1.example.com: 1
+    shop-2.example.com: 4
 """
 
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import libraries
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.host import this_host
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import client, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import client, epochs, state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_info_module
 
 
 def _call(params: dict[str, t.Any]) -> dict[str, t.Any]:
-    return {"instances": state.tell(this_host(), params["name"])}
+    host, name = this_host(), params["name"]
+    instances, remembered = state.tell(host, name), epochs.remembered(host.places)
+    return {"instances": instances, "epochs": {each: epoch for each, epoch in remembered.items() if name in (None, each)}}
 
 
 def main() -> None:

@@ -33,6 +33,12 @@ def known(places: Places, name: str) -> Epoch:
     return Epoch(found["epoch"], found["here"]) if found else Epoch(0, False)
 
 
+def remembered(places: Places) -> dict[str, int]:
+    """Return the highest epoch that this RM knows of, of every instance that it ever held."""
+    found = sorted(os.path.splitext(entry) for entry in os.listdir(places.epochs()))
+    return {name: known(places, name).number for name, suffix in found if suffix == ".json"}
+
+
 def check_grant(places: Places, name: str, epoch: int) -> Epoch:
     """Return what is known if *name* may run here with *epoch*.
 
@@ -57,11 +63,11 @@ def check_fence(places: Places, name: str, epoch: int) -> Epoch:
     """Return what is known if an order of *epoch* to give *name* up is not outdated.
 
     Raises:
-        Refused: this RM knows of a newer epoch.
+        Refused: this RM knows of a newer epoch; it holds nothing of this one. C(known_epoch) in the result is the newer one.
     """
     found = known(places, name)
     if epoch < found.number:
-        raise Refused(f"The order to give {name} up in epoch {epoch} is outdated: this RM knows of epoch {found.number}.")
+        raise Refused(f"The order to give {name} up in epoch {epoch} is outdated: this RM knows of epoch {found.number}.", {"known_epoch": found.number})
     return found
 
 

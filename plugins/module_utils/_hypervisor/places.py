@@ -29,13 +29,17 @@ class Places(t.NamedTuple):
         Raises:
             Refused: it has not.
         """
-        if not (os.path.isdir(self.instances()) and os.path.isdir(os.path.join(self.root, "epochs"))):
+        if not (os.path.isdir(self.instances()) and os.path.isdir(self.epochs())):
             raise Refused(f"This host is not set up as an RM: {self.instances()} is missing.")
         return self
 
     def instances(self) -> str:
         """Return the directory that holds one directory per instance."""
         return os.path.join(self.root, "instances")
+
+    def epochs(self) -> str:
+        """Return the directory that holds the epoch records."""
+        return os.path.join(self.root, "epochs")
 
     def directory(self, name: str) -> str:
         """Return the directory of instance *name*."""
@@ -69,12 +73,12 @@ class Places(t.NamedTuple):
     def epoch(self, name: str) -> str:
         """Return the path of the epoch record, which outlives the instance."""
         names.instance(name)
-        return os.path.join(self.root, "epochs", f"{name}.json")
+        return os.path.join(self.epochs(), f"{name}.json")
 
     def lock(self, name: str) -> str:
         """Return the path of the instance's lock; it outlives the instance too."""
         names.instance(name)
-        return os.path.join(self.root, "epochs", f"{name}.lock")
+        return os.path.join(self.epochs(), f"{name}.lock")
 
     def cache(self, what: str) -> str:
         """Return the path of a cached finding about this host."""

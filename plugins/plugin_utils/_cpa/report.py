@@ -72,6 +72,8 @@ def _transfer(host: str, found: t.Mapping[str, t.Any]) -> tuple[t.Any, ...]:
 def mesh_found(hostvars: HostVars, groups: Groups, hn: str) -> dict[str, list[dict]]:
     """Return what really runs in one HN: C(instances) as its RMs tell (each with its C(rm)) and C(routers) as its gateway tells.
 
+    Instances that are gone are among them, as C(absent): their epochs must not be granted again.
+
     Raises:
         NotFound: there is no such HN.
         Refused: a device of the HN did not answer, so what it runs is not known.
@@ -83,9 +85,15 @@ def mesh_found(hostvars: HostVars, groups: Groups, hn: str) -> dict[str, list[di
     if silent:
         raise Refused(f"The registry of {hn} cannot be rebuilt while {', '.join(silent)} does not answer.")
     return {
-        "instances": [{**found, "rm": host} for host in here["rms"] for found in _answer(hostvars, host, "status_instances", "instances")],
+        "instances": [{**found, "rm": host} for host in here["rms"] for found in _held(hostvars[host]["status_instances"])],
         "routers": [router for host in here["gateways"] for router in _answer(hostvars, host, "status_routers", "routers")],
     }
+
+
+def _held(told: t.Mapping[str, t.Any]) -> list[dict]:
+    there = {found["name"] for found in told["instances"]}
+    gone = [{"name": name, "state": "absent", "epoch": epoch} for name, epoch in told["epochs"].items() if name not in there]
+    return [*told["instances"], *gone]
 
 
 def _answer(hostvars: HostVars, host: str, registered: str, key: str) -> list[dict]:

@@ -40,6 +40,15 @@ def test_an_older_epoch_and_one_that_was_given_up_are_refused(places):
     assert epochs.known(places, NAME) == (5, True)
 
 
+def test_what_is_gone_is_remembered(places):
+    epochs.grant(places, NAME, 3)
+    epochs.fence(places, "gone-1.example.org", 7)
+    assert epochs.remembered(places) == {"gone-1.example.org": 7, NAME: 3}
+    with pytest.raises(Refused) as caught:
+        epochs.fence(places, "gone-1.example.org", 2)
+    assert caught.value.result == {"known_epoch": 7}
+
+
 def test_no_name_leads_elsewhere(places):
     for name in ("../x", "shop-1.example.com/../../x", "", "shop-1"):
         with pytest.raises(InvalidInput):

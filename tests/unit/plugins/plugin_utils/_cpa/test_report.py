@@ -24,7 +24,10 @@ def hostvars(state="running", **changes):
             "status_vma": {"records": [RECORD], "rms": [RM]},
             "status_routers": {"routers": [{"domain": "example.com", "services": [SERVICE]}]},
         },
-        "rm-east-1": {"hn": "hn-east", "status_instances": {"instances": [{"name": "shop-1.example.com", "state": state}]}},
+        "rm-east-1": {
+            "hn": "hn-east",
+            "status_instances": {"instances": [{"name": "shop-1.example.com", "state": state}], "epochs": {"shop-1.example.com": 3, "gone-1.example.org": 5}},
+        },
     }
     for host, answer in changes.items():
         found[host.replace("_", "-")].update(answer)
@@ -64,7 +67,10 @@ def test_status_shows_what_is_under_way():
 
 def test_found_adds_the_rm():
     found = mesh_found(hostvars(), GROUPS, "hn-east")
-    assert found["instances"] == [{"name": "shop-1.example.com", "state": "running", "rm": "rm-east-1"}]
+    assert found["instances"] == [
+        {"name": "shop-1.example.com", "state": "running", "rm": "rm-east-1"},
+        {"name": "gone-1.example.org", "state": "absent", "epoch": 5, "rm": "rm-east-1"},
+    ]
     assert [router["domain"] for router in found["routers"]] == ["example.com"]
 
 
