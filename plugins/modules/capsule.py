@@ -78,6 +78,28 @@ options:
         description: Port number, V(1) to V(65535).
         type: int
         required: true
+  balance:
+    description: How the instances of the service share its callers; what is not said is as usual.
+    type: dict
+    suboptions:
+      policy:
+        description: >-
+          V(spread) (as usual) gives each new connection to the next instance, by weight; V(sticky) gives all connections of one source address
+          to the same instance as long as it is in rotation.
+        type: str
+        choices: [spread, sticky]
+      check:
+        description: >-
+          What shows that an instance is alive, on each declared TCP port. V(tcp) (as usual) is an accepted connection, V(http) a response to a GET
+          request with a status below 500.
+        type: str
+        choices: [tcp, http]
+      path:
+        description: What an V(http) check asks for; V(/) as usual.
+        type: str
+      weight:
+        description: An instance's share of new connections in relation to those of the others, 1 (as usual) to 100.
+        type: int
   machine:
     description: The hardware that the virtual machine sees, on every RM alike. Required with O(state=present).
     type: dict
@@ -297,11 +319,12 @@ capsule:
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import intake, libraries, store
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module import shapes
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, Outcome, run_module
 
 
 def present(params: dict[str, t.Any], check_mode: bool) -> Outcome:
-    wanted = {key: params[key] for key in ("name", "version", "domain", "guest", "ports", "machine", "boot", "disks")}
+    wanted = {key: params[key] for key in ("name", "version", "domain", "guest", "ports", "balance", "machine", "boot", "disks")}
     wanted.update(vpn=params["vpn"], credentials=params["vpn_credentials"])
     wanted["guest"] = {**wanted["guest"], "mac": wanted["guest"]["mac"].lower()}
     done = intake.import_capsule(store.Store(), wanted, dry=check_mode)
@@ -360,6 +383,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "guest": {"type": "dict", "options": guest},
             "ports": {"type": "list", "elements": "dict", "default": [], "options": port},
+            "balance": shapes.BALANCE,
             "machine": {"type": "dict", "options": machine},
             "boot": {"type": "dict", "options": boot},
             "disks": {"type": "list", "elements": "dict", "default": [], "options": disk},

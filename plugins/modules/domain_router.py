@@ -70,6 +70,25 @@ options:
             description: The port, the same outside and at the guest.
             type: int
             required: true
+      balance:
+        description: How the members share the service's callers, and what shows that they are alive; what is not said is as usual.
+        type: dict
+        suboptions:
+          policy:
+            description: >-
+              V(spread) (as usual) gives each new connection to the next instance, by weight; V(sticky) gives all connections of one source address
+              to the same instance as long as it is in rotation.
+            type: str
+            choices: [spread, sticky]
+          check:
+            description: >-
+              What shows that an instance is alive, on each declared TCP port. V(tcp) (as usual) is an accepted connection, V(http) a response to a GET
+              request with a status below 500.
+            type: str
+            choices: [tcp, http]
+          path:
+            description: What an V(http) check asks for; V(/) as usual.
+            type: str
       members:
         description: The instances that share the service's connections; none of them makes the service refuse.
         type: list
@@ -84,6 +103,9 @@ options:
             description: Its fabric address.
             type: str
             required: true
+          weight:
+            description: Its share of new connections in relation to those of the others, 1 (as usual) to 100.
+            type: int
       mappings:
         description: The instances that use the service's tunnel, and what they are in the intranet; for a service with a tunnel only.
         type: list
@@ -162,17 +184,6 @@ options:
       - When one of them does not answer in time the module fails and the rotation stays as it was.
     type: float
     default: 0
-  check:
-    description:
-      - What counts as an answer on each declared TCP port of a new member.
-      - V(tcp) is an accepted connection, V(http) a response to a GET request with a status below 500.
-    type: str
-    default: tcp
-    choices: [tcp, http]
-  check_path:
-    description: What O(check=http) asks for.
-    type: str
-    default: /
   close_connections:
     description:
       - Whether members that leave the rotation lose the connections that they still have.
@@ -209,9 +220,9 @@ EXAMPLES = r"""
       - name: shop
         public_address: 198.18.1.1
         ports: [{protocol: tcp, port: 80}]
+        balance: {policy: sticky, check: http, path: /health}
         members: [{instance: shop-1.example.com, address: 192.168.1.10}]
     answer_timeout: 30
-    check: http
 
 - name: Remove a domain's router
   vmatrix.mesh.domain_router:
@@ -272,7 +283,7 @@ stale:
 """
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gatehouse import gatehouse
-from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import answers
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module import shapes
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Outcome, run_module
 from ansible_collections.vmatrix.mesh.plugins.module_utils._switch import switch
 
@@ -291,7 +302,6 @@ def call(params: dict, check_mode: bool) -> Outcome:
             params["tunnel_timeout"],
             check_mode,
             answer_timeout=params["answer_timeout"],
-            check=answers.Check(params["check"], params["check_path"]),
             close_connections=params["close_connections"],
         )
     result = {key: report.after[key] for key in ("router", "tunnels")}
@@ -322,16 +332,17 @@ def main() -> None:
                             "port": {"type": "int", "required": True},
                         },
                     },
+                    "balance": shapes.SERVICE_BALANCE,
                     "members": {
                         "type": "list",
                         "elements": "dict",
                         "default": [],
-                        "options": {"instance": {"type": "str", "required": True}, "address": {"type": "str", "required": True}},
+                        "options": {**shapes.needed("instance", "address"), "weight": {"type": "int"}},
                     },
                     "mappings": {
                         "type": "list",
                         "elements": "dict",
-                        "options": {key: {"type": "str", "required": True} for key in ("instance", "fabric_address", "intranet_address")},
+                        "options": shapes.needed("instance", "fabric_address", "intranet_address"),
                     },
                 },
             },
@@ -359,8 +370,6 @@ def main() -> None:
             },
             "tunnel_timeout": {"type": "float", "default": 20},
             "answer_timeout": {"type": "float", "default": 0},
-            "check": {"type": "str", "default": "tcp", "choices": ["tcp", "http"]},
-            "check_path": {"type": "str", "default": "/"},
             "close_connections": {"type": "bool", "default": False},
             "wan_interface": {"type": "str", "default": "wan0"},
             "bridge": {"type": "str", "default": "br-mesh"},

@@ -99,8 +99,15 @@ routers:
           elements: dict
           returned: success
           sample: [{protocol: tcp, port: 80}]
+        balance:
+          description: How the members share its callers, as far as that is not as usual.
+          type: dict
+          returned: when something is not as usual
+          sample: {policy: sticky}
         members:
-          description: The members of the rotation with the number of their live connections, and whether they pass their health checks.
+          description: >-
+            The members of the rotation with the number of their live connections, and whether they pass their health checks;
+            with their C(weight) if it is not 1.
           type: list
           elements: dict
           returned: success

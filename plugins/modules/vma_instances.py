@@ -72,6 +72,28 @@ options:
                 description: The number, 1 to 65535.
                 type: int
                 required: true
+          balance:
+            description: How the instances of the service share its callers, from the capsule's manifest; what is not said is as usual.
+            type: dict
+            suboptions:
+              policy:
+                description: >-
+                  V(spread) (as usual) gives each new connection to the next instance, by weight; V(sticky) gives all connections of one source address
+                  to the same instance as long as it is in rotation.
+                type: str
+                choices: [spread, sticky]
+              check:
+                description: >-
+                  What shows that an instance is alive, on each declared TCP port. V(tcp) (as usual) is an accepted connection, V(http) a response to a GET
+                  request with a status below 500.
+                type: str
+                choices: [tcp, http]
+              path:
+                description: What an V(http) check asks for; V(/) as usual.
+                type: str
+              weight:
+                description: An instance's share of new connections in relation to those of the others, 1 (as usual) to 100.
+                type: int
           requirements:
             description: What the instance needs of an RM.
             type: dict
@@ -204,6 +226,7 @@ router:
 
 import typing as t
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module import shapes
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, Outcome, run_module
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import several
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import LIBRARIES
@@ -215,19 +238,14 @@ def call(params: dict[str, t.Any], check_mode: bool) -> Outcome:
     return Outcome(*several.update_all(params["registry"], params["instances"], check_mode))
 
 
-def _needed(*names: str, kind: str = "str") -> dict[str, t.Any]:
-    return {name: {"type": kind, "required": True} for name in names}
-
-
 def main() -> None:
     """Run the module."""
-    requirements = {**_needed("memory_mib", "vcpus", "disk_bytes", kind="int"), **_needed("machine_type", "cpu"), "accelerator": {"type": "str"}}
-    port = {"protocol": {"type": "str", "choices": ["tcp", "udp"], "required": True}, "port": {"type": "int", "required": True}}
     reservation = {
         "capsule": {"type": "str", "required": True},
-        "guest": {"type": "dict", "required": True, "options": _needed("address", "gateway", "mac")},
-        "ports": {"type": "list", "elements": "dict", "required": True, "options": port},
-        "requirements": {"type": "dict", "required": True, "options": requirements},
+        "guest": {**shapes.GUEST, "required": True},
+        "ports": {**shapes.PORTS, "required": True},
+        "balance": shapes.BALANCE,
+        "requirements": {**shapes.REQUIREMENTS, "required": True},
         "intranet_address": {"type": "str"},
         "rm": {"type": "str"},
         "exclude_rms": {"type": "list", "elements": "str", "default": []},

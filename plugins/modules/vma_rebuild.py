@@ -127,6 +127,7 @@ records:
     vlan: {description: The domain's VLAN in this HN., type: int, returned: success, sample: 100}
     public_address: {description: What the world connects to., type: str, returned: success, sample: 198.18.1.1}
     ports: {description: What the service listens on., type: list, elements: dict, returned: success, sample: [{protocol: tcp, port: 80}]}
+    balance: {description: How instances share callers; empty where all is as usual., type: dict, returned: success, sample: {policy: sticky}}
     requirements:
       description: What it needs of an RM.
       type: dict

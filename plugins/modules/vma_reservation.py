@@ -62,6 +62,28 @@ options:
         description: The number, 1 to 65535.
         type: int
         required: true
+  balance:
+    description: How the instances of the service share its callers, from the capsule's manifest; what is not said is as usual.
+    type: dict
+    suboptions:
+      policy:
+        description: >-
+          V(spread) (as usual) gives each new connection to the next instance, by weight; V(sticky) gives all connections of one source address
+          to the same instance as long as it is in rotation.
+        type: str
+        choices: [spread, sticky]
+      check:
+        description: >-
+          What shows that an instance is alive, on each declared TCP port. V(tcp) (as usual) is an accepted connection, V(http) a response to a GET
+          request with a status below 500.
+        type: str
+        choices: [tcp, http]
+      path:
+        description: What an V(http) check asks for; V(/) as usual.
+        type: str
+      weight:
+        description: An instance's share of new connections in relation to those of the others, 1 (as usual) to 100.
+        type: int
   requirements:
     description: What the instance needs of an RM.
     type: dict
@@ -181,6 +203,7 @@ record:
     vlan: {description: The domain's VLAN in this HN., type: int, returned: success, sample: 100}
     public_address: {description: What the world connects to., type: str, returned: success, sample: 198.18.1.1}
     ports: {description: What the service listens on., type: list, elements: dict, returned: success, sample: [{protocol: tcp, port: 80}]}
+    balance: {description: How instances share callers; empty where all is as usual., type: dict, returned: success, sample: {policy: sticky}}
     requirements:
       description: What it needs of an RM.
       type: dict
@@ -214,6 +237,7 @@ router:
 
 import typing as t
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module import shapes
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, Outcome, run_module
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import reservations
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import LIBRARIES
@@ -235,33 +259,10 @@ def main() -> None:
         argument_spec={
             "instance": {"type": "str", "required": True},
             "capsule": {"type": "str"},
-            "guest": {
-                "type": "dict",
-                "options": {
-                    "address": {"type": "str", "required": True},
-                    "gateway": {"type": "str", "required": True},
-                    "mac": {"type": "str", "required": True},
-                },
-            },
-            "ports": {
-                "type": "list",
-                "elements": "dict",
-                "options": {
-                    "protocol": {"type": "str", "choices": ["tcp", "udp"], "required": True},
-                    "port": {"type": "int", "required": True},
-                },
-            },
-            "requirements": {
-                "type": "dict",
-                "options": {
-                    "memory_mib": {"type": "int", "required": True},
-                    "vcpus": {"type": "int", "required": True},
-                    "disk_bytes": {"type": "int", "required": True},
-                    "machine_type": {"type": "str", "required": True},
-                    "cpu": {"type": "str", "required": True},
-                    "accelerator": {"type": "str"},
-                },
-            },
+            "guest": shapes.GUEST,
+            "ports": shapes.PORTS,
+            "balance": shapes.BALANCE,
+            "requirements": shapes.REQUIREMENTS,
             "rm": {"type": "str"},
             "exclude_rms": {"type": "list", "elements": "str", "default": []},
             "intranet_address": {"type": "str"},

@@ -15,7 +15,7 @@ import typing as t
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import credentials, image
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import manifest as manifests
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.store import Store
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import files
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, files
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
 
 _NO_BLOB = {"sha256": "0" * 64, "size": 1}
@@ -43,7 +43,7 @@ def import_capsule(store: Store, wanted: dict[str, t.Any], dry: bool = False) ->
     Args:
         store: where to.
         wanted: C(name), C(version), C(domain), C(guest), C(ports) and C(machine) as in a manifest; C(boot) with the paths C(kernel) and C(initrd)
-            (or None) and the C(cmdline), or None; C(disks), each with C(name) and the path C(src); C(vpn) as in a manifest but without its
+            (or None) and the C(cmdline), or None; C(balance) as C(balance.checked) takes it; C(disks), each with C(name) and the path C(src); C(vpn) as in a manifest but without its
             C(credentials), which are given beside it, or None.
         dry: only find out what would be done.
 
@@ -83,10 +83,11 @@ def import_capsule(store: Store, wanted: dict[str, t.Any], dry: bool = False) ->
 
 
 def _draft(wanted: dict[str, t.Any]) -> dict[str, t.Any]:
-    boot = wanted["boot"]
+    boot, unusual = wanted["boot"], balance.checked(wanted.get("balance"))
     return {
         "schema": 1,
         **{key: wanted[key] for key in ("name", "version", "domain", "guest", "ports", "machine")},
+        **({"balance": unusual} if unusual else {}),
         "boot": boot and {"kernel": _NO_BLOB, "initrd": _NO_BLOB if boot["initrd"] else None, "cmdline": boot["cmdline"]},
         "disks": [{"name": disk["name"], "format": "qcow2", "virtual_size": 512, "blob": _NO_BLOB} for disk in wanted["disks"]],
         "memory": None,
@@ -132,7 +133,7 @@ def _described(manifest: dict[str, t.Any], digests: dict[str, str], secret: cred
     cmdline = manifest["boot"]["cmdline"] if manifest["boot"] else None
     described = {**settings, "cmdline": cmdline, "disks": [disk["name"] for disk in manifest["disks"]], "memory": manifest["memory"], "sources": digests}
     vpn = {**manifest["vpn"], "credentials": credentials.identity(secret)} if secret else None
-    return {**described, "vpn": vpn}
+    return {**described, "balance": manifest.get("balance", {}), "vpn": vpn}
 
 
 def _refuse_unfit(store: Store, sources: dict[str, t.Any]) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.libraries import jsonschema, netaddr
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
 
 MIB = 1 << 20
@@ -71,6 +71,8 @@ SCHEMA = _closed(
             "uniqueItems": True,
             "items": _closed({"protocol": {"type": "string", "enum": ["tcp", "udp"]}, "port": _whole(1, 65535)}),
         },
+        # Only what is not as usual, see _core.balance; its values are checked there.
+        "balance": {"type": "object", "minProperties": 1},
         "machine": _closed(
             {
                 # With its version: an unversioned alias would mean another machine after an upgrade of QEMU.
@@ -100,7 +102,7 @@ SCHEMA = _closed(
         "memory": _or_null(_closed({"accelerator": {"type": "string", "enum": ["kvm", "tcg"]}, "blob": _BLOB})),
         "vpn": _VPN,
     },
-    optional=["vpn"],
+    optional=["balance", "vpn"],
 )
 
 
@@ -117,6 +119,8 @@ def check(manifest: t.Any) -> dict[str, t.Any]:
     ports = [(port["protocol"], port["port"]) for port in manifest["ports"]]
     if len(set(ports)) != len(ports):
         _refuse("ports", "a port is there twice")
+    if balance.checked(manifest.get("balance")) != manifest.get("balance", {}):
+        _refuse("balance", "it says what is as usual anyway")
     _check_disks(manifest)
     if "vpn" in manifest:
         _check_vpn(manifest["vpn"])

@@ -15,10 +15,10 @@ import socket
 import time
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, InvalidInput, Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.inside import enter
 
-CHECKS = ("tcp", "http")
 _PAUSE = 0.03
 #: Seconds for one try to connect; the kernel sends a lost SYN again after one second.
 _CONNECT = 1.0
@@ -27,7 +27,7 @@ _ANSWER = 5.0
 
 
 class Check(t.NamedTuple):
-    """What counts as an answer: C(tcp) an accepted connection, C(http) a response to GET *path* with a status below 500."""
+    """What counts as an answer, see _core.balance."""
 
     kind: str = "tcp"
     path: str = "/"
@@ -40,22 +40,18 @@ class Waited(t.NamedTuple):
     seconds: float
 
 
-def checked(check: Check) -> Check:
-    """Return *check* if it can be asked; raise InvalidInput otherwise."""
-    if check.kind not in CHECKS:
-        raise InvalidInput(f"{check.kind!r} is not a check: it must be tcp or http.")
-    if not check.path.startswith("/") or any(not 0x21 <= ord(character) < 0x7F for character in check.path):
-        raise InvalidInput(f"The check's path {check.path!r} must begin with / and hold printable ASCII characters without spaces.")
-    return check
+def check_of(service: t.Mapping[str, t.Any]) -> Check:
+    """Return what counts as an answer of the members of a service of a router document."""
+    whole = balance.whole(service.get("balance"))
+    return Check(whole["check"], whole["path"])
 
 
-def wait(namespace: str, members: list[dict[str, t.Any]], check: Check, timeout: float, called_off: t.Callable[[], bool] = lambda: False) -> list[Waited]:
+def wait(namespace: str, members: list[dict[str, t.Any]], timeout: float, called_off: t.Callable[[], bool] = lambda: False) -> list[Waited]:
     """Wait until each of *members* answers on each of its TCP ports, all of them at the same time.
 
     Args:
         namespace: the router's network namespace, from which the requests are made.
-        members: C(instance), C(address) and C(ports) of each.
-        check: what counts as an answer.
+        members: C(instance), C(address), C(ports) and C(balance) of each.
         timeout: seconds until giving up.
         called_off: tells whether somebody knows that the answer will not come.
 
@@ -66,7 +62,7 @@ def wait(namespace: str, members: list[dict[str, t.Any]], check: Check, timeout:
     targets = [(member, port["port"]) for member in members for port in member["ports"] if port["protocol"] == "tcp"]
     start = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, len(targets)), initializer=enter, initargs=(namespace,)) as pool:
-        asked = [pool.submit(_until_answered, member["address"], port, check, start + timeout, called_off) for member, port in targets]
+        asked = [pool.submit(_until_answered, member["address"], port, check_of(member), start + timeout, called_off) for member, port in targets]
         answers = [one.result() for one in asked]
     seconds: dict[str, float] = {member["instance"]: 0.0 for member in members}
     silent = []

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
 
 #: How many parts a service's traffic is divided into; it can have no more members than that.
@@ -56,10 +56,10 @@ def public_addresses(document: Document) -> list[str]:
 
 
 def new_members(document: Document, previous: Document | None) -> list[dict[str, t.Any]]:
-    """Return the members that *document* has and *previous* has not, each with its service's C(ports)."""
+    """Return the members that *document* has and *previous* has not, each with its service's C(ports) and C(balance)."""
     had = {_identity(service, member) for service in (previous or {"services": []})["services"] for member in service["members"]}
     return [
-        {"instance": member["instance"], "address": member["address"], "ports": service["ports"]}
+        {"instance": member["instance"], "address": member["address"], "ports": service["ports"], "balance": service.get("balance")}
         for service in document["services"]
         for member in service["members"]
         if _identity(service, member) not in had
@@ -97,7 +97,7 @@ def _identity(service: dict[str, t.Any], member: dict[str, t.Any]) -> tuple[t.An
 
 
 def _service(item: t.Any, gateways: list[t.Any]) -> dict[str, t.Any]:
-    _keys("service", item, ("name", "public_address", "ports", "members"))
+    _keys("service", item, ("name", "public_address", "ports", "members"), ("balance",))
     name = names.label("service", item["name"])
     public = _address(f"public address of service {name}", item["public_address"])
     if any(public in gateway.network for gateway in gateways):
@@ -110,9 +110,13 @@ def _service(item: t.Any, gateways: list[t.Any]) -> dict[str, t.Any]:
         raise InvalidInput(f"Service {name} has {len(members)} members; a rotation holds at most {SLOTS}.")
     _unique(f"member of service {name}", [member["instance"] for member in members])
     _unique(f"member address of service {name}", [member["address"] for member in members])
+    unusual = balance.checked(item.get("balance"))
+    if "weight" in unusual:
+        raise InvalidInput(f"The balance of service {name} has a weight, which each member has of its own.")
     return {
         "name": name,
         "public_address": str(public),
+        **({"balance": unusual} if unusual else {}),
         "ports": sorted(ports, key=lambda port: (port["protocol"], port["port"])),
         "members": sorted(members, key=lambda member: member["instance"]),
     }
@@ -126,22 +130,22 @@ def _port(service: str, item: t.Any) -> dict[str, t.Any]:
 
 
 def _member(service: str, item: t.Any, gateways: list[t.Any]) -> dict[str, t.Any]:
-    _keys(f"member of service {service}", item, ("instance", "address"))
+    _keys(f"member of service {service}", item, ("instance", "address"), ("weight",))
     names.instance(item["instance"])
     address = _address(f"address of {item['instance']}", item["address"])
     if any(address == gateway.ip for gateway in gateways):
         raise InvalidInput(f"The address {address} of {item['instance']} is the gateway's own.")
     if not any(address in gateway.network for gateway in gateways):
         raise InvalidInput(f"The address {address} of {item['instance']} lies in none of its gateways' networks ({', '.join(map(str, gateways))}).")
-    return {"instance": item["instance"], "address": str(address)}
+    return {"instance": item["instance"], "address": str(address), **balance.checked({"weight": item.get("weight")})}
 
 
-def _keys(what: str, item: t.Any, known: tuple[str, ...]) -> None:
+def _keys(what: str, item: t.Any, needed: tuple[str, ...], optional: tuple[str, ...] = ()) -> None:
     if not isinstance(item, dict):
-        raise InvalidInput(f"A {what} must be a mapping with {', '.join(known)}, not {item!r}.")
-    unknown, missing = sorted(str(key) for key in set(item) - set(known)), sorted(set(known) - set(item))
+        raise InvalidInput(f"A {what} must be a mapping with {', '.join(needed)}, not {item!r}.")
+    unknown, missing = sorted(str(key) for key in set(item) - {*needed, *optional}), sorted(set(needed) - set(item))
     if unknown:
-        raise InvalidInput(f"A {what} has no {unknown[0]!r}: it knows {', '.join(known)}.")
+        raise InvalidInput(f"A {what} has no {unknown[0]!r}: it knows {', '.join([*needed, *optional])}.")
     if missing:
         raise InvalidInput(f"A {what} lacks {missing[0]!r}.")
 

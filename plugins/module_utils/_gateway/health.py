@@ -7,7 +7,7 @@
 
 """Whether members of rotations are alive: C(python3 -m ..._gateway.health) takes dead ones out and puts them back when they answer again.
 
-A member is asked for a TCP connection on each of its declared TCP ports. It is down after FALL failures in a row and up after RISE successes,
+A member is asked on each of its declared TCP ports, for a connection or for a page: what its service's balance says. It is down after FALL failures in a row and up after RISE successes,
 so that one lost packet changes nothing. One that says nothing is noticed after two periods and two waits at most, one that refuses sooner.
 """
 
@@ -50,7 +50,7 @@ def ask(known: state.State) -> dict[str, bool]:
     """Ask all members of a router at the same time; return whether each, by address, answered on all its TCP ports. Members without any are not asked."""
     targets = sorted(
         {
-            (member["address"], port["port"])
+            (member["address"], port["port"], answers.check_of(service))
             for service in known.document["services"]
             for member in service["members"]
             for port in service["ports"]
@@ -61,9 +61,9 @@ def ask(known: state.State) -> dict[str, bool]:
         return {}
     called, end = namespace.names(known.document["domain"]).namespace, time.monotonic() + WAIT
     with concurrent.futures.ThreadPoolExecutor(min(len(targets), _MOST_THREADS), initializer=enter, initargs=(called,)) as pool:
-        problems = list(pool.map(lambda target: answers.ask(*target, answers.Check(), end), targets))
+        problems = list(pool.map(lambda target: answers.ask(*target, end), targets))
     verdict: dict[str, bool] = {}
-    for (address, _port), problem in zip(targets, problems):
+    for (address, _port, _check), problem in zip(targets, problems):
         verdict[address] = verdict.get(address, True) and problem is None
     return verdict
 

@@ -68,7 +68,6 @@ def apply(
     bridge: str,
     wan: str,
     answer_timeout: float = 0.0,
-    check: answers.Check = answers.Check(),
     close_connections: bool = False,
     dry_run: bool = False,
     directory: str = state.DIRECTORY,
@@ -82,7 +81,6 @@ def apply(
         bridge: the bridge that its guests are on.
         wan: the interface that faces the world.
         answer_timeout: seconds that new members have for answering before they enter the rotation; 0 does not wait.
-        check: what counts as an answer.
         close_connections: whether members that leave lose the connections that they still have.
         dry_run: whether to only say what would change.
         directory: where the states of the routers are kept.
@@ -90,11 +88,11 @@ def apply(
             there: before new members are asked for an answer, else at the end. An error of it ends the call; new members are not in the rotation then.
 
     Raises:
-        InvalidInput: the document or the check cannot be meant.
+        InvalidInput: the document cannot be meant.
         Refused: another router of this gateway, or the gateway itself, has the VLAN or a public address.
         DeadlineExceeded: a new member did not answer (Refused: somebody called the wait off); the network is ready for it, the rotation is as it was.
     """
-    document, check = checked(desired), answers.checked(check)
+    document = checked(desired)
     switch = switch_of(bridge)
     namespace.check_wan(wan)
     with state.locked(document["domain"]):
@@ -128,7 +126,7 @@ def apply(
         if newcomers and answer_timeout > 0:
             namespace.forget_neighbours(document["domain"], [member["address"] for member in newcomers])
             with state.call_off(document["domain"], document["generation"]) as called_off:
-                waited = answers.wait(namespace.names(document["domain"]).namespace, newcomers, check, answer_timeout, called_off)
+                waited = answers.wait(namespace.names(document["domain"]).namespace, newcomers, answer_timeout, called_off)
         _enforce(document, known, seen, switch, wan, directory)
         if close_connections:
             connections.close(namespace.names(document["domain"]).namespace, left_members(document, previous))

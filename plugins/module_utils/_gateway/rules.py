@@ -17,7 +17,7 @@ import ipaddress
 import json
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import marks
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, marks
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.document import SLOTS, Document, Service
 
 TABLE = "vmatrix"
@@ -26,39 +26,44 @@ INSIDE = "guests"
 OUTSIDE = "outside"
 
 
-def spread(addresses: t.Iterable[str]) -> list[str]:
-    """Divide the slots among *addresses* as evenly as can be; which slot goes to whom depends on nothing but the set of them.
+#: Where the slots of callers begin: without it the kernel would choose another start, and other members for them, with every change of the rules.
+_SEED = 0x766D6573
+
+
+def spread(weights: t.Mapping[str, int]) -> list[str]:
+    """Divide the slots among addresses by their *weights* as exactly as can be; which slot goes to whom depends on nothing but these.
 
     Rendezvous hashing with a bound: each slot prefers the addresses in an order of its own, and an address takes no more than
-    its share. So an address that comes or goes moves about as many slots as it must, and everybody computes the same.
+    its share, give or take one slot, and never none. So an address that comes or goes moves about as many slots as it must,
+    and everybody computes the same.
 
     Returns:
         The address of each slot; empty if there are no addresses.
     """
-    members = sorted(set(addresses), key=ipaddress.ip_address)
+    members = sorted(weights, key=ipaddress.ip_address)
     if not members:
         return []
-    share, over = divmod(SLOTS, len(members))
+    share, over = _shares(members, weights)
     wishes = sorted((_rank(slot, address), slot, address) for slot in range(SLOTS) for address in members)
     taken: dict[int, str] = {}
     load = dict.fromkeys(members, 0)
     for _rank_, slot, address in wishes:
-        if slot in taken or load[address] > share or (load[address] == share and over == 0):
+        if slot in taken or load[address] > share[address] or (load[address] == share[address] and over == 0):
             continue
-        if load[address] == share:
+        if load[address] == share[address]:
             over -= 1
         load[address] += 1
         taken[slot] = address
     return [taken[slot] for slot in range(SLOTS)]
 
 
-def rotation(service: Service, down: t.Collection[str]) -> list[str]:
-    """Return the addresses of the members that get new connections: those that are not *down*, or all when all are.
+def rotation(service: Service, down: t.Collection[str]) -> dict[str, int]:
+    """Return the weight of each member that gets new connections, by address: of those that are not *down*, or of all when all are.
 
     A check that nobody passes says more about the check than about them.
     """
-    addresses = [member["address"] for member in service["members"]]
-    return [address for address in addresses if address not in down] or addresses
+    weights = {member["address"]: member.get("weight", 1) for member in service["members"]}
+    return {address: weight for address, weight in weights.items() if address not in down} or weights
 
 
 def render(document: Document, down: t.Collection[str] = ()) -> str:
@@ -71,6 +76,8 @@ def render(document: Document, down: t.Collection[str] = ()) -> str:
     maps, dnat, refuse, forward = [], [], [], set()
     for service in services:
         slots = spread(rotation(service, down))
+        sticky = balance.whole(service.get("balance"))["policy"] == "sticky"
+        turn = f"jhash ip saddr mod {SLOTS} seed {_SEED:#x}" if sticky else f"numgen inc mod {SLOTS}"
         for port in service["ports"]:
             proto, number = port["protocol"], port["port"]
             if not slots:
@@ -79,11 +86,11 @@ def render(document: Document, down: t.Collection[str] = ()) -> str:
                 continue
             name = f"slots-{service['name']}-{proto}-{number}"
             elements = ", ".join(f"{slot} : {address} . {number}" for slot, address in enumerate(slots))
-            maps.append(f"  map {name} {{ typeof numgen inc mod {SLOTS} : ip daddr . {proto} dport; elements = {{ {elements} }} }}")
+            maps.append(f"  map {name} {{ typeof {turn} : ip daddr . {proto} dport; elements = {{ {elements} }} }}")
             # Without "meta l4proto" nft does not see that the packet has a port, and refuses the map.
             dnat.append(
                 f'    iifname "{OUTSIDE}" ip daddr {service["public_address"]} meta l4proto {proto} {proto} dport {number}'
-                f" dnat ip to numgen inc mod {SLOTS} map @{name}"
+                f" dnat ip to {turn} map @{name}"
             )
             forward.update((address, proto, number) for address in slots)
     own = ", ".join(str(ipaddress.ip_interface(gateway).ip) for gateway in document["gateways"])
@@ -125,6 +132,18 @@ def _opened(forward: set[tuple[str, str, int]]) -> t.Iterator[str]:
         pairs = sorted((ipaddress.ip_address(address), port) for address, one, port in forward if one == proto)
         elements = ", ".join(f"{address} . {port}" for address, port in pairs)
         yield f'    iifname "{OUTSIDE}" oifname "{INSIDE}" ct status dnat ip daddr . {proto} dport {{ {elements} }} accept'
+
+
+def _shares(members: list[str], weights: t.Mapping[str, int]) -> tuple[dict[str, int], int]:
+    """Return how many slots each member has for certain, and how many there are besides."""
+    whole = sum(weights[address] for address in members)
+    share = {address: max(1, SLOTS * weights[address] // whole) for address in members}
+    over = SLOTS - sum(share.values())
+    while over < 0:
+        # Those that weigh too little for a slot got one nevertheless; who has most makes room.
+        share[max(members, key=lambda address: share[address])] -= 1
+        over += 1
+    return share, over
 
 
 def _rank(slot: int, address: str) -> bytes:

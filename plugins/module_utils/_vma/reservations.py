@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import addresses, claims, journal, placement, records, rms, surroundings
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Change, transaction
@@ -24,7 +24,8 @@ def reserve(url: str, wanted: dict[str, t.Any], dry_run: bool = False) -> Change
     """Reserve room, addresses, VLAN and an epoch for an instance; what is there already and fits is returned as it is.
 
     Args:
-        wanted: instance, capsule, guest, ports, requirements; intranet_address, rm, exclude_rms, public_address, epoch_above and operation may be None.
+        wanted: instance, capsule, guest, ports, requirements; balance, intranet_address, rm, exclude_rms, public_address, epoch_above and
+            operation may be None.
 
     Raises:
         InvalidInput: something is malformed.
@@ -45,6 +46,7 @@ def ensure(tx: Transaction, wanted: dict[str, t.Any]) -> None:
         "capsule": names.version(wanted["capsule"]),
         "guest": addresses.guest(wanted["guest"]),
         "ports": surroundings.ports(wanted["ports"]),
+        "balance": balance.checked(wanted.get("balance")),
         "requirements": surroundings.requirements(wanted["requirements"]),
         "intranet_address": addresses.intranet(wanted.get("intranet_address")),
     }

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import sa
 
-VERSION = 2
+VERSION = 3
 
 if sa is not None:
     METADATA = sa.MetaData()
@@ -62,6 +62,7 @@ if sa is not None:
         sa.Column("vlan", sa.Integer, nullable=False),
         sa.Column("public_address", sa.String(45), nullable=False),
         sa.Column("ports", sa.JSON, nullable=False),
+        sa.Column("balance", sa.JSON, nullable=False),
         sa.Column("requirements", sa.JSON, nullable=False),
         sa.UniqueConstraint("domain", "fabric_address"),
     )

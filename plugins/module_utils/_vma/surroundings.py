@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
 
 STATES = ("reserved", "running", "suspended", "leaving", "stopped")
 
 #: The keys of a record, in the order in which a person reads them.
 FIELDS = (
-    "instance service domain capsule rm epoch state in_rotation guest fabric_address intranet_address vlan public_address ports requirements"
+    "instance service domain capsule rm epoch state in_rotation guest fabric_address intranet_address vlan public_address ports balance requirements"
 ).split()
 
 
@@ -80,17 +80,18 @@ def router_document(records: t.Iterable[dict[str, t.Any]], domain: str, generati
         generation: the registry's counter.
         vlan: the domain's VLAN, for when it has no record (any more).
 
-    A service has C(mappings) if and only if it has a tunnel.
+    A service has C(mappings) if and only if it has a tunnel, and C(balance) if its first instance's is not as usual.
     """
     mine = sorted((record for record in records if record["domain"] == domain), key=_order)
     services: dict[str, dict[str, t.Any]] = {}
     gateways = set()
     for record in mine:
         gateways.add(f"{record['guest']['gateway']}/{record['guest']['address'].partition('/')[2]}")
-        service = services.setdefault(record["service"], {"name": record["service"], "public_address": record["public_address"], "ports": [], "members": []})
+        service = services.setdefault(record["service"], _service(record))
         service["ports"] = ports([*service["ports"], *(port for port in record["ports"] if port not in service["ports"])])
         if record["in_rotation"]:
-            service["members"].append({"instance": record["instance"], "address": record["fabric_address"]})
+            weight = balance.checked({"weight": record["balance"].get("weight")})
+            service["members"].append({"instance": record["instance"], "address": record["fabric_address"], **weight})
         if record["intranet_address"]:
             _map(service.setdefault("mappings", []), record)
     return {
@@ -100,6 +101,12 @@ def router_document(records: t.Iterable[dict[str, t.Any]], domain: str, generati
         "gateways": sorted(gateways),
         "services": list(services.values()),
     }
+
+
+def _service(record: dict[str, t.Any]) -> dict[str, t.Any]:
+    shared = {key: value for key, value in record["balance"].items() if key in balance.SHARED}
+    service = {"name": record["service"], "public_address": record["public_address"], "ports": [], "members": []}
+    return {**service, "balance": shared} if shared else service
 
 
 def _map(mappings: list[dict[str, t.Any]], record: dict[str, t.Any]) -> None:

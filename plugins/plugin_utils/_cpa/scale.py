@@ -175,6 +175,7 @@ def _reservation(view: View, site: Site, name: str, manifest: t.Any) -> dict[str
         "capsule": manifest["version"],
         "guest": manifest["guest"],
         "ports": manifest["ports"],
+        "balance": manifest.get("balance"),
         "requirements": requirements(manifest),
         "intranet_address": intranet_address(manifest, names.instance(name).ordinal),
         "exclude_rms": plans.silent_rms(view, site),

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What may be asked of a new member before it is published; the waiting itself is tested in real namespaces."""
+"""Calling off the wait for new members; the waiting itself is tested in real namespaces."""
 
 from __future__ import annotations
 
@@ -11,29 +11,8 @@ import time
 
 import pytest
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import answers, state
-from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.answers import Check, checked
-
-
-@pytest.mark.parametrize("check", [Check(), Check("http"), Check("http", "/health?deep=1")])
-def test_a_check_that_can_be_asked_is_kept(check):
-    assert checked(check) == check
-
-
-@pytest.mark.parametrize(
-    ("check", "words"),
-    [
-        (Check("ping"), "'ping' is not a check"),
-        (Check("http", "health"), "must begin with /"),
-        (Check("http", ""), "must begin with /"),
-        (Check("http", "/ HTTP/1.0\r\nHost: x"), "without spaces"),
-        (Check("http", "/caf\u00e9"), "printable ASCII"),
-    ],
-)
-def test_a_check_that_cannot_be_asked_is_refused(check, words):
-    with pytest.raises(InvalidInput, match=words):
-        checked(check)
 
 
 def test_a_wait_is_called_off_before_it_began_or_during_it_and_only_for_its_own_document():
@@ -53,5 +32,5 @@ def test_a_silent_member_whose_wait_was_called_off_is_given_up_at_once(monkeypat
     silent = {"instance": "shop-1.example.com", "address": "127.0.0.1", "ports": [{"protocol": "tcp", "port": 9}]}
     began = time.monotonic()
     with pytest.raises(Refused, match="The wait for shop-1.example.com was called off"):
-        answers.wait("router-example.com", [silent], Check(), 60, lambda: True)
+        answers.wait("router-example.com", [silent], 60, lambda: True)
     assert time.monotonic() - began < 30

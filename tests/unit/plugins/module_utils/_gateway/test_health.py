@@ -50,7 +50,7 @@ def document(*addresses):
 
 def test_those_who_are_all_down_stay_in_rotation_and_keep_their_connections():
     (service,) = document("192.168.1.10", "192.168.1.11")["services"]
-    assert rotation(service, ["192.168.1.10"]) == ["192.168.1.11"]
+    assert rotation(service, ["192.168.1.10"]) == {"192.168.1.11": 1}
     assert rotation(service, ["192.168.1.10", "192.168.1.11"]) == rotation(service, [])
 
 

@@ -24,7 +24,7 @@ import pytest
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, InvalidInput, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
-from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import answers, drain, health, namespace, router, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import drain, health, namespace, router, state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.inside import call_inside, enter
 
 MARK = f"t{os.getpid()}"
@@ -62,6 +62,12 @@ class BridgeSwitch:
         self.vlans.pop(port, None)
 
 
+class Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 128
+
+
 class Guest:
     """A host that knows nothing of us, behind the switch; its servers say who answered and whom they saw."""
 
@@ -89,12 +95,22 @@ class Guest:
                 for line in self.rfile:
                     self.wfile.write(f"{guest.instance} {self.client_address[0]} {line.decode()}".encode())
 
-        class Server(socketserver.ThreadingTCPServer):
-            daemon_threads = True
-            allow_reuse_address = True
-            request_queue_size = 128
+        self._listen(port, Handler)
 
-        server = call_inside(self.namespace, lambda: Server((self.address, port), Handler))
+    def serve_pages(self, port):
+        """Answer every line as a web server would, with the status that is set."""
+        guest = self
+        guest.status = 200
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self):
+                self.rfile.readline()
+                self.wfile.write(f"HTTP/1.1 {guest.status} Whatever\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+
+        self._listen(port, Handler)
+
+    def _listen(self, port, handler):
+        server = call_inside(self.namespace, lambda: Server((self.address, port), handler))
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         self.servers.append(server)
 
@@ -253,6 +269,45 @@ def test_members_share_the_connections(mesh):
     assert {guest.instance: who.count(guest.instance) for guest in mesh.guests} == {guest.instance: 60 for guest in mesh.guests}
 
 
+def test_members_share_the_connections_by_weight(mesh):
+    one, two = mesh.guests
+    for guest in mesh.guests:
+        guest.serve(80)
+    apply(mesh, document([{**one.member, "weight": 3}, two.member]))
+    who = call_inside(mesh.client, lambda: [ask()[0] for _call in range(120)])
+    assert (who.count(one.instance), who.count(two.instance)) == (90, 30)
+
+
+def test_a_caller_stays_with_its_member_until_that_leaves(mesh):
+    sources = [f"198.18.0.{last}" for last in range(10, 30)]
+
+    def answers_by_source():
+        found = {}
+        for source in sources:
+            for _call in range(3):
+                with socket.create_connection((PUBLIC, 80), timeout=3, source_address=(source, 0)) as sock:
+                    sock.sendall(b"hello\n")
+                    found.setdefault(source, set()).add(sock.makefile().readline().split()[0])
+        return found
+
+    one, two = mesh.guests
+    for guest in mesh.guests:
+        guest.serve(80)
+    for source in sources:
+        sh("ip", "-n", mesh.client, "addr", "add", f"{source}/15", "dev", "eth0")
+    wanted = document([one.member, two.member])
+    wanted["services"][0]["balance"] = {"policy": "sticky"}
+    apply(mesh, wanted)
+    found = call_inside(mesh.client, answers_by_source)
+    assert all(len(members) == 1 for members in found.values()), "a caller met two members"
+    assert {member for members in found.values() for member in members} == {one.instance, two.instance}
+    # Another port makes other rules; the callers must not notice.
+    again = document([one.member, two.member], 2, ports=(80, 81))
+    again["services"][0]["balance"] = {"policy": "sticky"}
+    apply(mesh, again)
+    assert call_inside(mesh.client, answers_by_source) == found
+
+
 def test_membership_changes_lose_no_connection(mesh):
     one, two = mesh.guests
     for guest in mesh.guests:
@@ -338,6 +393,23 @@ def test_a_dead_member_leaves_the_rotation_and_comes_back(mesh):
     sh("ip", "link", "set", "g1", "up")
     assert wait_for(lambda: health.keep(records, mesh.directory), 5, "it is back") == [f"{one.address} of {DOMAIN} is up again"]
     assert who_answers(mesh) == {one.instance, two.instance}
+
+
+def test_a_member_that_serves_no_page_leaves_the_rotation_where_pages_are_asked_for(mesh):
+    one, two = mesh.guests
+    one.serve(80)
+    two.serve_pages(80)
+    wanted = document([one.member, two.member])
+    wanted["services"][0]["balance"] = {"check": "http", "path": "/health"}
+    apply(mesh, wanted)
+    records = {}
+    for _round in range(health.FALL):
+        health.keep(records, mesh.directory)
+    assert who_answers(mesh) == {"HTTP/1.1"}
+    two.status = 500
+    for _round in range(health.FALL):
+        health.keep(records, mesh.directory)
+    assert state.load(DOMAIN, mesh.directory).down == tuple(sorted([one.address, two.address]))
 
 
 def test_a_dead_member_loses_its_connections(mesh):
@@ -586,7 +658,9 @@ def test_an_http_check_wants_http(mesh):
     one = mesh.guests[0]
     one.serve(80)
     with pytest.raises(DeadlineExceeded, match="not HTTP"):
-        apply(mesh, document([one.member]), answer_timeout=0.3, check=answers.Check("http"))
+        wanted = document([one.member])
+        wanted["services"][0]["balance"] = {"check": "http"}
+        apply(mesh, wanted, answer_timeout=0.3)
 
 
 def test_what_belongs_to_somebody_else_is_refused(mesh):

@@ -31,26 +31,45 @@ def document(members, declared, name="shop"):
 
 @given(addresses)
 def test_slots_are_shared_evenly_and_nobody_is_left_out(members):
-    counts = [spread(members).count(member) for member in members]
+    counts = [spread(dict.fromkeys(members, 1)).count(member) for member in members]
     assert sum(counts) == SLOTS
     assert max(counts) - min(counts) <= 1
 
 
 @given(addresses)
 def test_the_order_of_members_does_not_matter(members):
-    assert spread(sorted(members)) == spread(sorted(members, reverse=True))
+    assert spread(dict.fromkeys(sorted(members), 1)) == spread(dict.fromkeys(sorted(members, reverse=True), 1))
+
+
+@given(st.dictionaries(st.integers(2, 254).map(lambda last: f"192.168.1.{last}"), st.integers(1, 100), min_size=1, max_size=SLOTS))
+def test_slots_go_by_weight_and_nobody_is_left_out(weights):
+    slots = spread(weights)
+    assert len(slots) == SLOTS
+    exact = {address: SLOTS * weight / sum(weights.values()) for address, weight in weights.items()}
+    for address in weights:
+        assert slots.count(address) >= 1
+        # Where some weigh too little for a slot, those that have most make room for them.
+        if min(exact.values()) >= 1:
+            assert int(exact[address]) <= slots.count(address) <= int(exact[address]) + 1
+
+
+def test_callers_stay_with_their_member_where_that_is_wanted():
+    wanted = document(["192.168.1.9", "192.168.1.10"], {80})
+    assert "numgen inc mod" in render(wanted) and "jhash" not in render(wanted)
+    wanted["services"][0]["balance"] = {"policy": "sticky"}
+    assert "dnat ip to jhash ip saddr mod 60 seed 0x766d6573 map" in render(wanted) and "numgen" not in render(wanted)
 
 
 @given(st.sets(st.integers(2, 254).map(lambda last: f"192.168.1.{last}"), min_size=2, max_size=SLOTS))
 def test_a_member_that_leaves_moves_few_slots(members):
     leaver = min(members)
-    moved = sum(before != after for before, after in zip(spread(members), spread(members - {leaver})))
+    moved = sum(before != after for before, after in zip(spread(dict.fromkeys(members, 1)), spread(dict.fromkeys(members - {leaver}, 1))))
     # Its own share has to move; the bound on the others' shares moves a few more, never a second round of them.
     assert moved <= SLOTS / len(members) + 12
 
 
 def test_no_members_have_no_slots():
-    assert spread([]) == []
+    assert spread({}) == []
 
 
 @given(addresses, ports)

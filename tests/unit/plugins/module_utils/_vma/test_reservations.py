@@ -53,6 +53,7 @@ def test_a_reservation_is_predicted_made_and_kept(url, ask, need):
         "vlan": 100,
         "public_address": "198.18.1.1",
         "ports": [{"protocol": "tcp", "port": 80}],
+        "balance": {},
         "requirements": need(),
     }
     assert done.result["router"]["services"][0]["members"] == []

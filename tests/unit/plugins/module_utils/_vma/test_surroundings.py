@@ -31,6 +31,7 @@ def record(instance, host, **different):
         "vlan": 101,
         "public_address": "198.18.1.1",
         "ports": [{"protocol": "tcp", "port": 80}],
+        "balance": {},
         "requirements": {},
         **different,
     }
@@ -92,6 +93,13 @@ def test_it_depends_on_nothing_but_the_records_and_changes_none():
         shuffled = random.Random(seed).sample(RECORDS, len(RECORDS))
         assert surroundings.router_document(shuffled, "example.com", 1) == first
     assert RECORDS == untouched
+
+
+def test_the_balance_of_the_service_is_that_of_its_first_instance_and_weights_are_each_ones_own():
+    first = record("shop-1.example.com", 11, balance={"policy": "sticky", "check": "http", "weight": 3})
+    service = surroundings.router_document([*RECORDS, first], "example.com", 1)["services"][1]
+    assert service["balance"] == {"policy": "sticky", "check": "http"}
+    assert [member.get("weight") for member in service["members"]] == [3, None, None]
 
 
 def test_ports_of_two_versions_are_united():

@@ -1,0 +1,40 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""Argument specs of what several modules take."""
+
+from __future__ import annotations
+
+import typing as t
+
+Spec = t.Dict[str, t.Any]
+
+
+def needed(*names: str, kind: str = "str") -> Spec:
+    """Return required options of one type."""
+    return {name: {"type": kind, "required": True} for name in names}
+
+
+GUEST: Spec = {"type": "dict", "options": needed("address", "gateway", "mac")}
+PORTS: Spec = {
+    "type": "list",
+    "elements": "dict",
+    "options": {"protocol": {"type": "str", "choices": ["tcp", "udp"], "required": True}, **needed("port", kind="int")},
+}
+REQUIREMENTS: Spec = {
+    "type": "dict",
+    "options": {**needed("memory_mib", "vcpus", "disk_bytes", kind="int"), **needed("machine_type", "cpu"), "accelerator": {"type": "str"}},
+}
+#: No defaults: what is as usual is not said.
+_SHARED: Spec = {
+    "policy": {"type": "str", "choices": ["spread", "sticky"]},
+    "check": {"type": "str", "choices": ["tcp", "http"]},
+    "path": {"type": "str"},
+}
+#: Of a service, for its members have weights of their own.
+SERVICE_BALANCE: Spec = {"type": "dict", "options": _SHARED}
+BALANCE: Spec = {"type": "dict", "options": {**_SHARED, "weight": {"type": "int"}}}
