@@ -7,12 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: domain_router_drain
-short_description: Wait until a member that left the rotation has no connections left
+short_description: Wait until members that left the rotation have no connections left
 version_added: 0.1.0
 author:
   - The vmatrix.mesh founders (@vmatrix)
 description:
-  - Waits on a gateway until all connections of an instance have ended that left the rotation before, see M(vmatrix.mesh.domain_router).
+  - Waits on a gateway until all connections of instances have ended that left the rotation before, see M(vmatrix.mesh.domain_router).
   - The result says how many ended by themselves and how many were cut; nothing is dropped silently.
 extends_documentation_fragment:
   - vmatrix.mesh.attributes
@@ -22,18 +22,19 @@ options:
     description: The domain that the router belongs to.
     type: str
     required: true
-  address:
-    description: The fabric address of the instance.
-    type: str
+  addresses:
+    description: The fabric addresses of the instances.
+    type: list
+    elements: str
     required: true
   timeout:
-    description: How many seconds its connections have for ending.
+    description: How many seconds their connections have for ending.
     type: float
     default: 60
   at_deadline:
     description:
       - What to do with those that are open then.
-      - With V(give_up) the module fails and leaves them alone, so that the instance can be put back. With V(cut) they are reset.
+      - With V(give_up) the module fails and leaves them alone, so that the instances can be put back. With V(cut) they are reset.
         With V(wait) the module waits on for O(patience) seconds and gives up then.
     type: str
     choices: [give_up, cut, wait]
@@ -51,7 +52,7 @@ EXAMPLES = r"""
 - name: Give the callers of a member a minute, then reset them
   vmatrix.mesh.domain_router_drain:
     domain: example.com
-    address: 192.168.1.10
+    addresses: [192.168.1.10]
     timeout: 60
     at_deadline: cut
 """
@@ -85,7 +86,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import O
 
 def call(params: dict, check_mode: bool) -> Outcome:
     """Wait, and count."""
-    drained = drain.drain(params["domain"], params["address"], params["timeout"], params["at_deadline"], params["patience"], check_mode)
+    drained = drain.drain(params["domain"], params["addresses"], params["timeout"], params["at_deadline"], params["patience"], check_mode)
     before, after = {"connections": drained.connections}, {"connections": 0}
     return Outcome(drained.cut > 0, before, after, drained._asdict())
 
@@ -96,7 +97,7 @@ def main() -> None:
         call,
         argument_spec={
             "domain": {"type": "str", "required": True},
-            "address": {"type": "str", "required": True},
+            "addresses": {"type": "list", "elements": "str", "required": True},
             "timeout": {"type": "float", "default": 60},
             "at_deadline": {"type": "str", "default": "give_up", "choices": ["give_up", "cut", "wait"]},
             "patience": {"type": "float", "default": 3600},

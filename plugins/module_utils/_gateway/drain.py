@@ -27,12 +27,14 @@ class Drained(t.NamedTuple):
     cut: int
 
 
-def drain(domain: str, address: str, timeout: float, at_deadline: str, patience: float, dry_run: bool = False, directory: str = state.DIRECTORY) -> Drained:
-    """Wait until a former member has no live connection left.
+def drain(
+    domain: str, addresses: t.Collection[str], timeout: float, at_deadline: str, patience: float, dry_run: bool = False, directory: str = state.DIRECTORY
+) -> Drained:
+    """Wait until former members have no live connection left.
 
     Args:
         domain: the router's domain.
-        address: the member's fabric address; it must have left the rotation, or the wait would never end.
+        addresses: the members' fabric addresses; they must have left the rotation, or the wait would never end.
         timeout: seconds until the deadline.
         at_deadline: what to do then, one of CHOICES; C(wait) waits for *patience* more seconds and gives up then.
         patience: see above.
@@ -42,7 +44,7 @@ def drain(domain: str, address: str, timeout: float, at_deadline: str, patience:
     Raises:
         InvalidInput: there is no such choice.
         NotFound: the domain has no router here.
-        Refused: the member is in rotation.
+        Refused: one of them is in rotation.
         DeadlineExceeded: connections were still open; C(left) in the result says how many, none was cut.
     """
     if at_deadline not in CHOICES:
@@ -50,27 +52,28 @@ def drain(domain: str, address: str, timeout: float, at_deadline: str, patience:
     known = state.load(domain, directory)
     if known is None:
         raise NotFound(f"This gateway has no router of {domain}.")
-    if not dry_run and address in {member["address"] for service in known.document["services"] for member in service["members"]}:
-        raise Refused(f"{address} of {domain} is in rotation: it would get new connections all along.")
-    called = namespace.names(domain).namespace
-    first = count(called, address)
+    staying = {member["address"] for service in known.document["services"] for member in service["members"]} & set(addresses)
+    if staying and not dry_run:
+        raise Refused(f"{min(staying)} of {domain} is in rotation: it would get new connections all along.")
+    called, whose = namespace.names(domain).namespace, ", ".join(addresses)
+    first = count(called, addresses)
     if dry_run or not first:
         return Drained(first, 0, 0)
     seconds = timeout + (patience if at_deadline == "wait" else 0)
     try:
-        wait_for(lambda: count(called, address) == 0, seconds, f"the {first} connections of {address} end")
+        wait_for(lambda: count(called, addresses) == 0, seconds, f"the {first} connections of {whose} end")
         return Drained(first, first, 0)
     except DeadlineExceeded as exc:
-        left = count(called, address)
+        left = count(called, addresses)
         if at_deadline != "cut":
             raise DeadlineExceeded(
-                f"{left} of {first} connections of {address} of {domain} were still open after {seconds:g} s; none was cut.",
+                f"{left} of {first} connections of {whose} of {domain} were still open after {seconds:g} s; none was cut.",
                 {"connections": first, "ended": first - left, "left": left},
             ) from exc
-    connections.close(called, [address])
+    connections.close(called, addresses)
     return Drained(first, first - left, left)
 
 
-def count(called: str, address: str) -> int:
-    """Return how many live connections a member has in the router's network namespace *called*."""
-    return sum(number for connection, number in connections.live(called).items() if connection.member == address)
+def count(called: str, addresses: t.Collection[str]) -> int:
+    """Return how many live connections members have in the router's network namespace *called*."""
+    return sum(number for connection, number in connections.live(called).items() if connection.member in addresses)

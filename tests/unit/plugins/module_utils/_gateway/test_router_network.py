@@ -446,23 +446,23 @@ def test_a_drain_says_what_became_of_every_connection(mesh):
         guest.serve(80)
     apply(mesh, document([one.member]))
     with pytest.raises(Refused, match="is in rotation"):
-        drain.drain(DOMAIN, one.address, 1, "cut", 0, directory=mesh.directory)
+        drain.drain(DOMAIN, [one.address], 1, "cut", 0, directory=mesh.directory)
     lazy, brisk = (call_inside(mesh.client, lambda: socket.create_connection((PUBLIC, 80), timeout=3)) for _connection in range(2))
     apply(mesh, document([two.member], 2))
-    assert drain.drain(DOMAIN, one.address, 1, "give_up", 0, dry_run=True, directory=mesh.directory) == (2, 0, 0)
+    assert drain.drain(DOMAIN, [one.address], 1, "give_up", 0, dry_run=True, directory=mesh.directory) == (2, 0, 0)
     threading.Timer(0.3, brisk.close).start()
     with pytest.raises(DeadlineExceeded, match="1 of 2 connections") as failed:
-        drain.drain(DOMAIN, one.address, 1.5, "give_up", 0, directory=mesh.directory)
+        drain.drain(DOMAIN, [one.address], 1.5, "give_up", 0, directory=mesh.directory)
     assert failed.value.result == {"connections": 2, "ended": 1, "left": 1}
     lazy.sendall(b"still here\n")
     assert lazy.makefile().readline().split()[0] == one.instance, "giving up must not touch it"
-    assert drain.drain(DOMAIN, one.address, 0.2, "cut", 0, directory=mesh.directory).cut == 1
+    assert drain.drain(DOMAIN, [one.address], 0.2, "cut", 0, directory=mesh.directory).cut == 1
     with pytest.raises(OSError):
         for _again in range(3):
             lazy.sendall(b"and now\n")
             assert lazy.recv(100)
     lazy.close()
-    assert drain.drain(DOMAIN, one.address, 0.2, "give_up", 0, directory=mesh.directory) == (0, 0, 0)
+    assert drain.drain(DOMAIN, [one.address], 0.2, "give_up", 0, directory=mesh.directory) == (0, 0, 0)
 
 
 def test_a_drain_that_waits_outlasts_its_deadline(mesh):
@@ -472,7 +472,7 @@ def test_a_drain_that_waits_outlasts_its_deadline(mesh):
     sock = call_inside(mesh.client, lambda: socket.create_connection((PUBLIC, 80), timeout=3))
     apply(mesh, document([], 2))
     threading.Timer(0.5, sock.close).start()
-    assert drain.drain(DOMAIN, one.address, 0.1, "wait", 20, directory=mesh.directory) == (1, 1, 0)
+    assert drain.drain(DOMAIN, [one.address], 0.1, "wait", 20, directory=mesh.directory) == (1, 1, 0)
 
 
 def test_the_second_run_changes_nothing_and_check_mode_tells_what_a_run_does(mesh):

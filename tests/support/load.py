@@ -1,0 +1,96 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A steady load from a client of the lab: short requests, each on a connection of its own, beside slow downloads that must arrive whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import subprocess
+
+from mesh_lab import ROOT
+
+#: Runs on the client until its standard input ends; prints what became of all that it began.
+SCRIPT = """
+import asyncio, hashlib, json, sys, time
+address, rate, downloads, pace = sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+done = {"requests": 0, "downloads": 0, "failures": [], "longest": 0.0}
+digests = set()
+stop = asyncio.Event()
+async def get(path, pace=None):
+    reader, writer = await asyncio.wait_for(asyncio.open_connection(address, 80, limit=65536), 5)
+    try:
+        writer.write(f"GET {path} HTTP/1.0\\r\\nHost: load\\r\\n\\r\\n".encode())
+        await writer.drain()
+        answer = b""
+        while True:
+            part = await asyncio.wait_for(reader.read(16384), 10)
+            if not part:
+                break
+            answer += part
+            if pace:
+                await asyncio.sleep(len(part) / pace)
+    finally:
+        writer.close()
+    head, unused, body = answer.partition(b"\\r\\n\\r\\n")
+    if not head.split(b" ")[1:2] == [b"200"]:
+        raise OSError(f"answered {head[:40]!r}")
+    return body
+async def ask(path, kind, check, pace=None):
+    began = time.monotonic()
+    try:
+        check(await get(path, pace))
+        done[kind] += 1
+    except Exception as exc:
+        done["failures"].append([time.strftime("%H:%M:%S"), kind, f"{type(exc).__name__}: {exc}"])
+    if not pace:
+        done["longest"] = max(done["longest"], time.monotonic() - began)
+async def fresh():
+    tasks = set()
+    while not stop.is_set():
+        task = asyncio.ensure_future(ask("/cgi-bin/page", "requests", json.loads))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        await asyncio.sleep(1 / rate)
+    await asyncio.gather(*tasks)
+def whole(body):
+    digests.add(hashlib.sha256(body).hexdigest())
+    if len(digests) != 1:
+        raise ValueError("a download was broken")
+async def slow():
+    while not stop.is_set():
+        await ask("/big", "downloads", whole, pace)
+async def main():
+    loop = asyncio.get_running_loop()
+    loop.run_in_executor(None, sys.stdin.read).add_done_callback(lambda ended: stop.set())
+    await asyncio.gather(fresh(), *(slow() for unused in range(downloads)))
+asyncio.run(main())
+print(json.dumps(done))
+"""
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What became of a load: how many requests and downloads were answered whole, what failed (when, what, why), the longest request (seconds)."""
+
+    requests: int
+    downloads: int
+    failures: list[list[str]]
+    longest: float
+
+
+class Load:
+    """A load on a public address, from now until end() is called."""
+
+    def __init__(self, address: str, client: str = "client-east", rate: float = 10, downloads: int = 2, bytes_per_second: int = 300_000) -> None:
+        command = shlex.join(["python3", "-c", SCRIPT, address, str(rate), str(downloads), str(bytes_per_second)])
+        argv = ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), client, command]
+        self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def end(self) -> Outcome:
+        """Let what has begun come to its end, and return what became of all."""
+        said, unused = self._process.communicate(timeout=120)
+        return Outcome(**json.loads(said))
