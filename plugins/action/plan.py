@@ -14,6 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import plan_here, plan_move, plan_place
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.scale import plan_clone, plan_publish, plan_scale
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.update import plan_restart, plan_update
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import mesh_view
 
 #: Which planner serves which operation, which options it needs, and which it takes besides.
@@ -24,6 +25,8 @@ PLANNERS: dict[str, tuple[t.Callable[..., t.Any], tuple[str, ...], tuple[str, ..
     "publish": (plan_publish, ("instance", "capsule"), ()),
     "clone": (plan_clone, ("instance", "clones", "capsule"), ("to_hn",)),
     "scale": (plan_scale, ("service", "domain", "to_hn", "count"), ("capsule", "surplus")),
+    "update": (plan_update, ("service", "domain", "to_hn", "capsule"), ()),
+    "restart": (plan_restart, ("service", "domain", "to_hn"), ()),
 }
 
 

@@ -54,7 +54,7 @@ options:
       - What begins with this change, when no operation of the instance is open.
       - When omitted, the journal's entry is closed at once.
     type: str
-    choices: [change, drain, move, place, remove, resume, suspend]
+    choices: [change, drain, move, place, remove, resume, suspend, update]
   operation_done:
     description: Whether the open operation of the instance, if any, is over.
     type: bool
@@ -171,7 +171,7 @@ def main() -> None:
             "epoch_above": {"type": "int", "default": 0},
             "rm": {"type": "str"},
             "step": {"type": "str"},
-            "operation": {"type": "str", "choices": ["change", "drain", "move", "place", "remove", "resume", "suspend"]},
+            "operation": {"type": "str", "choices": ["change", "drain", "move", "place", "remove", "resume", "suspend", "update"]},
             "operation_done": {"type": "bool", "default": False},
             "registry": OPTION,
         },

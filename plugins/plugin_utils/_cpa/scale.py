@@ -60,7 +60,7 @@ def plan_scale(view: View, service: str, domain: str, to_hn: str, count: int, ca
     mine.sort(key=lambda record: (order[record["state"]], names.instance(record["instance"]).ordinal))
     usable = [record for record in mine if record["state"] != "leaving"]
     run, rest = usable[:count], [record for record in mine if record not in usable[:count]]
-    fresh = _free_names(view, service, domain, count - len(run))
+    fresh = free_names(view, service, domain, count - len(run))
     if fresh and not capsule:
         raise InvalidInput(f"{to_hn} has {len(run)} of {count} instances of {service} of {domain}: say from which capsule the others are to be made.")
     return _plan(view, "scale", site, domain, run, fresh, rest, capsule, surplus)
@@ -152,7 +152,7 @@ def _plan(
         "fresh": fresh,
         "starts": [*resumed, *begun],
         "surplus": surplus,
-        "reserve": [{"instance": name, "operation": operation, "reservation": _reservation(view, site, name, manifest)} for name in fresh],
+        "reserve": [{"instance": name, "operation": operation, "reservation": reservation(view, site, name, manifest)} for name in fresh],
         "tell": [{"instance": name, "state": "running", "in_rotation": True, **how} for name in all_names]
         + [{"instance": record["instance"], **ended, **how} for record in rest],
         "rest": [record["instance"] for record in rest],
@@ -170,7 +170,8 @@ def _plan(
     }
 
 
-def _reservation(view: View, site: Site, name: str, manifest: t.Any) -> dict[str, t.Any]:
+def reservation(view: View, site: Site, name: str, manifest: t.Any) -> dict[str, t.Any]:
+    """Return what the VMA is asked for a new instance of a capsule, as the module C(vma_instances) takes it."""
     return {
         "capsule": manifest["version"],
         "guest": manifest["guest"],
@@ -183,7 +184,7 @@ def _reservation(view: View, site: Site, name: str, manifest: t.Any) -> dict[str
     }
 
 
-def _free_names(view: View, service: str, domain: str, count: int) -> list[str]:
+def free_names(view: View, service: str, domain: str, count: int) -> list[str]:
     """Return the names of *count* instances that no HN knows, the lowest ordinals first."""
     if count <= 0:
         return []

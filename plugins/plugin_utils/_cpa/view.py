@@ -22,6 +22,7 @@ class Site(t.NamedTuple):
         records: the surroundings records of its VMA.
         epochs: the highest epoch that it knows of, by instance.
         accelerators: what each of its RMs runs guests with, as it was subscribed.
+        unfinished: the kind of the operation that is open on an instance, by instance.
         problem: why its VMA could not be asked; None when it answered.
     """
 
@@ -31,6 +32,7 @@ class Site(t.NamedTuple):
     records: list[dict]
     epochs: dict[str, int]
     accelerators: dict[str, str]
+    unfinished: dict[str, str]
     problem: str | None
 
 
@@ -75,7 +77,8 @@ def mesh_view(groups: t.Mapping[str, t.Sequence[str]], hostvars: t.Mapping[str, 
         answer = hostvars[host].get("observe_vma") or {}
         accelerators = {rm["name"]: rm["accelerator"] for rm in answer.get("rms", [])}
         records, epochs = list(answer.get("records", [])), dict(answer.get("epochs", {}))
-        sites[name] = Site(name, host, gateways.get(name, host), records, epochs, accelerators, _problem(answer, "records"))
+        unfinished = {operation["instance"]: operation["kind"] for operation in answer.get("operations", []) if operation["closed"] is None}
+        sites[name] = Site(name, host, gateways.get(name, host), records, epochs, accelerators, unfinished, _problem(answer, "records"))
     rms = {}
     for host in groups.get("rms", []):
         answer = hostvars[host].get("observe_capsules") or {}

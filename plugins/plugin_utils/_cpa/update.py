@@ -1,0 +1,87 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""Planning to replace the instances of a service in an HN, one after the other, by those of another capsule. Pure functions."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound, Refused
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import plan as plans
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import scale
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
+
+#: What of a record a reservation of the same again needs.
+_AGAIN = ("capsule", "guest", "ports", "balance", "requirements", "intranet_address", "rm", "public_address")
+
+
+def plan_update(view: View, service: str, domain: str, to_hn: str, capsule: str) -> plans.Plan:
+    """Plan that all running instances of a service in an HN come from *capsule*.
+
+    The plan's C(pairs) say for each that does not: C(old), its record; C(new), the order for the one that takes its place, under a name of its own, so
+    that the old one stays until the new one serves; C(back), the order that would bring the old one back. A run that was cut off is taken up: what it
+    had begun comes first.
+
+    Args:
+        view: the observed mesh.
+        service: its name.
+        domain: who owns it.
+        to_hn: the HN.
+        capsule: the version.
+
+    Raises:
+        InvalidInput, NotFound, Refused: one sentence for the operator.
+    """
+    names.instance_name(service, 1, domain)
+    site = plans.site_of(view, to_hn)
+    mine = [record for record in site.records if (record["service"], record["domain"]) == (service, domain)]
+    mine.sort(key=lambda record: names.instance(record["instance"]).ordinal)
+    if not mine:
+        raise NotFound(f"{to_hn} has no instance of {service} of {domain}.")
+    manifest, holders = plans.holders_of(view, names.instance(mine[0]["instance"]), capsule)
+    old = [record for record in mine if record["state"] == "running" and record["capsule"] != capsule]
+    for record in old:
+        plans.answering_rm(view, record["rm"])
+    begun = [record["instance"] for record in mine if record["capsule"] == capsule and site.unfinished.get(record["instance"]) == "update"]
+    fresh = [*begun, *scale.free_names(view, service, domain, len(old) - len(begun))][: len(old)]
+    return {
+        "operation": "update",
+        "site": plans.site_plan(site),
+        "service": service,
+        "domain": domain,
+        "capsule": capsule,
+        "pairs": [
+            {
+                "old": record,
+                "new": {"instance": name, "reservation": scale.reservation(view, site, name, manifest), "holders": holders},
+                "back": {"instance": record["instance"], "reservation": {key: record[key] for key in _AGAIN}, "holders": [record["rm"]]},
+            }
+            for record, name in zip(old, fresh)
+        ],
+        "peers": plans.peers_of(view),
+    }
+
+
+def plan_restart(view: View, service: str, domain: str, to_hn: str) -> plans.Plan:
+    """Plan that all running instances of a service in an HN start anew, from the disks that they have; C(restarts) are their records.
+
+    Raises:
+        InvalidInput, NotFound, Refused: one sentence for the operator.
+    """
+    names.instance_name(service, 1, domain)
+    site = plans.site_of(view, to_hn)
+    mine = [record for record in site.records if (record["service"], record["domain"], record["state"]) == (service, domain, "running")]
+    mine.sort(key=lambda record: names.instance(record["instance"]).ordinal)
+    if not mine:
+        raise NotFound(f"In {to_hn} runs no instance of {service} of {domain}.")
+    if sum(record["in_rotation"] for record in mine) < 2:
+        raise Refused(f"Only one instance of {service} of {domain} serves in {to_hn}, so a restart would leave none; scale it to two first.")
+    for record in mine:
+        plans.answering_rm(view, record["rm"])
+    return {"operation": "restart", "site": plans.site_plan(site), "service": service, "domain": domain, "restarts": mine}
