@@ -40,14 +40,14 @@ async def get(path, pace=None):
         raise OSError(f"answered {head[:40]!r}")
     return body
 async def ask(path, kind, check, pace=None):
-    began = time.monotonic()
+    began = time.time()
     try:
         check(await get(path, pace))
         done[kind] += 1
     except Exception as exc:
-        done["failures"].append([time.strftime("%H:%M:%S"), kind, f"{type(exc).__name__}: {exc}"])
+        done["failures"].append([began, kind, f"{type(exc).__name__}: {exc}"])
     if not pace:
-        done["longest"] = max(done["longest"], time.monotonic() - began)
+        done["longest"] = max(done["longest"], time.time() - began)
 async def fresh():
     tasks = set()
     while not stop.is_set():
@@ -74,11 +74,11 @@ print(json.dumps(done))
 
 @dataclasses.dataclass
 class Outcome:
-    """What became of a load: how many requests and downloads were answered whole, what failed (when, what, why), the longest request (seconds)."""
+    """What became of a load: how many requests and downloads were answered whole, what failed (when it began, what, why), the longest request (seconds)."""
 
     requests: int
     downloads: int
-    failures: list[list[str]]
+    failures: list[tuple[float, str, str]]
     longest: float
 
 

@@ -1,0 +1,85 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Two instances behind one address, under load: one that dies leaves the rotation, and an update or a restart is not noticed."""
+
+from __future__ import annotations
+
+import pytest
+from load import Load
+from mesh_lab import CAPSULE, until
+
+EAST = "198.18.1.10"
+SERVICE = {"service": "shop", "domain": "example.com", "to_hn": "hn-east"}
+NEWER, MUTE = "1.1.0", "1.2.0"
+
+
+@pytest.fixture(scope="module")
+def two(mesh):
+    """The mesh with two instances of the shop, one on each RM, and two newer capsules on rm-east-1, one of which never answers."""
+    boot = {**CAPSULE["capsule_import_boot"], "cmdline": "console=ttyS0 quiet"}
+    for version, changes in ((NEWER, {}), (MUTE, {"capsule_import_boot": boot})):
+        imported = mesh.play("capsule_import", rm="rm-east-1", **{**CAPSULE, **changes, "capsule_import_version": version})
+        assert imported.ok, imported.output
+    assert mesh.play("scale", count=0, surplus="absent", **SERVICE).ok
+    for ordinal in (1, 2):
+        placed = mesh.play("place", instance=f"shop-{ordinal}.example.com", capsule="1.0.0", to_hn="hn-east", to_rm=f"rm-east-{ordinal}", public_address=EAST)
+        assert placed.ok, placed.output
+    yield mesh
+    gone = mesh.play("scale", count=0, surplus="absent", at_deadline="cut", **SERVICE)
+    assert gone.ok, gone.output
+
+
+def running(mesh):
+    """Return the capsule of each instance that the VMA says to be in rotation, by name."""
+    return {record["instance"]: record["capsule"] for record in mesh.module("gw-east", "vma_info")["records"] if record["in_rotation"]}
+
+
+DEATHS = {
+    "paused": ("virsh -q suspend shop-2.example.com", "virsh -q resume shop-2.example.com"),
+    "cut off": ("ip link set trunk0 down", "ip link set trunk0 up"),
+    "killed": ("virsh -q destroy shop-2.example.com", "true"),
+}
+
+
+@pytest.mark.parametrize("death", DEATHS)
+def test_a_member_that_dies_leaves_the_rotation_within_three_seconds(two, death):
+    def healthy():
+        (router,) = two.module("gw-east", "domain_router_info")["routers"]
+        return [member["healthy"] for member in router["services"][0]["members"]]
+
+    dies, lives = DEATHS[death]
+    load = Load(EAST, downloads=0)
+    until(lambda: healthy() == [True, True], 20, "both are well")
+    died = float(two.shell("rm-east-2", f"date +%s.%N; {dies}"))
+    until(lambda: healthy() == [True, False], 20, "its death is seen")
+    suffered = load.end()
+    late = [failure for failure in suffered.failures if failure[0] > died + 3]
+    assert late == [], "it got callers when it should be out"
+    assert all(failure[0] > died - 5 for failure in suffered.failures)
+    last = max((failure[0] for failure in suffered.failures), default=died) - died
+    print(f"\n{death}: {len(suffered.failures)} of {suffered.requests + len(suffered.failures)} requests lost, the last begun {last:.1f} s after")
+    two.shell("rm-east-2", lives)
+    if death == "killed":
+        # Placing it again starts it from the disk that it has.
+        assert two.play("place", instance="shop-2.example.com", capsule="1.0.0", to_hn="hn-east", public_address=EAST).ok
+    until(lambda: healthy() == [True, True], 30, "its life is seen")
+
+
+def test_a_service_is_updated_and_restarted_under_load(two):
+    load = Load(EAST)
+    assert two.four_times("update", capsule=NEWER, **SERVICE).changed > 0
+    assert running(two) == {"shop-3.example.com": NEWER, "shop-4.example.com": NEWER}
+    before = {two.page(EAST)["boot_id"] for unused in range(4)}
+
+    failed = two.play("update", capsule=MUTE, update_answer_timeout=5, **SERVICE)
+    assert not failed.ok and any("serves on as it was" in message and "0 had been replaced" in message for message in failed.messages), failed.output
+    assert running(two) == {"shop-3.example.com": NEWER, "shop-4.example.com": NEWER}
+    assert {two.page(EAST)["boot_id"] for unused in range(4)} == before
+
+    restarted = two.play("update", **SERVICE)
+    assert restarted.ok, restarted.output
+    assert not {two.page(EAST)["boot_id"] for unused in range(4)} & before
+    suffered = load.end()
+    assert suffered.failures == [] and suffered.requests > 100 and suffered.downloads > 1, suffered
