@@ -66,10 +66,14 @@ def main() -> None:
             resumed = mesh.play("resume", instance=SHOP)
             assert resumed.ok, resumed.output
             figures.add("resume by the whole play (ansible-playbook started to answer)", listener.first_after(began))
+            idle = mesh.play("../tests/bench/round_trips")
+            assert idle.ok, idle.output
+            figures.add("a play of the same round trips that does nothing", idle.seconds)
 
     figures.show("s")
     figures.ratio("resume by the engine of the module", "bare virsh restore", "1.3")
     figures.ratio("resume by the whole play (ansible-playbook started to answer)", "bare virsh restore", "1.3")
+    figures.ratio("a play of the same round trips that does nothing", "bare virsh restore")
     figures.ratio("cold boot by the engine of the module", "resume by the engine of the module")
 
 

@@ -50,7 +50,7 @@ def test_check_apply_check_apply(shop, mesh):
 
 
 def test_a_download_ends_before_the_instance_goes(digest, mesh):
-    download = Download(mesh, "120k")
+    download = Download(mesh, "200k")
     drained = mesh.play("drain", instance=SHOP, then="remove", timeout=60)
     assert drained.ok, drained.output
     done = drained.result("Wait until its connections have ended")

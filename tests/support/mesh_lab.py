@@ -54,9 +54,10 @@ class Mesh:
     #: How talkative runs of ansible-playbook are: the number of -v.
     verbosity = 0
 
-    def play(self, playbook: str, check: bool = False, **variables: t.Any) -> Play:
-        """Run a playbook, by its name or a path, with extra variables."""
-        return self._run({"playbook": str(ROOT / "playbooks" / f"{playbook}.yml"), "extravars": variables, "verbosity": self.verbosity or None}, check)
+    def play(self, playbook: str, check: bool = False, limit: str | None = None, **variables: t.Any) -> Play:
+        """Run a playbook, by its name or a path, with extra variables, if need be on some hosts only."""
+        what = {"playbook": str(ROOT / "playbooks" / f"{playbook}.yml"), "extravars": variables, "verbosity": self.verbosity or None, "limit": limit}
+        return self._run(what, check)
 
     def module(self, host: str, module: str, /, check: bool = False, **arguments: t.Any) -> dict[str, t.Any]:
         """Run one module of ours on a host, with diff, and return its result."""
