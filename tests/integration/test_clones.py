@@ -64,6 +64,8 @@ def test_one_becomes_four_in_rotation_and_goes_back(alone):
     addresses = members(mesh)
     assert list(addresses) == names and len(set(addresses.values())) == 4 and addresses[SHOP] == "192.168.1.10"
     assert [len(mesh.ssh(rm, "virsh", "-q", "list").strip().splitlines()) for rm in ("rm-east-1", "rm-east-2")] == [2, 2]
+    genids = [line for rm in ("rm-east-1", "rm-east-2") for line in mesh.shell(rm, "for d in $(virsh -q list --name); do virsh dumpxml $d; done").splitlines()]
+    assert len({line for line in genids if "<genid>" in line}) == 4, "a guest that looks can tell that it is another one"
     before = inside(mesh, addresses)
     assert {page["boot_id"] for page in before.values()} == {origin["boot_id"]}
     assert {page["address"] for page in before.values()} == {"192.168.1.10/24"}, "inside, all believe to be the same"

@@ -74,6 +74,8 @@ def render(manifest: t.Mapping[str, t.Any], placement: Placement, places: Places
     domain = ET.Element("domain", type="kvm" if placement.accelerator == "kvm" else "qemu")
     _text(domain, "name", placement.name)
     _text(domain, "uuid", instance_uuid(placement.name))
+    # Libvirt draws it anew with every start and restore, so that a guest that knows it (as Windows and newer Linux kernels do) draws new secrets.
+    ET.SubElement(domain, "genid")
     _text(domain, "memory", int(machine["memory_mib"]), unit="MiB")
     _text(domain, "vcpu", int(machine["vcpus"]))
     _boot(domain, manifest, placement)
@@ -101,6 +103,11 @@ def render(manifest: t.Mapping[str, t.Any], placement: Placement, places: Places
     ET.SubElement(devices, "memballoon", model="none")
     ET.indent(domain)
     return ET.tostring(domain, encoding="unicode")
+
+
+def as_saved(xml: str, genid: str | None) -> str:
+    """Return the domain XML that a memory image can be restored with: libvirt wants the *genid* of the image (None: it has none) before it draws another."""
+    return xml.replace("<genid />", "" if genid is None else f"<genid>{genid}</genid>", 1)
 
 
 def _boot(domain: ET.Element, manifest: t.Mapping[str, t.Any], placement: Placement) -> None:

@@ -197,6 +197,7 @@ def _wake(host: state.Host, name: str, document: t.Mapping[str, t.Any], xml: str
     The memory of a capsule is a link here, and it is the link that is taken out of use: this instance comes from it once, and others may, too.
     """
     memory, used = host.places.memory(name), f"{host.places.memory(name)}.used"
+    xml = domain_xml.as_saved(xml, saved.genid(memory))
     try:
         with saved.readable_as(memory, name, xml, host.places.pipe(name)) as image:
             host.hypervisor.restore_paused(name, image, xml, timeout)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import select
 import struct
 import threading
@@ -56,6 +57,13 @@ def belongs_to(path: str, name: str) -> bool:
     """Say whether the save image *path* was saved from instance *name*; raises Refused as stream_offset() does."""
     with open(path, "rb") as handle:
         return f"<uuid>{instance_uuid(name)}</uuid>".encode() in handle.read(stream_offset(path))
+
+
+def genid(path: str) -> str | None:
+    """Return the VM generation ID in the header of the save image *path*, or None if the machine had none; raises Refused as stream_offset() does."""
+    with open(path, "rb") as handle:
+        found = re.search(rb"<genid>([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})</genid>", handle.read(stream_offset(path)))
+    return found[1].decode() if found else None
 
 
 @contextlib.contextmanager

@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
+import uuid
 import xml.etree.ElementTree as ET
 
 #: struct _virQEMUSaveHeader of libvirt's qemu_saveimage.h
@@ -130,7 +132,7 @@ class Connection:
         assert flags == VIR_DOMAIN_SAVE_PAUSED
         said, life = read_image(path)
         self.called("restoreFlags")
-        if any(said.findtext(what) != ET.fromstring(xml).findtext(what) for what in ("name", "uuid")):
+        if any(said.findtext(what) != ET.fromstring(xml).findtext(what) for what in ("name", "uuid", "genid")):
             raise libvirtError("not this domain's image")
         self._add(xml, VIR_DOMAIN_PAUSED, life)
         self.called("restoreFlags!")
@@ -139,6 +141,8 @@ class Connection:
         name = ET.fromstring(xml).findtext("name")
         if name in self.domains:
             raise libvirtError(f"domain '{name}' is already active", VIR_ERR_OPERATION_INVALID)
+        # As libvirt does: whatever is started or restored gets a new VM generation ID, if it has any.
+        xml = re.sub(r"<genid( />|>[^<]*</genid>)", f"<genid>{uuid.uuid4()}</genid>", xml)
         self.domains[name] = Domain(self, name, xml, state, origin)
         if state == VIR_DOMAIN_RUNNING:
             self.lives.append((name, origin))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import xml.etree.ElementTree as ET
 
 import pytest
 
@@ -54,6 +55,8 @@ def test_all_come_from_one_image_at_the_same_time_each_under_its_name_and_addres
         thread.start()
     for thread in threads:
         thread.join(30)
+    drawn = {ET.fromstring(warm.connection.domains[name].xml).findtext("genid") for name in CLONES}
+    assert len(drawn) == len(CLONES), "each is a generation of its own"
     born = [(name, origin) for name, origin in warm.connection.lives if name in CLONES]
     assert sorted(name for name, _origin in born) == CLONES and len({origin for _name, origin in born}) == 1
     guarded = {name: warm.ports.guarded[tap_name(name)] for name in CLONES}

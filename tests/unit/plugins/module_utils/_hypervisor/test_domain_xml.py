@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.domain_xml import Placement, instance_uuid, render, tap_name
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.domain_xml import Placement, as_saved, instance_uuid, render, tap_name
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.places import Places
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._hypervisor.simulated import NAME, manifest
 
@@ -32,7 +32,15 @@ def test_what_is_pinned_is_there():
     assert found.find("cpu").attrib == {"mode": "custom", "match": "exact", "check": "partial"}
     assert (found.findtext("cpu/model"), found.find("cpu/model").get("fallback")) == ("qemu64", "forbid")
     assert (found.findtext("memory"), found.find("memory").get("unit"), found.findtext("vcpu")) == ("1", "MiB", "1")
+    assert found.findtext("genid") == "", "libvirt draws it"
     assert found.findtext("name") == NAME and found.findtext("uuid") == instance_uuid(NAME) == "84650ad6-d989-592a-876b-dfcf2b28d20a"
+
+
+def test_what_is_restored_has_the_generation_of_its_image_or_none():
+    xml = render(manifest(), PLACEMENT, Places())
+    drawn = "7f6d1bd2-6e4b-4d0c-9a53-0d1f3c1f9a10"
+    assert ET.fromstring(as_saved(xml, drawn)).findtext("genid") == drawn
+    assert ET.fromstring(as_saved(xml, None)).find("genid") is None
 
 
 def test_the_whole_chain_of_a_disk_is_spelled_out():

@@ -10,7 +10,7 @@ import stat
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, DeadlineExceeded, NotFound, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import saved, state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.domain_xml import instance_uuid
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._hypervisor import fake_libvirt
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._hypervisor.simulated import NAME, manifest, qcow2
@@ -189,21 +189,25 @@ def test_no_crash_makes_two_lives_from_one_image(rm, call):
     assert len(images) == len(set(images))
 
 
+def restorable(rm):
+    """Return a domain XML that the memory image can be restored with."""
+    return f"<domain><name>{NAME}</name><uuid>{instance_uuid(NAME)}</uuid><genid>{saved.genid(rm.places.memory(NAME))}</genid></domain>"
+
+
 def test_a_crash_between_restore_and_run_loses_nothing(rm):
     """Undoing is skipped too when power fails, unlike in an exception: the paused domain stays beside its image."""
     bring(rm, "suspended")
-    unused, saved = fake_libvirt.read_image(rm.places.memory(NAME))
-    xml = f"<domain><name>{NAME}</name><uuid>{instance_uuid(NAME)}</uuid></domain>"
-    rm.connection.restoreFlags(rm.places.memory(NAME), xml, fake_libvirt.VIR_DOMAIN_SAVE_PAUSED)
+    unused, life = fake_libvirt.read_image(rm.places.memory(NAME))
+    rm.connection.restoreFlags(rm.places.memory(NAME), restorable(rm), fake_libvirt.VIR_DOMAIN_SAVE_PAUSED)
     assert rm.found.state == "suspended"
     assert rm.order("running").action == "resumed"
-    assert rm.connection.lives[-1] == (NAME, saved)
+    assert rm.connection.lives[-1] == (NAME, life)
 
 
 def test_a_crash_between_taking_the_image_out_of_use_and_run_lets_the_guest_go_on(rm):
     bring(rm, "suspended")
     memory = rm.places.memory(NAME)
-    rm.connection.restoreFlags(memory, f"<domain><name>{NAME}</name><uuid>{instance_uuid(NAME)}</uuid></domain>", fake_libvirt.VIR_DOMAIN_SAVE_PAUSED)
+    rm.connection.restoreFlags(memory, restorable(rm), fake_libvirt.VIR_DOMAIN_SAVE_PAUSED)
     os.rename(memory, f"{memory}.used")
     assert rm.order("running").after["state"] == "running"
     assert rm.connection.domains[NAME].current == fake_libvirt.VIR_DOMAIN_RUNNING
