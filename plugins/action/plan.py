@@ -13,7 +13,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import plan_here, plan_move, plan_place
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.scale import plan_clone, plan_publish, plan_scale
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.scale import plan_clone, plan_publish, plan_scale, plan_standby
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.update import plan_restart, plan_update
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import mesh_view
 
@@ -25,6 +25,7 @@ PLANNERS: dict[str, tuple[t.Callable[..., t.Any], tuple[str, ...], tuple[str, ..
     "publish": (plan_publish, ("instance", "capsule"), ()),
     "clone": (plan_clone, ("instance", "clones", "capsule"), ("to_hn",)),
     "scale": (plan_scale, ("service", "domain", "to_hn", "count"), ("capsule", "surplus")),
+    "standby": (plan_standby, ("service", "domain", "to_hn", "count"), ("capsule",)),
     "update": (plan_update, ("service", "domain", "to_hn", "capsule"), ()),
     "restart": (plan_restart, ("service", "domain", "to_hn"), ()),
 }

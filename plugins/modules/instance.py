@@ -45,7 +45,7 @@ options:
   capsule:
     description:
       - Version of the capsule of the instance's service.
-      - Required when the instance was never started here.
+      - Required when the instance was never started here. From a capsule with memory it can be made suspended, too.
     type: str
   vlan:
     description:
@@ -114,6 +114,7 @@ action:
     - none
     - started
     - resumed
+    - furnished
     - suspended
     - stopped
     - removed

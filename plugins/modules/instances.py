@@ -43,7 +43,9 @@ options:
         description: The epoch that the VMA granted for this order. Required to run an instance.
         type: int
       capsule:
-        description: Version of the capsule of the instance's service. Required when the instance was never started here.
+        description:
+          - Version of the capsule of the instance's service. Required when the instance was never started here.
+          - From a capsule with memory an instance can be made suspended, too.
         type: str
       vlan:
         description: The VLAN of the instance's domain in this HN. Required when the instance was never started here.

@@ -13,7 +13,7 @@ version_added: 0.1.0
 author:
   - The vmatrix.mesh founders (@vmatrix)
 description:
-  - Turns a wish (place, move, suspend, resume, drain, remove, publish or clone an instance, scale, update or restart a service) into everything that the operation must know,
+  - Turns a wish (place, move, suspend, resume, drain, remove, publish or clone an instance, scale, update or restart a service, keep standbys of it) into everything that the operation must know,
     or says in one sentence why it cannot be.
   - Works on what the role P(vmatrix.mesh.observe#role) registered on the VMAs and RMs in the same run. It asks no device itself and changes nothing.
 extends_documentation_fragment:
@@ -28,7 +28,7 @@ options:
     description: What is wished for.
     type: str
     required: true
-    choices: [clone, drain, move, place, publish, remove, restart, resume, scale, suspend, update]
+    choices: [clone, drain, move, place, publish, remove, restart, resume, scale, standby, suspend, update]
   instance:
     description: The instance, for example V(shop-1.example.com). Required unless O(operation) is about a service.
     type: str
@@ -37,13 +37,13 @@ options:
     type: list
     elements: str
   service:
-    description: The service, for example V(shop). Required for O(operation=scale), O(operation=update) and O(operation=restart).
+    description: The service, for example V(shop). Required for O(operation=scale), O(operation=standby), O(operation=update) and O(operation=restart).
     type: str
   domain:
     description: The domain that owns O(service). Required with it.
     type: str
   count:
-    description: How many instances of O(service) shall run. Required for O(operation=scale).
+    description: How many instances of O(service) shall run, or wait. Required for O(operation=scale) and O(operation=standby).
     type: int
   surplus:
     description: What becomes of the instances beyond O(count).
@@ -53,7 +53,7 @@ options:
   capsule:
     description:
       - The version of the service's capsule. Required for O(operation=place), O(operation=publish), O(operation=clone) and O(operation=update).
-      - For O(operation=scale), what new instances are made from; required if there are any.
+      - For O(operation=scale) and O(operation=standby), what new instances are made from; required if there are any.
     type: str
   to_hn:
     description: The HN where the instance shall live. Required for O(operation=place), O(operation=move), and operations on services.

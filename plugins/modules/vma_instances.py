@@ -153,7 +153,7 @@ options:
       operation:
         description: What begins with this change, when no operation of the instance is open.
         type: str
-        choices: [change, clone, drain, move, place, remove, resume, scale, suspend, update]
+        choices: [change, clone, drain, move, place, remove, resume, scale, standby, suspend, update]
       operation_done:
         description: Whether the open operation of the instance, if any, is over.
         type: bool
@@ -258,7 +258,7 @@ def main() -> None:
         "state": {"type": "str", "choices": ["absent", "leaving", "reserved", "running", "stopped", "suspended"]},
         "in_rotation": {"type": "bool"},
         "step": {"type": "str"},
-        "operation": {"type": "str", "choices": ["change", "clone", "drain", "move", "place", "remove", "resume", "scale", "suspend", "update"]},
+        "operation": {"type": "str", "choices": ["change", "clone", "drain", "move", "place", "remove", "resume", "scale", "standby", "suspend", "update"]},
         "operation_done": {"type": "bool", "default": False},
     }
     run_module(

@@ -24,8 +24,8 @@ class Wanted(t.NamedTuple):
         name: the instance.
         state: C(running), C(suspended), C(stopped) or C(absent).
         epoch: the epoch that the order was given in; needed to run, else None leaves the known one.
-        capsule: version of its capsule; needed for a first start.
-        vlan: its domain's VLAN here; needed for a first start.
+        capsule: version of its capsule; needed for a first start, or for one that is suspended from the first.
+        vlan: its domain's VLAN here; needed with it.
         record: its surroundings record.
         timeout: seconds for one call of libvirt, and to get the instance's lock.
         stop_timeout: seconds that a guest has to follow its power button.
@@ -44,7 +44,7 @@ class Wanted(t.NamedTuple):
 
 
 class Done(t.NamedTuple):
-    """What was done, or would be: C(action) is none, started, resumed, suspended, stopped or removed; before and after are summaries."""
+    """What was done, or would be: C(action) is none, started, resumed, furnished, suspended, stopped or removed; before and after are summaries."""
 
     changed: bool
     action: str
@@ -90,6 +90,8 @@ def plan(found: state.Found, wanted: Wanted) -> str:
     name = wanted.name
     if wanted.state == "absent":
         return "none" if found.state == "absent" else "removed"
+    if found.state == "absent" and wanted.state == "suspended" and wanted.capsule is not None:
+        return "furnished"
     if found.state == "absent" and wanted.state != "running":
         raise NotFound(f"There is no instance {name} on this RM.")
     if found.state == wanted.state == "running":
@@ -123,6 +125,8 @@ def _step(host: state.Host, found: state.Found, wanted: Wanted, action: str) -> 
     orders = home.Orders(epoch, wanted.vlan, wanted.record, wanted.timeout)
     if action == "started":
         return operations.start(host, found, wanted.capsule, orders)
+    if action == "furnished":
+        return operations.furnish(host, found, wanted.capsule, orders)
     if action == "resumed":
         return operations.resume(host, found, orders)
     if wanted.state == "absent":

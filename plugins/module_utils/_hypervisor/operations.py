@@ -75,6 +75,30 @@ def start(host: state.Host, found: state.Found, capsule: str | None, orders: hom
     return Step(document, act)
 
 
+def furnish(host: state.Host, found: state.Found, capsule: str, orders: home.Orders) -> Step:
+    """Make an instance that is absent ready as a standby: suspended, it comes to life from its capsule's memory when it is resumed.
+
+    Raises:
+        Refused: this RM cannot or must not run it, or the capsule holds no memory.
+    """
+    name, manifest = found.name, host.capsules.manifest(found.name, capsule)
+    memory = manifest["memory"]
+    if memory is None:
+        raise Refused(f"{name} cannot be suspended from the first: its capsule {capsule} holds no memory.")
+    epochs.check_grant(host.places, name, orders.epoch)
+    capabilities.require(host.places, host.hypervisor, manifest, accelerator.usable(host.places), memory["accelerator"])
+    disks.require_free(host.places.root, (manifest["machine"]["memory_mib"] << 20) + disks.SLACK, f"{name} and its memory")
+    document = home.document(found, manifest, memory["accelerator"], orders)
+    _xml, blobs = home.render(host, name, document)
+    saved.stream_offset(blobs[memory["blob"]["sha256"]])
+
+    def act() -> None:
+        epochs.grant(host.places, name, orders.epoch)
+        home.furnish(host.places, name, document, blobs)
+
+    return Step(document, act)
+
+
 def resume(host: state.Host, found: state.Found, orders: home.Orders) -> Step:
     """Resume a suspended instance from its memory image, which can be done only once.
 

@@ -53,8 +53,7 @@ def plan_scale(view: View, service: str, domain: str, to_hn: str, count: int, ca
         raise InvalidInput(f"A service can have 0 to {MOST} instances in rotation in one HN, not {count}.")
     if surplus not in ("suspended", "absent"):
         raise InvalidInput(f"What is beyond the number can become suspended or absent, not {surplus!r}.")
-    silent = plans.silent_rms(view, site)
-    mine = [record for record in site.records if (record["service"], record["domain"]) == (service, domain) and record["rm"] not in silent]
+    mine = _within_reach(view, site, service, domain)
     # Running ones first, then those that can be resumed; what is being given up comes last.
     order = {"running": 0, "reserved": 1, "suspended": 2, "stopped": 3, "leaving": 4}
     mine.sort(key=lambda record: (order[record["state"]], names.instance(record["instance"]).ordinal))
@@ -64,6 +63,60 @@ def plan_scale(view: View, service: str, domain: str, to_hn: str, count: int, ca
     if fresh and not capsule:
         raise InvalidInput(f"{to_hn} has {len(run)} of {count} instances of {service} of {domain}: say from which capsule the others are to be made.")
     return _plan(view, "scale", site, domain, run, fresh, rest, capsule, surplus)
+
+
+def plan_standby(view: View, service: str, domain: str, to_hn: str, count: int, capsule: str | None = None) -> plans.Plan:
+    """Plan that *count* suspended instances of a service wait in an HN; those that run do not count.
+
+    New ones are made from a capsule with memory and do not run for that; what is beyond the number is removed, the highest ordinals first.
+
+    Args:
+        view: the observed mesh.
+        service: its name.
+        domain: who owns it.
+        to_hn: the HN.
+        count: how many shall wait.
+        capsule: the version that new ones are made from; needed only if there are any.
+
+    Raises:
+        InvalidInput, NotFound, Refused: one sentence for the operator.
+    """
+    names.instance_name(service, 1, domain)
+    site = plans.site_of(view, to_hn)
+    if not 0 <= count <= MOST:
+        raise InvalidInput(f"A service can have 0 to {MOST} standbys in one HN, not {count}.")
+    mine = sorted(_within_reach(view, site, service, domain), key=lambda record: names.instance(record["instance"]).ordinal)
+    waiting = [record for record in mine if record["state"] == "suspended"]
+    begun = [record["instance"] for record in mine if record["state"] == "reserved" and site.unfinished.get(record["instance"]) == "standby"]
+    rest = waiting[count:]
+    fresh = [*begun, *free_names(view, service, domain, count - len(waiting) - len(begun))][: max(0, count - len(waiting))]
+    if fresh and not capsule:
+        raise InvalidInput(f"{to_hn} has {len(waiting)} of {count} standbys of {service} of {domain}: say from which capsule the others are to be made.")
+    manifest, held = (None, []) if not fresh else plans.holders_of(view, names.instance(fresh[0]), str(capsule))
+    if manifest and manifest["memory"] is None:
+        raise Refused(f"The capsule {service} {capsule} of {domain} holds no memory, so nothing can wait suspended that comes from it.")
+    how = {"operation": "standby", "step": f"standby: {count} shall wait"}
+    return {
+        "operation": "standby",
+        "site": plans.site_plan(site),
+        "domain": domain,
+        "fresh": fresh,
+        "starts": [],
+        "surplus": "absent",
+        "reserve": [{"instance": name, "operation": "standby", "reservation": reservation(view, site, name, manifest)} for name in fresh],
+        # What is not there yet is merely reserved: a run that is cut off must not count it.
+        "tell": [{"instance": name, "state": "reserved", **how} for name in fresh]
+        + [{"instance": record["instance"], "state": "leaving", **how} for record in rest],
+        "rest": [record["instance"] for record in rest],
+        "states": {**dict.fromkeys(fresh, "suspended"), **{record["instance"]: "absent" for record in rest}},
+        "undo": [{"instance": name, "state": "absent"} for name in fresh]
+        + [{"instance": record["instance"], "state": "suspended", "operation_done": True} for record in rest],
+        "close": [{"instance": name, "state": "suspended", "operation_done": True} for name in fresh]
+        + [{"instance": record["instance"], "state": "absent"} for record in rest],
+        "waiting": [record["instance"] for record in waiting[:count]] + fresh,
+        "holders": held,
+        "peers": plans.peers_of(view),
+    }
 
 
 def plan_clone(view: View, instance: str, clones: t.Sequence[str], capsule: str, to_hn: str | None = None) -> plans.Plan:
@@ -130,7 +183,7 @@ def orders(records: t.Iterable[Record], states: t.Mapping[str, str], common: t.M
     for record in records:
         if record["instance"] in states:
             order = {"name": record["instance"], "state": states[record["instance"]], "epoch": record["epoch"]}
-            if order["state"] == "running":
+            if order["state"] in ("running", "suspended"):
                 order.update(capsule=record["capsule"], vlan=record["vlan"], record=record)
             parts.setdefault(record["rm"], {**common, "instances": []})["instances"].append(order)
     return parts
@@ -168,6 +221,12 @@ def _plan(
         "holders": held,
         "peers": plans.peers_of(view),
     }
+
+
+def _within_reach(view: View, site: Site, service: str, domain: str) -> list[Record]:
+    """Return the records of a service in an HN, without those on RMs that do not answer."""
+    silent = plans.silent_rms(view, site)
+    return [record for record in site.records if (record["service"], record["domain"]) == (service, domain) and record["rm"] not in silent]
 
 
 def reservation(view: View, site: Site, name: str, manifest: t.Any) -> dict[str, t.Any]:

@@ -85,6 +85,23 @@ def test_a_clone_that_never_ran_is_suspended_and_resumes_from_the_capsule(warm):
     assert warm.connection.lives[-1][1].startswith("image") and image(warm)
 
 
+def test_a_standby_is_made_without_running_and_comes_to_life_when_it_is_resumed(warm):
+    order = {"name": CLONES[0], "capsule": "warm", "vlan": 101, "epoch": 1}
+    foretold = warm.order("suspended", check=True, **order)
+    assert state.find(warm.host, CLONES[0]).state == "absent"
+    made = warm.order("suspended", **order)
+    assert (made.action, made.changed, made.after) == ("furnished", True, foretold.after) and made.after["state"] == "suspended"
+    assert CLONES[0] not in [name for name, _origin in warm.connection.lives]
+    assert not warm.order("suspended", **order).changed
+    assert warm.order("running", name=CLONES[0]).action == "resumed"
+    assert warm.connection.lives[-1][1].startswith("image") and image(warm)
+
+
+def test_nothing_waits_that_has_no_memory(warm):
+    with pytest.raises(Refused, match="cannot be suspended from the first: its capsule 1.0.0 holds no memory"):
+        warm.order("suspended", name=CLONES[0], capsule="1.0.0")
+
+
 @pytest.mark.parametrize("call", ["restoreFlags", "restoreFlags!", "resume"])
 def test_a_clone_that_cannot_start_leaves_nothing_and_the_image_as_it_was(warm, call):
     before = image(warm)

@@ -11,7 +11,7 @@ import copy
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, NotFound, Refused
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.scale import orders, plan_clone, plan_publish, plan_scale
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.scale import orders, plan_clone, plan_publish, plan_scale, plan_standby
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import mesh_view
 
 GUEST = {"address": "192.168.1.10/24", "gateway": "192.168.1.1", "mac": "52:54:00:12:34:56"}
@@ -177,3 +177,30 @@ def test_each_rm_gets_all_that_concerns_it_in_one_part():
     one, three = parts["rm-east-1"]["instances"]
     assert one == {"name": "shop-1.example.com", "state": "running", "epoch": 1, "capsule": "warm", "vlan": 100, "record": records[0]}
     assert three == {"name": "shop-3.example.com", "state": "absent", "epoch": 3}
+
+
+def test_standbys_are_made_from_memory_and_those_beyond_the_number_go():
+    seen = view([record(1), record(2, "suspended"), record(3, "suspended")])
+    plan = plan_standby(seen, "shop", "example.com", "hn-east", 4, "warm")
+    assert plan["waiting"] == [f"shop-{ordinal}.example.com" for ordinal in (2, 3, 4, 5)] and plan["rest"] == []
+    assert plan["states"] == {"shop-4.example.com": "suspended", "shop-5.example.com": "suspended"}
+    assert {each["state"] for each in plan["tell"]} == {"reserved"} and {each["state"] for each in plan["close"]} == {"suspended"}
+    fewer = plan_standby(seen, "shop", "example.com", "hn-east", 1)
+    assert (fewer["waiting"], fewer["states"]) == (["shop-2.example.com"], {"shop-3.example.com": "absent"})
+    assert plan_standby(seen, "shop", "example.com", "hn-east", 2)["states"] == {}
+
+
+def test_standbys_that_were_begun_are_taken_up():
+    seen = view([record(1), record(7, "reserved")])
+    east = seen.sites["hn-east"]._replace(unfinished={"shop-7.example.com": "standby"})
+    plan = plan_standby(seen._replace(sites={**seen.sites, "hn-east": east}), "shop", "example.com", "hn-east", 2, "warm")
+    assert plan["waiting"] == ["shop-7.example.com", "shop-2.example.com"]
+
+
+def test_what_cannot_wait_is_said():
+    with pytest.raises(Refused, match="holds no memory, so nothing can wait suspended"):
+        plan_standby(view([record(1)]), "shop", "example.com", "hn-east", 1, "1.0.0")
+    with pytest.raises(InvalidInput, match="hn-east has 0 of 1 standbys of shop of example.com: say from which capsule"):
+        plan_standby(view([record(1)]), "shop", "example.com", "hn-east", 1)
+    with pytest.raises(InvalidInput, match="0 to 60 standbys"):
+        plan_standby(view(), "shop", "example.com", "hn-east", -1)
