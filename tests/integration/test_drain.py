@@ -6,32 +6,18 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import pytest
-from mesh_lab import ROOT, SHOP, until
+from load import Download, connections
+from mesh_lab import SHOP, until
 
 EAST = "198.18.1.10"
 
 
-class Download:
-    """A client that fetches 3 MB slowly, and tells whether it got all of it."""
-
-    def __init__(self, mesh, rate):
-        script = f"curl -s --limit-rate {rate} -o /tmp/big http://{EAST}/big; echo $?; sha256sum < /tmp/big"
-        argv = ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), "client-west", script]
-        self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-        until(lambda: connections(mesh) > 0, 20, "the download has begun")
-
-    def end(self):
-        """Return whether curl was content, and the digest of what it got."""
-        status, digest = self.process.communicate(timeout=120)[0].split()[:2]
-        return status == "0", digest
-
-
-def connections(mesh):
-    (router,) = mesh.module("gw-east", "domain_router_info")["routers"]
-    return sum(one["connections"] for service in router["services"] for one in (*service["members"], *service["leaving"]))
+def downloading(mesh, rate):
+    """Begin a download and wait until it is under way."""
+    download = Download(EAST, rate)
+    until(lambda: sum(connections(mesh, EAST).values()) > 0, 20, "the download has begun")
+    return download
 
 
 @pytest.fixture
@@ -50,7 +36,7 @@ def test_check_apply_check_apply(shop, mesh):
 
 
 def test_a_download_ends_before_the_instance_goes(digest, mesh):
-    download = Download(mesh, "200k")
+    download = downloading(mesh, "200k")
     drained = mesh.play("drain", instance=SHOP, then="remove", timeout=60)
     assert drained.ok, drained.output
     done = drained.result("Wait until its connections have ended")
@@ -61,7 +47,7 @@ def test_a_download_ends_before_the_instance_goes(digest, mesh):
 
 def test_one_that_never_ends(digest, mesh):
     """The three choices at the deadline: wait (in vain), give up, cut."""
-    download = Download(mesh, "30k")
+    download = downloading(mesh, "30k")
     for choice, patience in (("wait", 1), ("give_up", 0)):
         drained = mesh.play("drain", instance=SHOP, timeout=1, at_deadline=choice, drain_patience=patience)
         assert not drained.ok

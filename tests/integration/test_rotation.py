@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import pytest
-from load import Load
+from load import Download, Load, connections
 from mesh_lab import CAPSULE, until
 
 EAST = "198.18.1.10"
@@ -65,6 +65,28 @@ def test_a_member_that_dies_leaves_the_rotation_within_three_seconds(two, death)
         # Placing it again starts it from the disk that it has.
         assert two.play("place", instance="shop-2.example.com", capsule="1.0.0", to_hn="hn-east", public_address=EAST).ok
     until(lambda: healthy() == [True, True], 30, "its life is seen")
+
+
+def test_an_update_that_fails_in_the_middle_is_rolled_back(two):
+    """The second instance has a caller that does not end, so it stays; the first was replaced by then, and comes back."""
+    first, second = (record["fabric_address"] for record in two.module("gw-east", "vma_info")["records"])
+    digest = ("client-west", "curl", "-sf", f"http://{EAST}/big.sha256")
+    until(lambda: all(two.ssh(*digest, check=False) for unused in range(4)), 20, "each has made its large file")
+    while True:
+        download = Download(EAST, "10k")
+        until(lambda: sum(connections(two, EAST).values()), 20, "the download has begun")
+        if connections(two, EAST)[second]:
+            break
+        download.abandon()
+        until(lambda: not connections(two, EAST)[first], 30, "it has gone")
+    try:
+        failed = two.play("update", capsule=NEWER, timeout=1, at_failure="roll_back", **SERVICE)
+        assert not failed.ok
+        assert any("1 connections" in message and "1 had been replaced and were rolled back" in message for message in failed.messages), failed.messages
+        assert running(two) == {"shop-1.example.com": "1.0.0", "shop-2.example.com": "1.0.0"}
+        assert connections(two, EAST)[second] == 1, "its caller noticed nothing"
+    finally:
+        download.abandon()
 
 
 def test_a_service_is_updated_and_restarted_under_load(two):

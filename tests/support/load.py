@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A steady load from a client of the lab: short requests, each on a connection of its own, beside slow downloads that must arrive whole."""
+"""Clients of the lab that call all along: short requests, each on a connection of its own, and slow downloads that must arrive whole."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import json
 import shlex
 import subprocess
 
-from mesh_lab import ROOT
+from mesh_lab import ROOT, Mesh
 
 #: Runs on the client until its standard input ends; prints what became of all that it began.
 SCRIPT = """
@@ -94,3 +94,30 @@ class Load:
         """Let what has begun come to its end, and return what became of all."""
         said, unused = self._process.communicate(timeout=120)
         return Outcome(**json.loads(said))
+
+
+class Download:
+    """A client that fetches the large file slowly, and tells whether it got all of it."""
+
+    def __init__(self, address: str, rate: str) -> None:
+        """Begin; *rate* is as curl takes it."""
+        script = f"curl -s --limit-rate {rate} -o /tmp/big http://{address}/big; echo $?; sha256sum < /tmp/big"
+        argv = ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), "-tt", "client-west", script]
+        self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+
+    def end(self) -> tuple[bool, str]:
+        """Return whether curl was content, and the digest of what it got."""
+        status, digest = self.process.communicate(timeout=120)[0].split()[:2]
+        return status == "0", digest
+
+    def abandon(self) -> None:
+        """Go away in the middle of it."""
+        self.process.terminate()
+        self.process.wait()
+
+
+def connections(mesh: Mesh, address: str) -> dict[str, int]:
+    """Return how many connections live behind a public address of hn-east, by the fabric address of who serves them."""
+    routers = mesh.module("gw-east", "domain_router_info")["routers"]
+    services = [service for router in routers for service in router["services"] if service["public_address"] == address]
+    return {one["address"]: one["connections"] for service in services for one in (*service["members"], *service["leaving"])}
