@@ -7,8 +7,9 @@
 
 """Whether members of rotations are alive: C(python3 -m ..._gateway.health) takes dead ones out and puts them back when they answer again.
 
-A member is asked on each of its declared TCP ports, for a connection or for a page: what its service's balance says. It is down after FALL failures in a row and up after RISE successes,
-so that one lost packet changes nothing. One that says nothing is noticed after two periods and two waits at most, one that refuses sooner.
+A member is asked on each of its declared TCP ports, for a connection or for a page: what its service's balance says. It is down after FALL failures
+in a row and up after RISE successes, so that one lost packet changes nothing. One that says nothing is noticed after two periods and two waits at
+most, one that refuses sooner.
 """
 
 from __future__ import annotations

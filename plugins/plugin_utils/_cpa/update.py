@@ -9,8 +9,6 @@
 
 from __future__ import annotations
 
-import typing as t
-
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound, Refused
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import plan as plans
