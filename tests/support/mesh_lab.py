@@ -134,7 +134,11 @@ class Mesh:
     def alive(self, host: str, condition: str = "true") -> bool:
         """Tell whether a host lets us log in, over a connection of its own, and a condition (a command) is met there."""
         argv = ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), "-o", "ControlPath=none", "-o", "ConnectTimeout=2", host, condition]
-        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False).returncode == 0
+        try:
+            return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False).returncode == 0
+        except subprocess.TimeoutExpired:
+            # A host that is going down may take a connection and say nothing more.
+            return False
 
     def reboot(self, host: str, timeout: float = 150) -> None:
         """Reboot a host and wait until it is up again: it may do so faster than one could see that it is down, but forgets what lay in /run."""
