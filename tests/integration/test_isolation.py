@@ -75,6 +75,7 @@ def domains(mesh):
     for rm, capsule in (("rm-east-1", other), ("rm-east-2", desk)):
         imported = mesh.play("capsule_import", rm=rm, **capsule)
         assert imported.ok, imported.output
+    assert mesh.play("remove", instance=SHOP).ok, "an earlier test may have left it elsewhere"
     for instance, (rm, address) in PLACES.items():
         placed = mesh.play("place", instance=instance, capsule="1.0.0", to_hn="hn-east", to_rm=rm, public_address=address)
         assert placed.ok, placed.output
