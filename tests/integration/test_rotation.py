@@ -106,3 +106,24 @@ def test_a_service_is_updated_and_restarted_under_load(two):
     assert not {two.page(EAST)["boot_id"] for unused in range(4)} & before
     suffered = load.end()
     assert suffered.failures == [] and suffered.requests > 100, suffered
+
+
+def test_an_old_instance_that_cannot_be_removed_takes_no_successor_with_it(two):
+    """Whoever serves when a step fails goes on serving, and a second run finishes the job."""
+    (old, version), *unused = sorted(running(two).items())
+    record = next(record for record in two.module("gw-east", "vma_info")["records"] if record["instance"] == old)
+    home = f"/var/lib/vmatrix/instances/{old}"
+    two.shell(record["rm"], f"mount --bind {home} {home}")
+    try:
+        failed = two.play("update", capsule="1.0.0", **SERVICE)
+        assert not failed.ok and version == NEWER, failed.output
+        assert sorted(running(two).values()) == ["1.0.0", NEWER] and old not in running(two)
+        assert all(two.page(EAST) for unused in range(4))
+    finally:
+        two.shell(record["rm"], f"umount {home}")
+    again = two.play("update", capsule="1.0.0", **SERVICE)
+    assert again.ok, again.output
+    told = two.module("gw-east", "vma_info")
+    assert [record["capsule"] for record in told["records"]] == ["1.0.0", "1.0.0"] and sorted(running(two).values()) == ["1.0.0", "1.0.0"]
+    assert all(operation["closed"] for operation in told["operations"])
+    assert old not in two.ssh(record["rm"], "ls", "/var/lib/vmatrix/instances")

@@ -56,7 +56,7 @@ def plan_scale(view: View, service: str, domain: str, to_hn: str, count: int, ca
     mine = _within_reach(view, site, service, domain)
     # Running ones first, then those that can be resumed; what is being given up comes last.
     order = {"running": 0, "reserved": 1, "suspended": 2, "stopped": 3, "leaving": 4}
-    mine.sort(key=lambda record: (order[record["state"]], names.instance(record["instance"]).ordinal))
+    mine.sort(key=lambda record: order[record["state"]])
     usable = [record for record in mine if record["state"] != "leaving"]
     run, rest = usable[:count], [record for record in mine if record not in usable[:count]]
     fresh = free_names(view, service, domain, count - len(run))
@@ -85,7 +85,7 @@ def plan_standby(view: View, service: str, domain: str, to_hn: str, count: int, 
     site = plans.site_of(view, to_hn)
     if not 0 <= count <= MOST:
         raise InvalidInput(f"A service can have 0 to {MOST} standbys in one HN, not {count}.")
-    mine = sorted(_within_reach(view, site, service, domain), key=lambda record: names.instance(record["instance"]).ordinal)
+    mine = _within_reach(view, site, service, domain)
     waiting = [record for record in mine if record["state"] == "suspended"]
     begun = [record["instance"] for record in mine if record["state"] == "reserved" and site.unfinished.get(record["instance"]) == "standby"]
     rest = waiting[count:]
@@ -224,9 +224,14 @@ def _plan(
 
 
 def _within_reach(view: View, site: Site, service: str, domain: str) -> list[Record]:
-    """Return the records of a service in an HN, without those on RMs that do not answer."""
     silent = plans.silent_rms(view, site)
-    return [record for record in site.records if (record["service"], record["domain"]) == (service, domain) and record["rm"] not in silent]
+    return [record for record in records_of_service(site, service, domain) if record["rm"] not in silent]
+
+
+def records_of_service(site: Site, service: str, domain: str) -> list[Record]:
+    """Return the records of a service in an HN, by ordinal."""
+    mine = [record for record in site.records if (record["service"], record["domain"]) == (service, domain)]
+    return sorted(mine, key=lambda record: names.instance(record["instance"]).ordinal)
 
 
 def reservation(view: View, site: Site, name: str, manifest: t.Any) -> dict[str, t.Any]:

@@ -24,7 +24,7 @@ def plan_update(view: View, service: str, domain: str, to_hn: str, capsule: str)
 
     The plan's C(pairs) say for each that does not: C(old), its record; C(new), the order for the one that takes its place, under a name of its own, so
     that the old one stays until the new one serves; C(back), the order that would bring the old one back. A run that was cut off is taken up: what it
-    had begun comes first.
+    had begun comes first, C(leftovers) are the records of what it had replaced but not removed, and C(close) ends what it had done but not closed.
 
     Args:
         view: the observed mesh.
@@ -38,15 +38,15 @@ def plan_update(view: View, service: str, domain: str, to_hn: str, capsule: str)
     """
     names.instance_name(service, 1, domain)
     site = plans.site_of(view, to_hn)
-    mine = [record for record in site.records if (record["service"], record["domain"]) == (service, domain)]
-    mine.sort(key=lambda record: names.instance(record["instance"]).ordinal)
+    mine = scale.records_of_service(site, service, domain)
     if not mine:
         raise NotFound(f"{to_hn} has no instance of {service} of {domain}.")
     manifest, holders = plans.holders_of(view, names.instance(mine[0]["instance"]), capsule)
     old = [record for record in mine if record["state"] == "running" and record["capsule"] != capsule]
     for record in old:
         plans.answering_rm(view, record["rm"])
-    begun = [record["instance"] for record in mine if record["capsule"] == capsule and site.unfinished.get(record["instance"]) == "update"]
+    open_here = [record for record in mine if site.unfinished.get(record["instance"]) == "update"]
+    begun = [record["instance"] for record in open_here if record["capsule"] == capsule]
     fresh = [*begun, *scale.free_names(view, service, domain, len(old) - len(begun))][: len(old)]
     return {
         "operation": "update",
@@ -62,6 +62,8 @@ def plan_update(view: View, service: str, domain: str, to_hn: str, capsule: str)
             }
             for record, name in zip(old, fresh)
         ],
+        "leftovers": [record for record in open_here if record["capsule"] != capsule and record["state"] == "leaving"],
+        "close": [{"instance": name, "operation_done": True} for name in begun[len(old) :]],
         "peers": plans.peers_of(view),
     }
 
@@ -74,8 +76,7 @@ def plan_restart(view: View, service: str, domain: str, to_hn: str) -> plans.Pla
     """
     names.instance_name(service, 1, domain)
     site = plans.site_of(view, to_hn)
-    mine = [record for record in site.records if (record["service"], record["domain"], record["state"]) == (service, domain, "running")]
-    mine.sort(key=lambda record: names.instance(record["instance"]).ordinal)
+    mine = [record for record in scale.records_of_service(site, service, domain) if record["state"] == "running"]
     if not mine:
         raise NotFound(f"In {to_hn} runs no instance of {service} of {domain}.")
     if sum(record["in_rotation"] for record in mine) < 2:
