@@ -22,6 +22,7 @@ description:
 extends_documentation_fragment:
   - vmatrix.mesh.attributes
   - vmatrix.mesh.attributes.actiongroup_mesh
+  - vmatrix.mesh.balance
 options:
   name:
     description: The service that the capsule is for, such as V(shop).
@@ -78,28 +79,6 @@ options:
         description: Port number, V(1) to V(65535).
         type: int
         required: true
-  balance:
-    description: How the instances of the service share its callers; what is not said is as usual.
-    type: dict
-    suboptions:
-      policy:
-        description: >-
-          V(spread) (as usual) gives each new connection to the next instance, by weight; V(sticky) gives all connections of one source address
-          to the same instance as long as it is in rotation.
-        type: str
-        choices: [spread, sticky]
-      check:
-        description: >-
-          What shows that an instance is alive, on each declared TCP port. V(tcp) (as usual) is an accepted connection, V(http) a response to a GET
-          request with a status below 500.
-        type: str
-        choices: [tcp, http]
-      path:
-        description: What an V(http) check asks for; V(/) as usual.
-        type: str
-      weight:
-        description: An instance's share of new connections in relation to those of the others, 1 (as usual) to 100.
-        type: int
   machine:
     description: The hardware that the virtual machine sees, on every RM alike. Required with O(state=present).
     type: dict
@@ -348,7 +327,6 @@ def call(params: dict[str, t.Any], check_mode: bool) -> Outcome:
 
 def main() -> None:
     port = {"protocol": {"type": "str", "choices": ["tcp", "udp"], "default": "tcp"}, "port": {"type": "int", "required": True}}
-    guest = {"address": {"type": "str", "required": True}, "gateway": {"type": "str", "required": True}, "mac": {"type": "str", "required": True}}
     machine = {
         "type": {"type": "str", "default": "pc-i440fx-7.2"},
         "cpu": {"type": "str", "default": "qemu64"},
@@ -360,7 +338,7 @@ def main() -> None:
     vpn_port = {"protocol": {"type": "str", "choices": ["tcp", "udp", "icmp"], "default": "tcp"}, "port": {"type": "int"}}
     vpn_ports = {"type": "list", "elements": "dict", "options": vpn_port}
     backend = {"address": {"type": "str", "required": True}, "ports": {**vpn_ports, "required": True}}
-    owner = {"address": {"type": "str", "required": True}, "identity": {"type": "str", "required": True}}
+    owner = shapes.needed("address", "identity")
     vpn = {
         "gateway": {"type": "dict", "required": True, "options": owner},
         "pool": {"type": "list", "elements": "str", "required": True},
@@ -381,7 +359,7 @@ def main() -> None:
             "version": {"type": "str", "required": True},
             "domain": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "guest": {"type": "dict", "options": guest},
+            "guest": shapes.GUEST,
             "ports": {"type": "list", "elements": "dict", "default": [], "options": port},
             "balance": shapes.BALANCE,
             "machine": {"type": "dict", "options": machine},

@@ -123,8 +123,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import L
 
 def _call(params: dict[str, t.Any]) -> dict[str, t.Any]:
     host, name = this_host(), params["name"]
-    instances, remembered = state.tell(host, name), epochs.remembered(host.places)
-    return {"instances": instances, "epochs": {each: epoch for each, epoch in remembered.items() if name in (None, each)}}
+    return {"instances": state.tell(host, name), "epochs": epochs.remembered(host.places, name)}
 
 
 def main() -> None:

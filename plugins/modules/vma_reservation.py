@@ -21,6 +21,7 @@ description:
 extends_documentation_fragment:
   - vmatrix.mesh.attributes
   - vmatrix.mesh.attributes.actiongroup_mesh
+  - vmatrix.mesh.balance
 requirements:
   - SQLAlchemy 1.4.46 or newer (Debian's C(python3-sqlalchemy))
   - netaddr 0.8 or newer (Debian's C(python3-netaddr))
@@ -62,28 +63,6 @@ options:
         description: The number, 1 to 65535.
         type: int
         required: true
-  balance:
-    description: How the instances of the service share its callers, from the capsule's manifest; what is not said is as usual.
-    type: dict
-    suboptions:
-      policy:
-        description: >-
-          V(spread) (as usual) gives each new connection to the next instance, by weight; V(sticky) gives all connections of one source address
-          to the same instance as long as it is in rotation.
-        type: str
-        choices: [spread, sticky]
-      check:
-        description: >-
-          What shows that an instance is alive, on each declared TCP port. V(tcp) (as usual) is an accepted connection, V(http) a response to a GET
-          request with a status below 500.
-        type: str
-        choices: [tcp, http]
-      path:
-        description: What an V(http) check asks for; V(/) as usual.
-        type: str
-      weight:
-        description: An instance's share of new connections in relation to those of the others, 1 (as usual) to 100.
-        type: int
   requirements:
     description: What the instance needs of an RM.
     type: dict

@@ -91,6 +91,7 @@ def test_an_rm_that_is_down_is_left_out(shop, mesh):
         moved = mesh.play("move", **{**MOVE, "to_rm": ""})
         assert moved.ok, moved.output
         assert mesh.page(WEST)["boot_id"] == shop["boot_id"]
+        assert "rm-west-1" in mesh.play("status").output
     finally:
         assert mesh.play("lab").ok
 

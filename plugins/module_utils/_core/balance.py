@@ -39,17 +39,17 @@ def checked(value: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:
     unknown = sorted(set(value) - set(USUAL))
     if unknown:
         raise InvalidInput(f"A balance has no {unknown[0]!r}: it knows {', '.join(USUAL)}.")
-    whole = {**USUAL, **value}
-    if whole["policy"] not in POLICIES:
-        raise InvalidInput(f"{whole['policy']!r} is not a policy of balancing: it must be spread or sticky.")
-    if isinstance(whole["weight"], bool) or not isinstance(whole["weight"], int) or not 1 <= whole["weight"] <= HEAVIEST:
-        raise InvalidInput(f"{whole['weight']!r} is not a weight: it must be a whole number from 1 to {HEAVIEST}.")
-    if whole["check"] not in CHECKS:
-        raise InvalidInput(f"{whole['check']!r} is not a check: it must be tcp or http.")
-    path = whole["path"]
+    said = whole(value)
+    if said["policy"] not in POLICIES:
+        raise InvalidInput(f"{said['policy']!r} is not a policy of balancing: it must be spread or sticky.")
+    if isinstance(said["weight"], bool) or not isinstance(said["weight"], int) or not 1 <= said["weight"] <= HEAVIEST:
+        raise InvalidInput(f"{said['weight']!r} is not a weight: it must be a whole number from 1 to {HEAVIEST}.")
+    if said["check"] not in CHECKS:
+        raise InvalidInput(f"{said['check']!r} is not a check: it must be tcp or http.")
+    path = said["path"]
     if not isinstance(path, str) or not path.startswith("/") or any(not 0x21 <= ord(character) < 0x7F for character in path):
         raise InvalidInput(f"The check's path {path!r} must begin with / and hold printable ASCII characters without spaces.")
-    return {key: whole[key] for key in USUAL if whole[key] != USUAL[key]}
+    return {key: said[key] for key in USUAL if said[key] != USUAL[key]}
 
 
 def whole(value: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:

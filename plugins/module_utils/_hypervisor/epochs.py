@@ -33,10 +33,10 @@ def known(places: Places, name: str) -> Epoch:
     return Epoch(found["epoch"], found["here"]) if found else Epoch(0, False)
 
 
-def remembered(places: Places) -> dict[str, int]:
-    """Return the highest epoch that this RM knows of, of every instance that it ever held."""
+def remembered(places: Places, name: str | None = None) -> dict[str, int]:
+    """Return the highest epoch that this RM knows of, of every instance that it ever held, or of *name* only."""
     found = sorted(os.path.splitext(entry) for entry in os.listdir(places.epochs()))
-    return {name: known(places, name).number for name, suffix in found if suffix == ".json"}
+    return {each: known(places, each).number for each, suffix in found if suffix == ".json" and name in (None, each)}
 
 
 def check_grant(places: Places, name: str, epoch: int) -> Epoch:
