@@ -46,8 +46,11 @@ def plan_update(view: View, service: str, domain: str, to_hn: str, capsule: str)
     for record in old:
         plans.answering_rm(view, record["rm"])
     open_here = [record for record in mine if site.unfinished.get(record["instance"]) == "update"]
-    begun = [record["instance"] for record in open_here if record["capsule"] == capsule]
-    fresh = [*begun, *scale.free_names(view, service, domain, len(old) - len(begun))][: len(old)]
+    leftovers = [record for record in open_here if record["capsule"] != capsule and record["state"] == "leaving"]
+    # Each leftover has a successor that serves; only the others are still to take somebody's place.
+    begun = sorted((record for record in open_here if record["capsule"] == capsule), key=lambda record: not record["in_rotation"])
+    pending = [record["instance"] for record in begun[len(leftovers) :]]
+    fresh = [*pending, *scale.free_names(view, service, domain, len(old) - len(pending))][: len(old)]
     return {
         "operation": "update",
         "site": plans.site_plan(site),
@@ -62,8 +65,8 @@ def plan_update(view: View, service: str, domain: str, to_hn: str, capsule: str)
             }
             for record, name in zip(old, fresh)
         ],
-        "leftovers": [record for record in open_here if record["capsule"] != capsule and record["state"] == "leaving"],
-        "close": [{"instance": name, "operation_done": True} for name in begun[len(old) :]],
+        "leftovers": leftovers,
+        "close": [{"instance": record["instance"], "operation_done": True} for record in begun if record["instance"] not in fresh],
         "peers": plans.peers_of(view),
     }
 

@@ -60,6 +60,15 @@ def test_what_was_replaced_but_not_removed_goes_and_what_is_done_is_closed():
     assert plan["close"] == [{"instance": "shop-4.example.com", "operation_done": True}]
 
 
+def test_who_serves_already_takes_nobody_elses_place():
+    view = test_scale.view([record(1, "leaving"), record(2), record(4, capsule="1.0.0")])
+    open_here = {"shop-1.example.com": "update", "shop-4.example.com": "update"}
+    east = view.sites["hn-east"]._replace(unfinished=open_here)
+    plan = plan_update(view._replace(sites={**view.sites, "hn-east": east}), *SERVICE, "1.0.0")
+    assert names(plan) == [("shop-2.example.com", "shop-3.example.com")]
+    assert [each["instance"] for each in (*plan["leftovers"], *plan["close"])] == ["shop-1.example.com", "shop-4.example.com"]
+
+
 def test_what_is_open_is_seen():
     groups = {"vmas": ["gw-east"], "gateways": ["gw-east"], "rms": []}
     operations = [{"instance": "a-1.b.c", "kind": "update", "closed": None}, {"instance": "a-2.b.c", "kind": "place", "closed": "then"}]
