@@ -100,6 +100,7 @@ class PowerDns(Daemon):
         connection.close()
         template = (ROOT / "roles" / "dns" / "templates" / "pdns.conf.j2").read_text()
         settings = {"dns_database": database, "dns_listen": [HOME], "dns_port": port, "dns_check_interval": 1, "dns_api_port": self.api_port}
+        settings["dns_negative_ttl"] = 5
         rendered = jinja2.Template(template, undefined=jinja2.StrictUndefined).render(ansible_managed="by a test", **settings)
         (directory / "pdns.d").mkdir()
         (directory / "pdns.d" / "vmatrix.conf").write_text(rendered + "\n")

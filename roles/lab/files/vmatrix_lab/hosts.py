@@ -37,7 +37,8 @@ def descriptions(document: dict[str, t.Any], root: str) -> dict[str, dict[str, t
         idle = [rule for rule in document["idle_units"] if not set(rule["needed_by"]) & set(host["groups"])]
         masked = sorted({unit for rule in idle for unit in rule["units"]})
         programs = {program: {"path": path, "sha256": sha256_file(path)} for program, path in host.get("programs", {}).items()}
-        wanted[name] = {"name": name, "index": index, "root": root, "interfaces": host["interfaces"], "masked_units": masked, "programs": programs}
+        own = {"programs": programs, "files": host.get("files", {})}
+        wanted[name] = {"name": name, "index": index, "root": root, "interfaces": host["interfaces"], "masked_units": masked, **own}
     return wanted
 
 

@@ -64,11 +64,11 @@ def prepare(upper: str, host: dict[str, t.Any], known: str) -> None:
 
     Args:
         upper: its directory.
-        host: its description: name, interfaces, masked_units, and Python programs that it gets in /usr/local/bin.
+        host: its description: name, interfaces, masked_units, Python programs that it gets in /usr/local/bin, and other files, path to content.
         known: the content of /etc/hosts.
     """
     # Those that an overlay shares with its lower layer must look the same there.
-    public = ("etc/ssh", "etc/systemd/network", "etc/systemd/system", "etc/tmpfiles.d", "usr/local/bin")
+    public = ["etc/ssh", "etc/systemd/network", "etc/systemd/system", "etc/tmpfiles.d", "usr/local/bin", *map(os.path.dirname, host["files"])]
     for directory, mode in (*((each, 0o755) for each in public), ("root/.ssh", 0o700)):
         os.makedirs(os.path.join(upper, directory), exist_ok=True)
         os.chmod(os.path.join(upper, directory), mode)
@@ -91,6 +91,8 @@ def prepare(upper: str, host: dict[str, t.Any], known: str) -> None:
     for program, source in host["programs"].items():
         with open(source["path"], "rb") as handle:
             put(os.path.join("usr/local/bin", program), b"#!/usr/bin/python3\n" + handle.read(), 0o755)
+    for path, content in host["files"].items():
+        put(path, content)
     run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", host["name"], "-f", os.path.join(upper, _HOST_KEY)])
 
 

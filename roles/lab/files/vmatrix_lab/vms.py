@@ -28,7 +28,7 @@ def descriptions(document: dict[str, t.Any]) -> dict[str, dict[str, t.Any]]:
     wanted = {}
     for index, (name, host) in enumerate(document["vms"].items()):
         wires = {interface: {**wire, "mac": mac(name, interface)} for interface, wire in host["interfaces"].items()}
-        wanted[name] = {"name": name, "index": index, "image": vm_image.path(document), "interfaces": wires, "masked_units": [], "programs": {}}
+        wanted[name] = {"name": name, "index": index, "image": vm_image.path(document), "interfaces": wires, "masked_units": [], "programs": {}, "files": {}}
     return wanted
 
 

@@ -27,7 +27,8 @@ def document(tmp_path):
     sources.write_text("Types: deb\n")
     described = copy.deepcopy(DEFAULTS["lab_hosts"])
     for one in described.values():
-        one.pop("programs", None)
+        for templated in ("programs", "files"):
+            one.pop(templated, None)
     described_root = {"absent_units": [], "packages": ["curl", "zstd"], "suite": "bookworm", "sources": str(sources)}
     return {"hosts": described, "idle_units": DEFAULTS["lab_idle_units"], **described_root}
 
@@ -95,9 +96,10 @@ def test_only_hosts_of_a_kind_keep_its_units(document):
     described = hosts.descriptions(document, "/root")
     assert "libvirtd.service" in described["gw-east"]["masked_units"]
     assert "ovs-vswitchd.service" not in described["gw-east"]["masked_units"]
-    assert described["rm-east-1"]["masked_units"] == ["pdns.service", "postgresql.service"]
+    assert described["rm-east-1"]["masked_units"] == ["pdns.service", "postgresql.service", "unbound.service"]
     assert "postgresql.service" not in described["owner-backend"]["masked_units"]
     assert "pdns.service" not in described["cpa-1"]["masked_units"]
+    assert "unbound.service" not in described["client-west"]["masked_units"]
     assert {"libvirtd.service", "ovs-vswitchd.service"} <= set(described["client-east"]["masked_units"])
 
 
@@ -109,6 +111,13 @@ def test_a_changed_program_changes_only_the_hosts_that_have_it(document, tmp_pat
     program.write_text("2")
     after = hosts.descriptions(document, "/root")
     assert [name for name in before if before[name] != after[name]] == ["client-east"]
+
+
+def test_a_changed_file_changes_only_the_hosts_that_have_it(document):
+    before = hosts.descriptions(document, "/root")
+    document["hosts"]["client-west"]["files"] = {"etc/unbound/unbound.conf.d/lab.conf": "server:\n"}
+    after = hosts.descriptions(document, "/root")
+    assert [name for name in before if before[name] != after[name]] == ["client-west"]
 
 
 def test_links_outside_are_distinct_and_short_enough(document):
