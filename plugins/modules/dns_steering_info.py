@@ -13,6 +13,7 @@ author:
   - The vmatrix.mesh founders (@vmatrix)
 description:
   - Reads the steering of a name back from its zone, and shows region by region which HNs clients are sent to.
+  - Without a name it shows all names of the zone. The key must be allowed to copy the zone for that.
 extends_documentation_fragment:
   - vmatrix.mesh.attributes.info
   - vmatrix.mesh.attributes.actiongroup_mesh
@@ -21,9 +22,8 @@ extends_documentation_fragment:
   - vmatrix.mesh.dns.steering
 options:
   name:
-    description: The absolute name that clients ask for.
+    description: The absolute name that clients ask for. If this is not given, it is all names of O(zone).
     type: str
-    required: true
 seealso:
   - module: vmatrix.mesh.dns_steering
 """
@@ -35,12 +35,18 @@ EXAMPLES = r"""
     server: 198.18.0.4
     key_file: /etc/vmatrix/dns/platform.key
     name: shop.example.com.steer.example.net
+
+- name: See it of all names
+  vmatrix.mesh.dns_steering_info:
+    zone: steer.example.net
+    server: 198.18.0.4
+    key_file: /etc/vmatrix/dns/platform.key
 """
 
 RETURN = r"""
 steering:
   description: The steering document in force, V(none) when the name is not steered; see M(vmatrix.mesh.dns_steering).
-  returned: success
+  returned: if O(name) is given
   type: dict
   sample:
     name: shop.example.com.steer.example.net
@@ -51,8 +57,8 @@ steering:
     order: [hn-west, hn-east]
     regions: [{name: europe, prefixes: [192.0.2.0/24], order: [hn-east, hn-west]}]
 table:
-  description: Who is sent where while all HNs are alive; the region V(rest) is that of all other clients.
-  returned: success
+  description: Who is sent where while all HNs are alive, and at this moment; the region V(rest) is that of all other clients.
+  returned: if O(name) is given
   type: list
   elements: dict
   sample:
@@ -60,21 +66,47 @@ table:
       prefixes: [192.0.2.0/24]
       orders: {A: [hn-east, hn-west]}
       answers: {A: [198.18.1.1]}
+      now: {A: [198.18.1.1], AAAA: []}
     - region: rest
       prefixes: []
       orders: {A: [hn-west, hn-east]}
       answers: {A: [198.18.2.1]}
+      now: {A: [198.18.1.1], AAAA: []}
   contains:
     region: {description: The region., type: str, returned: success, sample: europe}
     prefixes: {description: Its clients., type: list, elements: str, returned: success, sample: [192.0.2.0/24]}
     orders: {description: The HNs in order of preference for each type of records., type: dict, returned: success, sample: {A: [hn-east, hn-west]}}
     answers: {description: The addresses for each type of records., type: dict, returned: success, sample: {A: [198.18.1.1]}}
+    now:
+      description:
+        - What a client of the region is answered at this moment; others than RV(table[].answers) when an HN does not answer.
+        - Empty if the region has no client of its own, because the prefixes of others are all it has.
+      type: dict
+      returned: success
+      sample: {A: [198.18.1.1], AAAA: []}
 drift:
   description: What is not as the document says; V(records) with O(driver=powerdns), the regions with O(driver=bind).
-  returned: success
+  returned: if O(name) is given
   type: list
   elements: str
   sample: []
+names:
+  description: The same of each name, with its C(name).
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - name: shop.example.com.steer.example.net
+      steering:
+        name: shop.example.com.steer.example.net
+        ttl: 5
+        answers: 1
+        check: {type: none}
+        sites: [{hn: hn-east, addresses: [198.18.1.1]}]
+        regions: []
+        order: [hn-east]
+      table: [{region: rest, prefixes: [], orders: {A: [hn-east]}, answers: {A: [198.18.1.1]}, now: {A: [198.18.1.1], AAAA: []}}]
+      drift: []
 """
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import options, shapes
@@ -84,8 +116,10 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import L
 
 def call(params: dict) -> dict:
     """Read the steering back."""
-    found = options.driver(params).look(shapes.within(params["name"], shapes.name(params["zone"])))
-    return {"steering": found.document, "table": options.table(found.document), "drift": found.drift}
+    driver = options.driver(params)
+    wanted = [shapes.within(params["name"], shapes.name(params["zone"]))] if params["name"] else driver.names()
+    found = [options.seen(driver, name) for name in wanted]
+    return {"names": found, **({key: found[0][key] for key in ("steering", "table", "drift")} if params["name"] else {})}
 
 
 def main() -> None:
@@ -93,7 +127,7 @@ def main() -> None:
     run_info_module(
         call,
         libraries=[Library(*library) for library in LIBRARIES],
-        argument_spec={**options.ZONE, **options.STEERING, "name": {"type": "str", "required": True}},
+        argument_spec={**options.ZONE, **options.STEERING, "name": {"type": "str"}},
         required_if=options.STEERING_NEEDS,
     )
 

@@ -16,10 +16,10 @@ import contextlib
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, MeshError
-from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import confirm, ledger, policy, shapes
+from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import confirm, exchange, ledger, policy, shapes
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.policy import REST, Document
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.shapes import Endpoint
-from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.steering import Found, SteeringDriver
+from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.steering import Found, SteeringDriver, Wish
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.zone import Edit, Zone, change, rdataset, same
 
 
@@ -45,10 +45,11 @@ class BindViews(SteeringDriver):
         document = ledger.document(name, self.views[REST].read(ledger.name(name), "TXT"))
         return Found(document, [region for region in self.views if self._edits(name, region, document)])
 
-    def put(self, name: str, wanted: Document | None, check: bool) -> Found:
+    def put(self, name: str, wish: Wish, check: bool) -> Found:
         """Change one view after the other; if one cannot be changed those before it are changed back."""
-        self._possible(wanted)
         found = self.look(name)
+        wanted = wish(found.document)
+        self._possible(wanted)
         edits = {region: self._edits(name, region, wanted) for region in self.views}
         if check or not any(edits.values()):
             return found
@@ -74,6 +75,16 @@ class BindViews(SteeringDriver):
 
         confirm.everywhere(servers, says, f"the steering of {name}", timeout, changed)
         return [str(server) for server in servers]
+
+    def names(self) -> list[str]:
+        """Return them from a copy of the view C(rest)."""
+        zone = self.views[REST]
+        return ledger.steered(exchange.names(zone.server, zone.name, zone.key, zone.timeout))
+
+    def told(self, document: Document) -> dict[str, dict[str, list[str]]]:
+        """Read each region's view."""
+        read = {region: {rdtype: zone.read(document["name"], rdtype) for rdtype in shapes.FAMILIES.values()} for region, zone in self.views.items()}
+        return {region: {rdtype: [one.address for one in found or ()] for rdtype, found in answers.items()} for region, answers in read.items()}
 
     def _edits(self, name: str, region: str, wanted: Document | None, server: Endpoint | None = None) -> list[Edit]:
         """Return what is to change in a region's view for it to be as a document says."""

@@ -23,7 +23,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.shapes import En
 PATIENCE = 5.0
 
 
-def ask(server: Endpoint, name: str, rdtype: str, key: Key | None = None, timeout: float = PATIENCE) -> t.Any:
+def ask(server: Endpoint, name: str, rdtype: str, key: Key | None = None, timeout: float = PATIENCE, subnet: str | None = None) -> t.Any:
     """Return the server's own answer (a dns.message.Message) about C(name rdtype), without recursion.
 
     Args:
@@ -32,12 +32,14 @@ def ask(server: Endpoint, name: str, rdtype: str, key: Key | None = None, timeou
         rdtype: the type of record.
         key: what to sign the question with; servers with views choose the view by it.
         timeout: seconds for the exchange.
+        subnet: the prefix of the client for whom it is asked (EDNS client subnet, RFC 7871); None for this host itself.
 
     Raises:
         CommandFailed, DeadlineExceeded: it cannot be reached, or did not answer in time.
         Refused: it does not take the key.
     """
-    message = dns.message.make_query(f"{name}.", rdtype, flags=0, payload=1232)
+    options = [dns.edns.ECSOption.from_text(subnet)] if subnet else None
+    message = dns.message.make_query(f"{name}.", rdtype, flags=0, payload=1232, options=options)
     if key:
         message.use_tsig(_tsig(key))
     with _said(server, key, timeout):
@@ -69,6 +71,23 @@ def rdataset(server: Endpoint, name: str, rdtype: str, key: Key | None = None, t
     if alias and rdtype != "CNAME":
         raise Refused(f"{name} is an alias of {str(alias[0].target).rstrip('.')}; no {rdtype} records can stand beside it.")
     return answer.get_rrset(answer.answer, owner, dns.rdataclass.IN, dns.rdatatype.from_text(rdtype))
+
+
+def names(server: Endpoint, zone: str, key: Key | None, timeout: float = PATIENCE) -> list[str]:
+    """Return the absolute names of a zone that have records, by a zone transfer (RFC 5936).
+
+    Raises:
+        Refused: the server does not take the key, or gives nobody with it a copy.
+        CommandFailed, DeadlineExceeded: it cannot be reached, failed, or did not answer in time.
+    """
+    keyring = {"keyring": {dns.name.from_text(f"{key.name}."): _tsig(key)}} if key else {}
+    with _said(server, key, timeout):
+        try:
+            messages = dns.query.xfr(server.address, f"{zone}.", port=server.port, relativize=False, lifetime=timeout, **keyring)
+            found = {str(records.name).rstrip(".").lower() for message in messages for records in message.answer}
+        except dns.query.TransferError as exc:
+            raise Refused(f"The name server {server} gives no copy of the zone {zone}: {dns.rcode.to_text(exc.rcode)}.") from exc
+    return sorted(found)
 
 
 def send(server: Endpoint, update: t.Any, key: Key | None, timeout: float = PATIENCE) -> int:

@@ -28,6 +28,12 @@ def name(steered: str) -> str:
     return f"_steering.{steered}"
 
 
+def steered(names: t.Iterable[str]) -> list[str]:
+    """Return whose documents the records of these names have."""
+    mark = name("")
+    return sorted(found[len(mark) :] for found in names if found.startswith(mark))
+
+
 def records(document: Document) -> t.Any:
     """Return the record set (a dns.rdataset.Rdataset) that holds a document."""
     packed = _FORM + base64.b64encode(zlib.compress(json.dumps(document, sort_keys=True, separators=(",", ":")).encode(), 9))

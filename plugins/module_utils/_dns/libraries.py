@@ -15,6 +15,7 @@ __all__ = ["LIBRARIES", "dns"]
 
 DNSPYTHON_ERROR = None
 try:
+    import dns.edns
     import dns.exception
     import dns.flags
     import dns.message

@@ -38,6 +38,32 @@ STEERING = {
         "options": {"region": {"type": "str", "required": True}, "key_file": {**KEY_FILE, "required": True}},
     },
 }
+#: How clients of a steered name are told apart, and whether an HN is alive.
+REGIONS = {
+    "type": "list",
+    "elements": "dict",
+    "default": [],
+    "options": {
+        "name": {"type": "str", "required": True},
+        "prefixes": {"type": "list", "elements": "str", "required": True},
+        "order": {"type": "list", "elements": "str", "required": True},
+    },
+}
+SITES = {
+    "type": "list",
+    "elements": "dict",
+    "options": {"hn": {"type": "str", "required": True}, "addresses": {"type": "list", "elements": "str", "required": True}},
+}
+CHECK = {
+    "type": "dict",
+    "default": {"type": "none"},
+    "options": {
+        "type": {"type": "str", "default": "none", "choices": list(policy.CHECKS)},
+        "port": {"type": "int"},
+        "path": {"type": "str", "default": "/"},
+        "host": {"type": "str"},
+    },
+}
 #: What each driver of STEERING needs.
 STEERING_NEEDS = [("driver", PowerDns.kind, ("key_file",)), ("driver", BindViews.kind, ("views",))]
 
@@ -63,6 +89,14 @@ def driver(params: t.Mapping[str, t.Any]) -> SteeringDriver:
     if len(views) < len(params["views"]):
         raise InvalidInput("A region has two views.")
     return BindViews(views, servers(params))
+
+
+def seen(driver_: SteeringDriver, name: str) -> dict[str, t.Any]:
+    """Return what is in force under a name, and region by region who is sent where."""
+    found = driver_.look(name)
+    now = driver_.told(found.document) if found.document else {}
+    rows = [{**row, "now": now.get(row["region"], {})} for row in table(found.document)]
+    return {"name": name, "steering": found.document, "table": rows, "drift": found.drift}
 
 
 def table(document: policy.Document | None) -> list[dict[str, t.Any]]:

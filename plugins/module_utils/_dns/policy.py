@@ -133,6 +133,26 @@ def answer(wanted: Document, family: int, client: str, alive: t.Container[str] |
     return []
 
 
+def samples(wanted: Document) -> dict[str, str]:
+    """Return for each region of a document one client of its own, as a prefix of one address; regions without one are left out."""
+    found: dict[str, str] = {}
+    table = rows(wanted, 4) or rows(wanted, 6)
+    for index, row in enumerate(table):
+        before = [prefix for earlier in table[:index] for prefix in earlier.prefixes]
+        client = next(filter(None, (_free(prefix, before) for prefix in row.prefixes)), None)
+        if client is not None and row.region not in found:
+            found[row.region] = f"{client}/{client.max_prefixlen}"
+    return found
+
+
+def _free(prefix: Network, others: t.Sequence[Network]) -> t.Any:
+    """Return an address of a prefix that is in none of the others, or None: it is the first one, or follows on one of the others."""
+    inside = [other for other in others if other.version == prefix.version and other.subnet_of(prefix)]
+    ends = [other.broadcast_address for other in inside]
+    candidates = [prefix.network_address, *(end + 1 for end in ends if end < prefix.broadcast_address)]
+    return next((one for one in candidates if not any(one in other for other in inside)), None)
+
+
 def choose(row: Row, answers: int, alive: t.Container[str] | None = None) -> list[str]:
     """Return the living addresses of the first *answers* HNs of a row that have any."""
     chosen: list[str] = []

@@ -16,11 +16,11 @@ import secrets
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed
-from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import confirm, ledger, lua, policy, shapes
+from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import confirm, exchange, ledger, lua, policy, shapes
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.libraries import dns
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.policy import Document
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.shapes import Endpoint
-from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.steering import Found, SteeringDriver
+from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.steering import Found, SteeringDriver, Wish
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.zone import ANY, Edit, Zone, change, holds
 
 _TYPE = f"TYPE{lua.LUA}"
@@ -45,11 +45,12 @@ class PowerDns(SteeringDriver):
         intact = holds(self.zone, name, _TYPE, _records(document))
         return Found(document, [] if intact else ["records"])
 
-    def put(self, name: str, wanted: Document | None, check: bool) -> Found:
+    def put(self, name: str, wish: Wish, check: bool) -> Found:
         """Write document and Lua in one update, after a scratch name has shown that the server can answer from them."""
 
         def work_out() -> tuple[list[Edit], Found]:
             found = self.look(name)
+            wanted = wish(found.document)
             if found == Found(wanted, []):
                 return [], found
             before, after = (ledger.records(one) if one else None for one in (found.document, wanted))
@@ -57,6 +58,7 @@ class PowerDns(SteeringDriver):
             return [Edit(ledger.name(name), "TXT", before, after), Edit(name, _TYPE, ANY, _records(wanted))], found
 
         edits, found = work_out()
+        wanted = wish(found.document)
         if edits and wanted and not check:
             self._try_out(wanted)
         return change(self.zone, work_out, check, since=edits) if edits else found
@@ -66,6 +68,20 @@ class PowerDns(SteeringDriver):
         servers = list(self.servers) if self.servers else confirm.authorities(self.zone)
         confirm.everywhere(servers, lambda server: self._says(name, wanted, server), f"the steering of {name}", timeout, changed)
         return [str(server) for server in servers]
+
+    def names(self) -> list[str]:
+        """Return them from a copy of the zone."""
+        return ledger.steered(exchange.names(self.zone.server, self.zone.name, self.zone.key, self.zone.timeout))
+
+    def told(self, document: Document) -> dict[str, dict[str, list[str]]]:
+        """Ask the server on behalf of one client of each region."""
+        found: dict[str, dict[str, list[str]]] = {}
+        for region, client in policy.samples(document).items():
+            for rdtype in shapes.FAMILIES.values():
+                answer = exchange.ask(self.zone.server, document["name"], rdtype, timeout=min(self.zone.timeout, exchange.PATIENCE), subnet=client)
+                wanted = dns.rdatatype.from_text(rdtype)
+                found.setdefault(region, {})[rdtype] = [one.address for rrset in answer.answer if rrset.rdtype == wanted for one in rrset]
+        return found
 
     def _says(self, name: str, wanted: Document | None, server: Endpoint) -> str | None:
         if ledger.document(name, self.zone.read(ledger.name(name), "TXT", server)) != wanted:

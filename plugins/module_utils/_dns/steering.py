@@ -16,6 +16,10 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.done import Done
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.policy import Document
 
 
+#: What a name's document is to become, from what it is; None stands for a name that is not steered. A pure function.
+Wish = t.Callable[[t.Optional[Document]], t.Optional[Document]]
+
+
 class Found(t.NamedTuple):
     """What is in force under a name.
 
@@ -39,12 +43,13 @@ class SteeringDriver(abc.ABC):
         """Return what is in force under a name."""
 
     @abc.abstractmethod
-    def put(self, name: str, wanted: Document | None, check: bool) -> Found:
-        """Make a name what *wanted* says (None: not steered at all) unless somebody else changes it meanwhile; return what was there before.
+    def put(self, name: str, wish: Wish, check: bool) -> Found:
+        """Make a name what *wish* makes of it unless somebody else changes it meanwhile; return what was there before.
 
         Raises:
             InvalidInput: this kind of server cannot do it; nothing was changed.
-            Refused: somebody else was faster, or the key may not do this; nothing was changed.
+            Overtaken: somebody else was faster; nothing was changed.
+            Refused: the key may not do this; nothing was changed.
         """
 
     @abc.abstractmethod
@@ -56,9 +61,18 @@ class SteeringDriver(abc.ABC):
         """
 
 
+    @abc.abstractmethod
+    def names(self) -> list[str]:
+        """Return all names of the zone that are steered."""
+
+    @abc.abstractmethod
+    def told(self, document: Document) -> dict[str, dict[str, list[str]]]:
+        """Return which addresses each region of a document is answered with at this moment, by the type of records."""
+
+
 def apply(driver: SteeringDriver, name: str, wanted: Document | None, confirm_timeout: float = 30.0, check: bool = False) -> Done:
     """Steer a name as a document says, or no more, and wait until every authoritative server follows; with a timeout of 0 none is asked."""
-    before = driver.put(name, wanted, check)
+    before = driver.put(name, lambda unused: wanted, check)
     changed = before.document != wanted or bool(before.drift)
     confirmed = driver.confirm(name, wanted, confirm_timeout, changed) if confirm_timeout and not check else []
     shown = {"steering": before.document, **({"drift": before.drift} if before.drift else {})}

@@ -24,6 +24,10 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.keys import Key
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.libraries import dns
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.shapes import Endpoint
 
+class Overtaken(Refused):
+    """Somebody else changed the same records meanwhile; nothing was changed."""
+
+
 #: What one message over TCP can hold, less its header and signature.
 LARGEST = 65535 - 512
 
@@ -89,7 +93,8 @@ def change(
         what *work_out* returned besides the edits.
 
     Raises:
-        Refused: somebody else changed the same records meanwhile, or the key may not do this; nothing was changed.
+        Overtaken: somebody else changed the same records meanwhile; nothing was changed.
+        Refused: the key may not do this; nothing was changed.
         InvalidInput: it does not fit into one message.
         NotFound, CommandFailed, DeadlineExceeded: see exchange.
     """
@@ -102,7 +107,7 @@ def change(
         edits, found = work_out()
         if first is not None and edits and not composes and not same(edits, first):
             names = ", ".join(sorted({edit.name for edit in edits}))
-            raise Refused(f"Somebody else changed {names} in the zone {zone.name} at the same time; nothing was changed, look at it and try again.")
+            raise Overtaken(f"Somebody else changed {names} in the zone {zone.name} at the same time; nothing was changed, look at it and try again.")
         if check or not edits:
             return found
         first = edits

@@ -49,23 +49,36 @@ def results(tmp_path_factory):
     steered = {"name": "shop.mesh.test", "sites": SITES, "order": ["hn-east"], "regions": REGIONS}
     steps = {
         "dns_key": {"path": key_file, "name": "platform", "secret": SECRET},
-        "dns_zone": {"name": "mesh.test", "nameservers": ["ns1.mesh.test"], "update_keys": [key_file], "steering": True, **api},
+        "dns_zone": {"name": "mesh.test", "nameservers": ["ns1.mesh.test"], "update_keys": [key_file], "transfer_keys": [key_file], "steering": True, **api},
         "dns_record_set": {**zone, "key_file": key_file, "name": "ns1.mesh.test", "values": ["127.0.0.1"], "ttl": 30},
         "dns_steering": {**zone, "key_file": key_file, **steered},
+        "dns_service": {
+            **zone,
+            "key_file": key_file,
+            "name": "store.mesh.test",
+            "alias": {"name": "store.customer.test", "zone": "customer.test"},
+            "publish": SITES,
+            "order": ["hn-east"],
+            "ask": {"type": "none"},
+        },
     }
     try:
         daemon.wait("mesh.test")
+        run("dns_key", steps["dns_key"])
+        run("dns_zone", {"name": "customer.test", "nameservers": ["ns1.mesh.test"], "update_keys": [key_file], **api})
+        os.unlink(key_file)
         # In check mode there is no key yet that the others could read, so each module goes all four ways before the next one begins.
         found = {module: [run(module, args, check) for check in (True, False, True, False)] for module, args in steps.items()}
         found["dns_record_set_info"] = run("dns_record_set_info", {**zone, "name": "ns1.mesh.test"})
         found["dns_steering_info"] = run("dns_steering_info", {**zone, "key_file": key_file, "name": "shop.mesh.test"})
+        found["all"] = run("dns_steering_info", {**zone, "key_file": key_file})
         assert keys.read(key_file).secret == SECRET
         yield {**found, "printed": "".join(printed), "endpoint": daemon.endpoint, "api_key": daemon.API_KEY}
     finally:
         daemon.close()
 
 
-@pytest.mark.parametrize("module", ["dns_key", "dns_zone", "dns_record_set", "dns_steering"])
+@pytest.mark.parametrize("module", ["dns_key", "dns_zone", "dns_record_set", "dns_steering", "dns_service"])
 def test_check_apply_check_apply(results, module):
     turns = results[module]
     assert [turn["changed"] for turn in turns] == [True, True, False, False]
@@ -80,6 +93,8 @@ def test_what_they_return(results):
     assert results["dns_record_set"][1]["confirmed_by"] == [str(results["endpoint"])]
     assert results["dns_steering"][0]["confirmed_by"] == []
     assert lookup(results["endpoint"], "shop.mesh.test", source="127.2.0.1") == ["192.0.2.2"]
+    assert [turn["alias"] for turn in results["dns_service"]] == ["made", "made", "there", "there"]
+    assert lookup(results["endpoint"], "store.customer.test") == ["192.0.2.1"]
 
 
 def test_the_info_modules_see_it(results):
@@ -87,6 +102,8 @@ def test_the_info_modules_see_it(results):
     assert results["dns_record_set_info"]["agree"] and answer["records"] == [results["dns_record_set"][1]["record"]]
     seen = results["dns_steering_info"]
     assert seen["steering"] == results["dns_steering"][1]["steering"] and seen["drift"] == []
+    assert seen["names"] == [{"name": "shop.mesh.test", **{key: seen[key] for key in ("steering", "table", "drift")}}]
+    assert [found["name"] for found in results["all"]["names"]] == ["shop.mesh.test", "store.mesh.test"]
     assert [(row["region"], row["answers"]["A"]) for row in seen["table"]] == [("west", ["192.0.2.2"]), ("rest", ["192.0.2.1"])]
 
 

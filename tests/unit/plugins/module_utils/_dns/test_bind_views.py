@@ -54,6 +54,11 @@ def test_each_client_gets_its_nearest_hn(driver, bind, steered):
     assert lookup(bind.endpoint, steered, "AAAA", source=CLIENT_WEST) == ["2001:db8:e::1"]
 
 
+def test_who_is_sent_where_now(driver, steered):
+    steering.apply(driver, steered, document(steered))
+    assert driver.told(document(steered)) == {"west": {"A": [WEST], "AAAA": ["2001:db8:f::1"]}, "rest": {"A": [EAST], "AAAA": ["2001:db8:e::1"]}}
+
+
 def test_a_view_that_was_changed_past_us_is_found_and_mended(driver, bind, steered):
     wanted = document(steered)
     steering.apply(driver, steered, wanted)

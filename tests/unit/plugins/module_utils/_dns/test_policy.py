@@ -137,3 +137,17 @@ REGION = {"name": "a", "prefixes": ["10.0.0.0/8"], "order": ["hn-east"]}
 def test_bad_input_gets_one_sentence(more, says):
     with pytest.raises(InvalidInput, match=says):
         document(**more)
+
+
+def test_a_client_of_each_region_that_has_one():
+    regions = [
+        {"name": "wide", "prefixes": ["10.0.0.0/8"], "order": ["hn-west"]},
+        {"name": "inner", "prefixes": ["10.0.0.0/24", "10.255.255.0/24"], "order": ["hn-east"]},
+        {"name": "hidden", "prefixes": ["10.3.0.0/24"], "order": ["hn-east"]},
+        {"name": "hider", "prefixes": ["10.3.0.0/25", "10.3.0.128/25"], "order": ["hn-north"]},
+    ]
+    found = policy.samples(document(regions=regions))
+    assert set(found) == {"wide", "inner", "hider", "rest"}, "the hidden one's clients are all of another"
+    for region, client in found.items():
+        client = ipaddress.ip_network(client)[0]
+        assert next(row.region for row in policy.rows(document(regions=regions), 4) if any(client in prefix for prefix in row.prefixes)) == region

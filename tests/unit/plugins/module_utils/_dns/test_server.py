@@ -12,7 +12,7 @@ import pytest
 from name_servers import key, lookup
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, InvalidInput, NotFound, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import record_set, server
+from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import exchange, record_set, server
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.zone import Zone
 
 numbers = itertools.count(1)
@@ -152,3 +152,8 @@ def test_what_is_wrong_gets_one_sentence(api, powerdns, spec, tmp_path):
     (tmp_path / "empty").write_text("# nothing\n")
     with pytest.raises(NotFound, match="no line api-key"):
         server.api_key(str(tmp_path / "empty"))
+
+
+def test_a_new_zone_lets_nobody_remember_for_long_that_a_name_is_not_there(powerdns):
+    (soa,) = exchange.rdataset(powerdns.endpoint, "steer.test", "SOA")
+    assert soa.minimum == 5
