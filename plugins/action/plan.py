@@ -12,6 +12,8 @@ import typing as t
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.clone_first import plan_clone_first
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.naming import plan_name, plan_names
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import plan_here, plan_move, plan_place
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.scale import plan_clone, plan_publish, plan_scale, plan_standby
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.update import plan_restart, plan_update
@@ -21,9 +23,12 @@ from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import mesh
 PLANNERS: dict[str, tuple[t.Callable[..., t.Any], tuple[str, ...], tuple[str, ...]]] = {
     "place": (plan_place, ("instance", "capsule", "to_hn"), ("to_rm",)),
     "move": (plan_move, ("instance", "to_hn"), ("to_rm",)),
+    "clone_first": (plan_clone_first, ("instance", "to_hn"), ("to_rm",)),
     **{operation: (functools.partial(plan_here, operation=operation), ("instance",), ()) for operation in ("suspend", "resume", "drain", "remove")},
     "publish": (plan_publish, ("instance", "capsule"), ()),
     "clone": (plan_clone, ("instance", "clones", "capsule"), ("to_hn",)),
+    "name": (plan_name, ("service", "domain", "naming"), ("arrives", "leaves")),
+    "names": (plan_names, ("naming",), ()),
     "scale": (plan_scale, ("service", "domain", "to_hn", "count"), ("capsule", "surplus")),
     "standby": (plan_standby, ("service", "domain", "to_hn", "count"), ("capsule",)),
     "update": (plan_update, ("service", "domain", "to_hn", "capsule"), ()),
@@ -53,6 +58,9 @@ class ActionModule(ActionBase):
                 "capsule": {"type": "str"},
                 "to_hn": {"type": "str"},
                 "to_rm": {"type": "str"},
+                "naming": {"type": "dict"},
+                "arrives": {"type": "list", "elements": "dict", "default": []},
+                "leaves": {"type": "list", "elements": "dict", "default": []},
             },
             required_if=[("operation", operation, needed) for operation, (unused, needed, unused_too) in PLANNERS.items()],
         )

@@ -42,6 +42,7 @@ RETURN = r"""
 _value:
   description:
     - A table of instances and a table of RMs, and the names of devices that did not answer.
+    - With name servers in the inventory, also a table of who is sent where, see P(vmatrix.mesh.mesh_names#filter).
     - If there are any, also a table of operations that have not ended and one of transfers between RMs.
   type: str
   sample: |-

@@ -13,8 +13,8 @@ version_added: 0.1.0
 author:
   - The vmatrix.mesh founders (@vmatrix)
 description:
-  - Turns a wish (place, move, suspend, resume, drain, remove, publish or clone an instance, scale, update or restart a service, keep standbys of it)
-    into everything that the operation must know, or says in one sentence why it cannot be.
+  - Turns a wish (place, move, suspend, resume, drain, remove, publish or clone an instance; scale, update or restart a service, keep standbys of it; have names
+    follow) into everything that the operation must know, or says in one sentence why it cannot be.
   - Works on what the role P(vmatrix.mesh.observe#role) registered on the VMAs and RMs in the same run. It asks no device itself and changes nothing.
 extends_documentation_fragment:
   - vmatrix.mesh.attributes.info
@@ -25,19 +25,20 @@ attributes:
     support: full
 options:
   operation:
-    description: What is wished for.
+    description: What is wished for. V(clone_first) is a move in which a copy serves at the target before the source goes.
     type: str
     required: true
-    choices: [clone, drain, move, place, publish, remove, restart, resume, scale, standby, suspend, update]
+    choices: [clone, clone_first, drain, move, name, names, place, publish, remove, restart, resume, scale, standby, suspend, update]
   instance:
-    description: The instance, for example V(shop-1.example.com). Required unless O(operation) is about a service.
+    description: The instance, for example V(shop-1.example.com). Required unless O(operation) is about a service or about names.
     type: str
   clones:
     description: The names of the clones. Required for O(operation=clone).
     type: list
     elements: str
   service:
-    description: The service, for example V(shop). Required for O(operation=scale), O(operation=standby), O(operation=update) and O(operation=restart).
+    description:
+      - The service. Required for O(operation=scale), O(operation=standby), O(operation=update), O(operation=restart) and O(operation=name).
     type: str
   domain:
     description: The domain that owns O(service). Required with it.
@@ -61,6 +62,20 @@ options:
   to_rm:
     description: The RM that shall run it. When omitted, the VMA of O(to_hn) picks one.
     type: str
+  naming:
+    description:
+      - What names say besides addresses, as P(vmatrix.mesh.publish#role) puts it together. Required for O(operation=name) and O(operation=names).
+    type: dict
+  arrives:
+    description: With O(operation=name), the C(hn), C(public_address) and C(ports) of each HN that O(service) is served in now.
+    type: list
+    elements: dict
+    default: []
+  leaves:
+    description: With O(operation=name), the C(hn) and C(instance) of each instance that is about to leave the rotation.
+    type: list
+    elements: dict
+    default: []
 seealso:
   - module: vmatrix.mesh.vma_reservation
   - module: vmatrix.mesh.instance_cutover

@@ -185,7 +185,10 @@ class Mesh:
             f'ip route; ip neigh show proxy; cat /etc/vmatrix/routers/*.json 2>/dev/null; python3 -c "{registry}"; '
             "find /etc/vmatrix/vpn -type f -exec sha256sum {} + | sort"
         )
-        looks = {**{host: rms for host in self.group("rms")}, **{host: gateways for host in self.group("gateways")}}
+        select = "select name, type, content from records where type <> 'SOA' order by 1, 2, 3"
+        zones = f"import sqlite3; print(*sqlite3.connect('/var/lib/powerdns/vmatrix.sqlite3').execute('''{select}'''), sep=chr(10))"
+        names = f"python3 -c {shlex.quote(zones)}"
+        looks = {host: look for group, look in (("rms", rms), ("gateways", gateways), ("dns_servers", names)) for host in self.group(group)}
         with concurrent.futures.ThreadPoolExecutor() as pool:
             seen = pool.map(lambda look: self.ssh(look[0], "bash", "-c", look[1], check=False), looks.items())
             return dict(zip(looks, seen))

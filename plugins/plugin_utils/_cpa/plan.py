@@ -81,10 +81,20 @@ def plan_here(view: View, operation: str, instance: str) -> Plan:
     return {"operation": operation, "instance": instance, "record": record, "site": site_plan(site)}
 
 
-def plan_move(view: View, instance: str, to_hn: str, to_rm: str | None = None) -> Plan:
+def plan_move(view: View, instance: str, to_hn: str, to_rm: str | None = None, copies: bool = False) -> Plan:
     """Plan to move an instance into another HN.
 
     The plan's C(done) says that it lives there already; a move that was cut off is taken up where it stands.
+
+    Args:
+        view: the observed mesh.
+        instance: the instance's name.
+        to_hn: the HN.
+        to_rm: the RM, or None to let the VMA choose.
+        copies: whether there may be a copy of it already, from another capsule.
+
+    Raises:
+        InvalidInput, NotFound, Refused: one sentence for the operator.
     """
     name = names.instance(instance)
     target = site_of(view, to_hn)
@@ -100,6 +110,8 @@ def plan_move(view: View, instance: str, to_hn: str, to_rm: str | None = None) -
     record = found[source.name]
     if record["state"] not in ("running", "suspended", "leaving"):
         raise Refused(f"{instance} is {record['state']} in {source.name}; only a running or suspended instance can be moved.")
+    if not copies and to_hn in found and found[to_hn]["capsule"] != record["capsule"]:
+        raise Refused(f"A copy of {instance} is in {to_hn} already; finish the move as it was begun, with strategy=clone_first.")
     answering_rm(view, record["rm"])
     manifest, holders = holders_of(view, name, record["capsule"])
     return {
@@ -110,6 +122,13 @@ def plan_move(view: View, instance: str, to_hn: str, to_rm: str | None = None) -
         "record": record,
         "epoch_above": highest_epoch(view, instance, target),
         "final_state": _final_state(record, found.get(to_hn)),
+        # Then callers can go there while it is away.
+        "served_elsewhere": any(
+            (one["service"], one["domain"]) == (name.service, name.domain) and one["in_rotation"] and one["instance"] != instance
+            for site in view.sites.values()
+            if site is not source
+            for one in site.records
+        ),
         "source": site_plan(source),
         "target": site_plan(target),
         "manifest": manifest,

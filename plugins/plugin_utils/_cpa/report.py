@@ -57,10 +57,47 @@ def mesh_status(hostvars: HostVars, groups: Groups) -> str:
     sending = [_transfer(host, found) for host in groups.get("rms", []) for found in _answer(hostvars, host, "status_capsules", "transfers")]
     if sending:
         parts.append(table(("FROM", "TRANSFER", "MIB", "DONE", "MIB/S", "SECONDS LEFT"), sending))
+    if groups.get("dns_servers"):
+        parts.append(mesh_names(hostvars, groups))
     silent = _silent(hostvars, groups)
     if silent:
         parts.append(f"Not answering: {', '.join(silent)}.")
     return "\n\n".join(parts)
+
+
+def mesh_names(hostvars: HostVars, groups: Groups) -> str:
+    """Return who is sent where, as a table: for each name and region the HN or HNs of the answer, and why."""
+    rows, problems = [], []
+    for host in groups.get("dns_servers", []):
+        told = hostvars[host].get("publish_seen") or {}
+        if "names" not in told and not told.get("skipped"):
+            why = "it does not answer" if told.get("unreachable") or not told else str(told.get("msg", "it gave no answer")).rstrip(".")
+            problems.append(f"What {host} answers is not known: {why}.")
+        for name in told.get("names", []):
+            rows += [(name["name"], *_sent(name["steering"], region)) for region in name["table"]]
+            if name["drift"]:
+                problems.append(f"{name['name']} does not answer as it should ({', '.join(name['drift'])}); the playbook steer mends it.")
+    return "\n".join([table(("NAME", "REGION", "CLIENTS", "SENT TO", "WHY"), rows), *problems])
+
+
+def _sent(steering: t.Mapping[str, t.Any], region: t.Mapping[str, t.Any]) -> tuple[str, ...]:
+    """Return a region, its clients, where they are sent, and why there."""
+    of = {address: site["hn"] for site in steering["sites"] for address in site["addresses"]}
+    given = [address for addresses in region["now"].values() for address in addresses]
+    there = list(dict.fromkeys(of.get(address, "?") for address in given))
+    order = list(dict.fromkeys(hn for orders in region["orders"].values() for hn in orders))
+    if not region["now"]:
+        why = "it has no client that is not in another region"
+    elif not given:
+        why = "nobody serves it"
+    elif len(order) == 1:
+        why = "no other HN serves it"
+    else:
+        passed = [hn for hn in order[: max(order.index(hn) for hn in there if hn in order) + 1] if hn not in there] if set(there) & set(order) else []
+        why = f"{' and '.join(passed)} would be nearer, but does not answer" if passed else f"nearest first: {', '.join(order)}"
+    clients = ", ".join(region["prefixes"][:2]) + (", ..." if len(region["prefixes"]) > 2 else "")
+    sent = ", ".join(f"{hn} ({', '.join(address for address in given if of.get(address, '?') == hn)})" for hn in there)
+    return region["region"], clients or "all others", sent or "-", why
 
 
 def _transfer(host: str, found: t.Mapping[str, t.Any]) -> tuple[t.Any, ...]:

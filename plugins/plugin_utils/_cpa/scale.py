@@ -99,6 +99,7 @@ def plan_standby(view: View, service: str, domain: str, to_hn: str, count: int, 
     return {
         "operation": "standby",
         "site": plans.site_plan(site),
+        "service": service,
         "domain": domain,
         "fresh": fresh,
         "starts": [],
@@ -108,6 +109,9 @@ def plan_standby(view: View, service: str, domain: str, to_hn: str, count: int, 
         "tell": [{"instance": name, "state": "reserved", **how} for name in fresh]
         + [{"instance": record["instance"], "state": "leaving", **how} for record in rest],
         "rest": [record["instance"] for record in rest],
+        # What waits is not in rotation, so no name changes.
+        "leaves": [],
+        "serves": [],
         "states": {**dict.fromkeys(fresh, "suspended"), **{record["instance"]: "absent" for record in rest}},
         "undo": [{"instance": name, "state": "absent"} for name in fresh]
         + [{"instance": record["instance"], "state": "suspended", "operation_done": True} for record in rest],
@@ -201,6 +205,7 @@ def _plan(
     return {
         "operation": operation,
         "site": plans.site_plan(site),
+        "service": names.instance(all_names[0] if all_names else rest[0]["instance"]).service if all_names or rest else None,
         "domain": domain,
         "fresh": fresh,
         "starts": [*resumed, *begun],
@@ -209,6 +214,9 @@ def _plan(
         "tell": [{"instance": name, "state": "running", "in_rotation": True, **how} for name in all_names]
         + [{"instance": record["instance"], **ended, **how} for record in rest],
         "rest": [record["instance"] for record in rest],
+        # For the service's name: who leaves the rotation, and what it was served by before that.
+        "leaves": [{"hn": site.name, "instance": record["instance"]} for record in rest],
+        "serves": [{"hn": site.name, "public_address": one["public_address"], "ports": one["ports"]} for one in rest if one["in_rotation"]][:1],
         "states": {**dict.fromkeys(all_names, "running"), **{record["instance"]: surplus for record in rest}},
         "untell": [{"instance": name, "state": "suspended", "in_rotation": False} for name in resumed]
         + [{"instance": name, "state": "leaving", "in_rotation": False} for name in begun],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound, Refused
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.report import mesh_found, mesh_status, table
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.report import mesh_found, mesh_names, mesh_status, table
 
 GROUPS = {"vmas": ["gw-east"], "gateways": ["gw-east"], "rms": ["rm-east-1"]}
 RECORD = {"instance": "shop-1.example.com", "rm": "rm-east-1", "state": "running", "epoch": 3, "public_address": "198.18.1.1", "in_rotation": True}
@@ -80,3 +80,37 @@ def test_found_needs_every_device_but_the_vma():
     assert mesh_found(hostvars(gw_east={"status_vma": {"msg": "no registry"}}), GROUPS, "hn-east")["instances"]
     with pytest.raises(NotFound, match="There is no HN hn-west"):
         mesh_found(hostvars(), GROUPS, "hn-west")
+
+
+def seen(now, order=("hn-east", "hn-west"), drift=()):
+    sites = [{"hn": "hn-east", "addresses": ["198.18.1.1"]}, {"hn": "hn-west", "addresses": ["198.18.2.1", "198.18.2.2"]}]
+    region = {"region": "office", "prefixes": ["192.0.2.0/24"], "orders": {"A": list(order)}, "answers": {}, "now": now}
+    return {"names": [{"name": "shop.example.com.steer", "steering": {"sites": sites}, "table": [region], "drift": list(drift)}]}
+
+
+@pytest.mark.parametrize(
+    ("now", "order", "row"),
+    [
+        ({"A": ["198.18.1.1"], "AAAA": []}, ("hn-east", "hn-west"), "hn-east (198.18.1.1)  nearest first: hn-east, hn-west"),
+        ({"A": ["198.18.2.1", "198.18.2.2"]}, ("hn-east", "hn-west"), "hn-west (198.18.2.1, 198.18.2.2)  hn-east would be nearer, but does not answer"),
+        ({"A": ["198.18.1.1", "198.18.2.1"]}, ("hn-east", "hn-west"), "hn-east (198.18.1.1), hn-west (198.18.2.1)  nearest first: hn-east, hn-west"),
+        ({"A": ["198.18.1.1"]}, ("hn-east",), "hn-east (198.18.1.1)  no other HN serves it"),
+        ({"A": ["192.0.2.66"]}, ("hn-east", "hn-west"), "? (192.0.2.66)  nearest first: hn-east, hn-west"),
+        ({"A": []}, ("hn-east", "hn-west"), "-        nobody serves it"),
+        ({}, ("hn-east", "hn-west"), "-        it has no client that is not in another region"),
+    ],
+)
+def test_who_is_sent_where_and_why(now, order, row):
+    text = mesh_names({"cpa-1": {"publish_seen": seen(now, order)}}, {"dns_servers": ["cpa-1"]})
+    assert text.splitlines()[2] == f"shop.example.com.steer  office  192.0.2.0/24  {row}"
+
+
+def test_name_servers_that_cannot_say_and_names_that_are_wrong():
+    groups = {"dns_servers": ["cpa-1", "cpa-2", "cpa-3"]}
+    answers = {"cpa-1": seen({"A": []}, drift=["records"]), "cpa-2": {"skipped": True}, "cpa-3": {"unreachable": True}}
+    told = {host: {"publish_seen": answer} for host, answer in answers.items()}
+    assert mesh_names(told, groups).splitlines()[3:] == [
+        "shop.example.com.steer does not answer as it should (records); the playbook steer mends it.",
+        "What cpa-3 answers is not known: it does not answer.",
+    ]
+    assert "What cpa-1 answers is not known: no key." in mesh_names({"cpa-1": {"publish_seen": {"failed": True, "msg": "no key."}}}, {"dns_servers": ["cpa-1"]})

@@ -44,6 +44,8 @@ def record(ordinal, state="running", rm="rm-east-1", **changes):
         "state": state,
         "in_rotation": state == "running",
         "vlan": 100,
+        "public_address": "198.18.1.1",
+        "ports": COLD["ports"],
         **changes,
     }
 
@@ -93,6 +95,8 @@ def test_the_highest_ordinals_go_first(surplus, told, closed):
     assert [(each["state"], each["in_rotation"]) for each in plan["tell"][1:]] == [(told, False)] * 3
     assert {state for name, state in plan["states"].items() if name != "shop-1.example.com"} == {surplus}
     assert plan["close"] == [{"instance": name, **closed} for name in plan["rest"]]
+    assert plan["leaves"] == [{"hn": "hn-east", "instance": name} for name in plan["rest"]]
+    assert plan["serves"] == [{"hn": "hn-east", "public_address": "198.18.1.1", "ports": COLD["ports"]}]
     assert plan["undo"][0] == {"instance": "shop-2.example.com", "state": "running", "in_rotation": True, "operation_done": True}
 
 
