@@ -60,7 +60,6 @@ class SteeringDriver(abc.ABC):
             DeadlineExceeded: some do not; the message says which, and what they say.
         """
 
-
     @abc.abstractmethod
     def names(self) -> list[str]:
         """Return all names of the zone that are steered."""

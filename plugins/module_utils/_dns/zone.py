@@ -24,6 +24,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.keys import Key
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.libraries import dns
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.shapes import Endpoint
 
+
 class Overtaken(Refused):
     """Somebody else changed the same records meanwhile; nothing was changed."""
 
