@@ -14,6 +14,9 @@ description:
   - The source opens the way to the target, suspends the instance, sends its memory and overlays, gives up the right to run it durably, and hands it over.
     Whatever fails before that is taken back, and the instance goes on at the source.
   - The target awaits what is handed over, checks it, takes it over and resumes it with the raised epoch. When it cannot be resumed, it stays suspended there.
+  - With O(live=true) the instance runs on while libvirt brings its memory and overlays over, and stands still for the last of it only.
+    When that cannot be done, it runs on at the source. The sockets of libvirt and QEMU at the target can be reached by the source alone, through the
+    connection that RMs have for transfers, and for no longer than the cut-over takes.
   - The instance's capsule must be in the target's store already.
   - At no time can the instance run on both.
 author:
@@ -38,7 +41,7 @@ options:
     type: int
     required: true
   peer:
-    description: The RM that takes the instance over. Required at the source.
+    description: The other RM. Required at the source, and with O(live=true) at the target.
     type: dict
     suboptions:
       name:
@@ -56,6 +59,10 @@ options:
     choices:
       - running
       - suspended
+  live:
+    description: Whether the instance runs on meanwhile. It must be running, and O(state=running).
+    type: bool
+    default: false
   vlan:
     description: The VLAN of the instance's domain in the target's HN, V(1) to V(4094). Required at the target.
     type: int
@@ -166,19 +173,26 @@ seconds:
 bytes:
   description: Bytes of memory and overlays that the target needed.
   type: int
-  returned: success at the source
+  returned: success at the source, unless O(live=true)
   sample: 134217728
 bytes_wire:
-  description: Bytes that went over the wire for them.
+  description: Bytes that went over the wire for them. With O(live=true) those of the memory, some of it more than once.
   type: int
-  returned: success at the source
+  returned: success at the source, with O(live=true) at the target
   sample: 41943040
+downtime:
+  description: Seconds for which the guest stood still for the last of its memory, as libvirt tells it.
+  type: float
+  returned: success at the target with O(live=true)
+  sample: 0.21
 """
 
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import libraries
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.transfer import Peer
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
+from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover import live
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.host import this_host
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.order import Order
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.source import give
@@ -189,8 +203,13 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import L
 
 def _call(params: dict[str, t.Any], check: bool) -> Outcome:
     order = Order(**{key: params[key] for key in Order._fields})
-    if params["side"] == "source":
-        handed = give(this_host(), order, Peer(params["peer"]["name"], params["peer"]["address"]), check)
+    peer = params["peer"] and Peer(params["peer"]["name"], params["peer"]["address"])
+    if params["live"]:
+        if order.state != "running" or peer is None:
+            raise InvalidInput("What is moved live runs at the target, and each side has to know the other.")
+        handed = (live.give if params["side"] == "source" else live.take)(this_host(), order, peer, check)
+    elif params["side"] == "source":
+        handed = give(this_host(), order, peer, check)
     else:
         handed = take(this_host(), order, check)
     return Outcome(handed.changed, handed.before, handed.after, {"instance": handed.after, **handed.result})
@@ -210,6 +229,7 @@ def main() -> None:
                 "options": {"name": {"type": "str", "required": True}, "address": {"type": "str", "required": True}},
             },
             "state": {"type": "str", "default": "running", "choices": ["running", "suspended"]},
+            "live": {"type": "bool", "default": False},
             "vlan": {"type": "int"},
             "record": {"type": "dict"},
             "timeout": {"type": "float", "default": 120},

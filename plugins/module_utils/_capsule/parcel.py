@@ -45,8 +45,8 @@ class Parcel(t.NamedTuple):
     note: dict[str, t.Any]
 
 
-def await_parcel(parcel: str, timeout: float, incoming: str = paths.INCOMING) -> Parcel:
-    """Wait until the parcel C(INSTANCE@EPOCH) is committed, and return it.
+def await_parcel(parcel: str, timeout: float, incoming: str = paths.INCOMING, meanwhile: t.Callable[[], t.Any] = lambda: None) -> Parcel:
+    """Wait until the parcel C(INSTANCE@EPOCH) is committed, and return it; *meanwhile* is called again and again until then.
 
     Raises:
         Refused: it was aborted; the message is the sender's reason. Or somebody took it before.
@@ -56,7 +56,7 @@ def await_parcel(parcel: str, timeout: float, incoming: str = paths.INCOMING) ->
     with _lock(incoming):
         _forget_stale_abort(path)
     try:
-        wait_for(lambda: _decision(path), timeout, f"parcel {parcel} arrives", first=_POLL, longest=_POLL)
+        wait_for(lambda: (meanwhile(), _decision(path))[1], timeout, f"parcel {parcel} arrives", first=_POLL, longest=_POLL)
     except DeadlineExceeded as exc:
         with _lock(incoming):
             if _decision(path) is None:

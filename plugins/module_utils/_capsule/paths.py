@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import typing as t
@@ -33,6 +34,12 @@ def parcel(incoming: str, name: str) -> str:
     """Return the directory of the parcel *name*, which must be C(INSTANCE@EPOCH)."""
     split_parcel(name)
     return os.path.join(parcels(incoming), name)
+
+
+def door(incoming: str, name: str) -> str:
+    """Return the socket through which the parcel *name*, which must be C(INSTANCE@EPOCH), comes in alive; short, for the path of a socket must be."""
+    split_parcel(name)
+    return os.path.join(incoming, f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.door")
 
 
 def split_parcel(name: str) -> tuple[str, int]:

@@ -23,7 +23,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import manifest as manifests
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import parcel as parcels
-from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import blobs, paths, store, stream, wire
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import blobs, door, paths, store, stream, wire
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, MeshError, Refused
 
@@ -211,7 +211,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The receiving end of a transfer between RMs.")
     parser.add_argument("--root", default="/var/lib/vmatrix", help="directory of the store and of what arrives")
     root = parser.parse_args().root
-    Receiver(wire.Channel(sys.stdin.fileno(), sys.stdout.fileno()), root).serve()
+    # What the sender asked for instead of this command, which is the only one that it can have.
+    asked = os.environ.get("SSH_ORIGINAL_COMMAND")
+    if not asked:
+        Receiver(wire.Channel(sys.stdin.fileno(), sys.stdout.fileno()), root).serve()
+        return
+    try:
+        sender = os.environ.get("SSH_CONNECTION", "").partition(" ")[0]
+        door.go_through(*door.request(asked), sender, os.path.join(root, "incoming"), sys.stdin.fileno(), sys.stdout.fileno())
+    except MeshError as exc:
+        raise SystemExit(exc.message) from exc
 
 
 if __name__ == "__main__":

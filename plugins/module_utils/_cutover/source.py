@@ -63,18 +63,13 @@ def give(host: state.Host, order: Order, peer: Peer, check: bool = False, dial: 
         with contextlib.ExitStack() as closing:
             with phases.measure("connect"):
                 session = closing.enter_context(dial(peer, timeout=order.timeout))
-            try:
-                _require_room(host, found, session.free_bytes, peer)
-            except Refused as exc:
-                if not check:
-                    with contextlib.suppress(MeshError):
-                        session.abort_parcel(order.parcel, exc.message)
-                raise
+            require_room(host, order, found, session, peer, check)
             if check:
                 return Handed(True, before, after, {"handed_over": "no", "seconds": {}, "bytes": 0, "bytes_wire": 0})
             sent = _send(host, order, session, suspend, found, phases)
             with phases.measure("commit"):
-                _commit(order, session, handover.note(found), lambda: dial(peer, timeout=order.timeout))
+                held = f"it is suspended here, and runs here again only with an epoch above {order.epoch}"
+                commit(order, session, handover.note(found), lambda: dial(peer, timeout=order.timeout), held)
         state.write(host.places, name, {"handed_over": order.epoch})
         done = state.summary(state.find(host, name))
         return Handed(True, before, done, {"handed_over": "yes", "seconds": phases.seconds, **sent})
@@ -95,9 +90,19 @@ def _send(host: state.Host, order: Order, session: t.Any, suspend: operations.St
     return {"bytes": sum(each.bytes_total for each in sent), "bytes_wire": sum(each.bytes_wire for each in sent)}
 
 
-def _commit(order: Order, session: t.Any, note: dict, redial: t.Callable[[], t.Any]) -> None:
-    """Hand over what was sent. If the answer does not come, ask once more: an abort is refused if and only if it was handed over."""
-    held = f"it is suspended here, and runs here again only with an epoch above {order.epoch}"
+def commit(order: Order, session: t.Any, note: dict, redial: t.Callable[[], t.Any], held: str) -> None:
+    """Hand over what was sent. If the answer does not come, ask once more: an abort is refused if and only if it was handed over.
+
+    Args:
+        order: the cut-over.
+        session: with the peer.
+        note: what the peer must know of the instance besides.
+        redial: reaches the peer anew.
+        held: what becomes of the instance when it was not handed over, as a part of a sentence.
+
+    Raises:
+        MeshError: it was not handed over, or nobody knows.
+    """
     try:
         session.commit_parcel(order.parcel, note)
         return
@@ -118,7 +123,6 @@ def _commit(order: Order, session: t.Any, note: dict, redial: t.Callable[[], t.A
 
 def _taken_back(host: state.Host, order: Order, session: t.Any, found: state.Found, cause: BaseException) -> BaseException:
     """Bring the instance back to what it was, tell the peer, and return the error to raise."""
-    reason = cause.message if isinstance(cause, MeshError) else str(cause) or type(cause).__name__
     try:
         now = state.find(host, order.name)
         if found.state == "running" and now.state == "suspended":
@@ -126,6 +130,12 @@ def _taken_back(host: state.Host, order: Order, session: t.Any, found: state.Fou
         left = f"it is {state.find(host, order.name).state} here, as before"
     except MeshError as exc:
         left = f"it could not be resumed here either: {exc.message}"
+    return not_handed_over(host, order, session, cause, left)
+
+
+def not_handed_over(host: state.Host, order: Order, session: t.Any, cause: BaseException, left: str) -> BaseException:
+    """Tell the peer that it waits in vain because of *cause*, and return the error to raise; *left* says where the instance is."""
+    reason = cause.message if isinstance(cause, MeshError) else str(cause) or type(cause).__name__
     session.deadline = time.monotonic() + LAST_WORDS
     with contextlib.suppress(MeshError):
         session.abort_parcel(order.parcel, reason)
@@ -139,8 +149,13 @@ def _as_it_is(found: state.Found, order: Order) -> home.Orders:
     return home.Orders(found.epoch.number, None, None, order.timeout)
 
 
-def _require_room(host: state.Host, found: state.Found, free: int, peer: Peer) -> None:
-    """Raise Refused unless the peer has room for the overlays and for as much memory as the guest can have."""
-    needed = (found.document["manifest"]["machine"]["memory_mib"] << 20) + disks.SLACK + state.overlay_bytes(host.places, found)
-    if free < needed:
-        raise Refused(f"{peer.name} has no room for {found.name}: it takes up to {needed} bytes, and {free} are free there.", {"handed_over": "no"})
+def require_room(host: state.Host, order: Order, found: state.Found, session: t.Any, peer: Peer, check: bool) -> None:
+    """Raise Refused, and tell the peer so, unless it has room for the overlays and for as much memory as the guest can have."""
+    needed, free = (found.document["manifest"]["machine"]["memory_mib"] << 20) + disks.SLACK + state.overlay_bytes(host.places, found), session.free_bytes
+    if free >= needed:
+        return
+    problem = f"{peer.name} has no room for {found.name}: it takes up to {needed} bytes, and {free} are free there."
+    if not check:
+        with contextlib.suppress(MeshError):
+            session.abort_parcel(order.parcel, problem)
+    raise Refused(problem, {"handed_over": "no"})

@@ -15,7 +15,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.parcel impor
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import lock
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.order import Handed, Order, Phases
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import accelerator, capabilities, epochs, handover, home, operations, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import accelerator, arrival, capabilities, epochs, handover, home, operations, state
 
 
 def take(
@@ -53,6 +53,8 @@ def take(
         if arrived and found.state in ("running", order.state):
             return Handed(False, before, before, {"seconds": {}})
         epochs.check_grant(places, name, order.epoch)
+        if arrival.expected(host, name):
+            raise Refused(f"{name} is coming to this RM alive; finish that move as it was begun, with strategy=live.")
         if found.live:
             raise Refused(f"{name} lives on this RM already.")
         # Asked before the guest stops elsewhere, so that its price is not a part of the outage.

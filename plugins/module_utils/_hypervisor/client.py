@@ -10,9 +10,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import traceback
 import typing as t
+import xml.etree.ElementTree as ET
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, DeadlineExceeded, NotFound
 
@@ -27,6 +29,10 @@ else:
 #: (name, traceback of the failed import or None) of each library that this engine needs.
 LIBRARIES = (("libvirt", LIBVIRT_IMPORT_ERROR),)
 URI = "qemu:///system"
+#: Where libvirt itself is reached (https://libvirt.org/uri.html).
+SOCKET = "/run/libvirt/libvirt-sock"
+#: The sockets over which a live domain leaves and arrives, by their names in a directory that both hosts call the same.
+WAYS = ("control", "memory", "disks")
 
 
 class Hypervisor:
@@ -62,7 +68,7 @@ class Hypervisor:
             return self._connection.getDomainCapabilities(None, "x86_64", machine, domain_type, 0)
 
     def live(self) -> dict[str, str]:
-        """Return the name of each live domain with its state: C(running), C(paused) or C(ending)."""
+        """Return the name of each live domain with its state: C(running), C(paused), C(moving) (paused in the middle of a move, at either end) or C(ending)."""
         with _saying("list its domains"):
             return {domain.name(): _state(domain) for domain in self._connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)}
 
@@ -101,6 +107,52 @@ class Hypervisor:
         with _deadline(timeout, lambda: self.destroy(name), f"libvirt restores {name}"), _saying(f"restore {name}"):
             self._connection.restoreFlags(path, xml, libvirt.VIR_DOMAIN_SAVE_PAUSED)
 
+    def genid(self, name: str) -> str | None:
+        """Return the VM generation ID of a live domain, or None if it has none."""
+        domain = self._lookup(name)
+        with _saying(f"describe {name}"):
+            return ET.fromstring(domain.XMLDesc(0)).findtext("genid")
+
+    def move(self, name: str, ways: str, xml: str, timeout: float) -> None:
+        """Bring the running domain *name* to another host, with all that its topmost images hold, while it runs. There it is paused then, here it is gone.
+
+        A guest that writes faster than its memory can be sent is slowed down (https://libvirt.org/migration.html).
+
+        Args:
+            name: the domain.
+            ways: the directory with the sockets WAYS: libvirt of the other host behind the first, and its end of the others called the same there.
+            xml: what it is there; its images are there already, the topmost ones empty.
+            timeout: seconds.
+
+        Raises:
+            CommandFailed: libvirt could not; the domain goes on here, if it is here still.
+            DeadlineExceeded: it took longer than *timeout* seconds and was broken off; the domain goes on here, if it is here still.
+        """
+        domain = self._lookup(name)
+        control, memory, disks = (os.path.join(ways, each) for each in WAYS)
+        parameters = {
+            libvirt.VIR_MIGRATE_PARAM_URI: f"unix://{memory}",
+            libvirt.VIR_MIGRATE_PARAM_DISKS_URI: f"unix://{disks}",
+            libvirt.VIR_MIGRATE_PARAM_DEST_XML: xml,
+        }
+        flags = (
+            libvirt.VIR_MIGRATE_LIVE
+            | libvirt.VIR_MIGRATE_PEER2PEER
+            | libvirt.VIR_MIGRATE_PAUSED
+            | libvirt.VIR_MIGRATE_NON_SHARED_INC
+            | libvirt.VIR_MIGRATE_AUTO_CONVERGE
+            | libvirt.VIR_MIGRATE_ABORT_ON_ERROR
+        )
+        with _deadline(timeout, domain.abortJob, f"libvirt moves {name}"), _saying(f"move {name}"):
+            domain.migrateToURI3(f"qemu+unix:///system?socket={control}", parameters, flags)
+
+    def arrived(self, name: str) -> dict[str, t.Any]:
+        """Return what libvirt says of how a domain came here alive: C(bytes_wire) of its memory, and C(downtime), seconds for which it stood still for that."""
+        domain = self._lookup(name)
+        with _saying(f"tell how {name} was moved"):
+            told = domain.jobStats(libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED)
+        return {"bytes_wire": told.get("memory_processed", 0), "downtime": told.get("downtime", 0) / 1000}
+
     def unpause(self, name: str) -> None:
         """Let the CPUs of a paused domain run."""
         domain = self._lookup(name)
@@ -127,7 +179,9 @@ class Hypervisor:
 
 
 def _state(domain: t.Any) -> str:
-    state = domain.state()[0]
+    state, reason = domain.state()
+    if (state, reason) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION):
+        return "moving"
     if state in (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED):
         return "running"
     return "paused" if state in (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PMSUSPENDED) else "ending"

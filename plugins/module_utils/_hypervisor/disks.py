@@ -73,9 +73,9 @@ def check_overlay(path: str, name: str, virtual_size: int) -> None:
         raise Refused(f"The overlay of disk {name} shows {size} bytes where the manifest says {virtual_size}.")
 
 
-def give_to_qemu(path: str) -> None:
+def give_to_qemu(path: str, mode: int = 0o600) -> None:
     """Let QEMU, and nobody else but root, read and write *path*. A host without libvirt's user keeps root as the owner."""
-    os.chmod(path, 0o600)
+    os.chmod(path, mode)
     try:
         owner: t.Any = pwd.getpwnam(QEMU_USER)
     except KeyError:

@@ -71,10 +71,10 @@ def empty_directory(places: Places, name: str) -> str:
     return fresh
 
 
-def furnish(places: Places, name: str, content: dict, blobs: t.Mapping[str, str]) -> None:
+def furnish(places: Places, name: str, content: dict, blobs: t.Mapping[str, str], coming: bool = False) -> None:
     """Make the directory of a fresh instance, whole: overlays, a link to the memory (if its capsule holds one), and document.
 
-    Nothing is copied: the overlays lie over what the capsule holds, and the memory is read where it is.
+    Nothing is copied: the overlays lie over what the capsule holds, and the memory is read where it is. A guest that is *coming* alive brings its own.
     """
     fresh, manifest = empty_directory(places, name), content["manifest"]
     try:
@@ -84,7 +84,10 @@ def furnish(places: Places, name: str, content: dict, blobs: t.Mapping[str, str]
             if manifest["memory"]:
                 disks.check_overlay(blobs[base["sha256"]], disk["name"], disk["virtual_size"])
             disks.create_overlay(overlay, blobs[base["sha256"]], form, disk["virtual_size"])
-        if manifest["memory"]:
+        if coming:
+            with open(os.path.join(fresh, os.path.basename(places.coming(name))), "wb"):
+                pass
+        elif manifest["memory"]:
             os.symlink(blobs[manifest["memory"]["blob"]["sha256"]], os.path.join(fresh, os.path.basename(places.memory(name))))
         write_json(os.path.join(fresh, os.path.basename(places.document(name))), content)
         os.rename(fresh, places.directory(name))

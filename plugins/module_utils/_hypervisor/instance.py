@@ -90,6 +90,8 @@ def plan(found: state.Found, wanted: Wanted) -> str:
     name = wanted.name
     if wanted.state == "absent":
         return "none" if found.state == "absent" else "removed"
+    if found.state == "absent" and found.live:
+        raise Refused(f"{name} is coming to this RM by a move that was not brought to its end: run the move again, or remove it here.")
     if found.state == "absent" and wanted.state == "suspended" and wanted.capsule is not None:
         return "furnished"
     if found.state == "absent" and wanted.state != "running":

@@ -66,7 +66,7 @@ def start(host: state.Host, found: state.Found, capsule: str | None, orders: hom
         except BaseException:
             host.hypervisor.destroy(name)
             with contextlib.suppress(MeshError):
-                _unplug(host, name)
+                unplug(host, name)
             if fresh:
                 home.discard(host.places, name)
             raise
@@ -155,7 +155,7 @@ def suspend(host: state.Host, found: state.Found, orders: home.Orders) -> Step:
             raise
         os.chmod(part, 0o600)
         os.rename(part, memory)
-        _unplug(host, name)
+        unplug(host, name)
 
     return Step(found.document, act)
 
@@ -174,7 +174,7 @@ def stop(host: state.Host, found: state.Found, orders: home.Orders, timeout: flo
         epochs.grant(host.places, name, orders.epoch)
         if found.state == "running":
             _switch_off(host, name, timeout, force)
-            _unplug(host, name)
+            unplug(host, name)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(memory)
 
@@ -192,7 +192,7 @@ def remove(host: state.Host, found: state.Found, epoch: int, timeout: float, for
     def act() -> None:
         if found.live:
             _switch_off(host, found.name, timeout, force)
-            _unplug(host, found.name)
+            unplug(host, found.name)
         epochs.fence(host.places, found.name, epoch)
         home.discard(host.places, found.name)
 
@@ -234,7 +234,7 @@ def _wake(host: state.Host, name: str, document: t.Mapping[str, t.Any], xml: str
         if host.hypervisor.state(name) == "paused":
             host.hypervisor.destroy(name)
             with contextlib.suppress(MeshError):
-                _unplug(host, name)
+                unplug(host, name)
             if os.path.exists(used):
                 os.rename(used, memory)
         raise
@@ -246,7 +246,8 @@ def _plug(host: state.Host, name: str, document: t.Mapping[str, t.Any]) -> None:
     host.ports.guard(domain_xml.tap_name(name), document["vlan"], guest["mac"], [guest["address"]], record.get("fabric_address"))
 
 
-def _unplug(host: state.Host, name: str) -> None:
+def unplug(host: state.Host, name: str) -> None:
+    """Forget what the port of a guest that is gone was allowed."""
     host.ports.release(domain_xml.tap_name(name))
 
 

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
@@ -71,7 +72,7 @@ class Found(t.NamedTuple):
 
     Attributes:
         name: the instance.
-        state: C(running), C(suspended), C(stopped) or C(absent).
+        state: C(running), C(suspended), C(stopped) or C(absent); what is coming and was not handed over is absent.
         live: libvirt's state of its domain, or None.
         document: its instance.json, empty when absent.
         epoch: what this RM knows of its epochs.
@@ -111,10 +112,15 @@ def settle(host: Host, name: str) -> None:
 
     A memory image is taken out of use before the CPUs of the guest that came from it run. So a paused domain beside its image never ran
     and can be had from it again, and an image out of use is never used again; a guest that is still paused then goes on. A paused domain
-    whose start was never brought to an end did not run either.
+    whose start was never brought to an end did not run either. One that was coming from another RM may be the only one that there is.
     """
     memory = host.places.memory(name)
     live = host.hypervisor.state(name)
+    if os.path.exists(host.places.coming(name)):
+        if live is None:
+            shutil.rmtree(host.places.directory(name))
+            host.ports.release(tap_name(name))
+        return
     if live == "paused" and _unborn(host.places, name):
         host.hypervisor.destroy(name)
         live = None
@@ -169,6 +175,8 @@ def tell(host: Host, name: str | None) -> list[dict[str, t.Any]]:
 def _found(places: Places, name: str, live: str | None) -> Found:
     memory = places.memory(name)
     document = read_json(places.document(name)) or {}
+    if os.path.exists(places.coming(name)):
+        return Found(name, "absent", live, {}, epochs.known(places, name))
     if live and not (live == "paused" and _unborn(places, name)):
         state = "running"
     elif os.path.exists(memory) or (live is None and _whole(f"{memory}.part")):

@@ -22,6 +22,11 @@ VIR_DOMAIN_START_PAUSED = 1
 VIR_DOMAIN_SAVE_RUNNING, VIR_DOMAIN_SAVE_PAUSED = 2, 4
 VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN = 1
 VIR_DOMAIN_DESTROY_GRACEFUL = 1
+VIR_DOMAIN_PAUSED_USER, VIR_DOMAIN_PAUSED_MIGRATION = 1, 2
+VIR_DOMAIN_JOB_STATS_COMPLETED = 1
+VIR_MIGRATE_LIVE, VIR_MIGRATE_PEER2PEER, VIR_MIGRATE_PAUSED, VIR_MIGRATE_NON_SHARED_INC = 1, 2, 32, 128
+VIR_MIGRATE_ABORT_ON_ERROR, VIR_MIGRATE_AUTO_CONVERGE = 4096, 8192
+VIR_MIGRATE_PARAM_URI, VIR_MIGRATE_PARAM_DISKS_URI, VIR_MIGRATE_PARAM_DEST_XML = "migrate_uri", "disks_uri", "destination_xml"
 
 CAPABILITIES = """<capabilities><guest><os_type>hvm</os_type><arch name='x86_64'>
 <machine canonical='pc-i440fx-7.2' maxCpus='255'>pc</machine><machine maxCpus='255'>pc-i440fx-7.2</machine><machine maxCpus='288'>pc-q35-7.2</machine>
@@ -86,6 +91,8 @@ class Connection:
         fail: calls that fail, by name; the value is raised (before anything happens, or after it if the name ends in "!").
         lives: for each guest that ever ran an instruction, (name, image it came from).
         obeys: whether guests follow the power button.
+        peer: the other host's libvirt, where domains can be moved to.
+        on_the_way: called when a domain that is moved has arrived there but for its last word.
     """
 
     def __init__(self) -> None:
@@ -93,6 +100,8 @@ class Connection:
         self.fail: dict[str, BaseException] = {}
         self.lives: list[tuple[str, str]] = []
         self.obeys = True
+        self.peer: Connection | None = None
+        self.on_the_way = lambda: None
         self.calls: list[str] = []
 
     def called(self, what: str) -> None:
@@ -155,6 +164,7 @@ class Domain:
 
     def __init__(self, connection: Connection, name: str, xml: str, state: int, origin: str) -> None:
         self.connection, self._name, self.xml, self.current, self.origin = connection, name, xml, state, origin
+        self.reason = 0
 
     def name(self):
         return self._name
@@ -163,7 +173,35 @@ class Domain:
         return self._name in self.connection.domains
 
     def state(self):
-        return [self.current, 0]
+        return [self.current, self.reason]
+
+    def XMLDesc(self, _flags):
+        return self.xml
+
+    def jobStats(self, flags):
+        assert flags == VIR_DOMAIN_JOB_STATS_COMPLETED
+        return {"memory_processed": 90 << 20, "downtime": 210}
+
+    def migrateToURI3(self, uri, parameters, flags):
+        assert flags == 1 | 2 | 32 | 128 | 4096 | 8192 and uri.startswith("qemu+unix:///system?socket=/")
+        self.connection.called("migrateToURI3")
+        wanted, peer = parameters[VIR_MIGRATE_PARAM_DEST_XML], self.connection.peer
+        assert ET.fromstring(wanted).findtext("genid") == ET.fromstring(self.xml).findtext("genid"), "not this machine"
+        moved = Domain(peer, self._name, wanted, VIR_DOMAIN_PAUSED, f"{self.origin}, moved")
+        moved.reason = VIR_DOMAIN_PAUSED_MIGRATION
+        assert self._name not in peer.domains
+        peer.domains[self._name] = moved
+        try:
+            self.connection.on_the_way()
+            self.connection.called("migrateToURI3 fails late")
+            if self._name not in peer.domains:
+                raise libvirtError("the other end has ended it")
+        except BaseException:
+            peer.domains.pop(self._name, None)
+            raise
+        self.current, moved.reason = VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_USER
+        del self.connection.domains[self._name]
+        self.connection.called("migrateToURI3!")
 
     def saveFlags(self, path, dxml, flags):
         assert dxml is None and flags == VIR_DOMAIN_SAVE_RUNNING
@@ -178,7 +216,7 @@ class Domain:
 
     def resume(self):
         self.connection.called("resume")
-        self.current = VIR_DOMAIN_RUNNING
+        self.current, self.reason = VIR_DOMAIN_RUNNING, 0
         self.connection.lives.append((self._name, self.origin))
         self.connection.called("resume!")
 

@@ -1,0 +1,173 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""A cut-over of a guest that goes on running: libvirt brings it over, and its RMs see to it that it can run at one of them only.
+
+The source sends it, gives up the right to run it durably, and hands it over by committing an empty parcel; only then the target lets it run. Between libvirt's
+last word at the source and the hand-over it is paused at the target, and nowhere else. A side that is cut off in this moment is taken up by a second run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import time
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import door, passage
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.parcel import await_parcel, discard_parcel
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.transfer import Peer, connect
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, NotFound, Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import lock
+from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover import source
+from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.order import Handed, Order, Phases
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import arrival, client, disks, epochs, home, operations, state
+
+#: Where the sockets of a live cut-over lie, at both ends.
+WAYS = "/run/vmatrix/live"
+#: What the target has for the source besides sockets: the guest's domain XML there.
+GUEST = "guest"
+
+
+def ways(order: Order) -> str:
+    """Return the directory of a cut-over's sockets; short, for the path of a socket must be."""
+    return os.path.join(WAYS, hashlib.sha256(order.parcel.encode()).hexdigest()[:16])
+
+
+def give(
+    host: state.Host,
+    order: Order,
+    peer: Peer,
+    check: bool = False,
+    dial: t.Callable[..., t.Any] = connect,
+    lay: t.Callable[[Peer, float], passage.Way] = passage.over_ssh,
+) -> Handed:
+    """Hand a running instance over to *peer*, which awaits it; C(_cutover.source.give) says what is taken, returned and raised.
+
+    When libvirt cannot bring it over, it goes on here. When nobody can say whether it did, or its being there could not be told to the peer,
+    C(handed_over) is C(unknown), and a second run goes on from there.
+    """
+    name, places = order.name, host.places.ready()
+    with lock(places.lock(name), f"instance {name}", order.timeout):
+        if not check:
+            state.settle(host, name)
+        found = state.find(host, name)
+        before = state.summary(found)
+        handed = not found.document or found.document.get("handed_over") == order.epoch
+        if handed and found.epoch == epochs.Epoch(order.epoch, False):
+            return Handed(False, before, before, {"handed_over": "yes", "seconds": {}})
+        # An earlier run was cut off before it could hand over what libvirt had brought over.
+        left = found.live is None and found.document.get("leaving") == order.epoch
+        if order.epoch <= found.epoch.number and not left:
+            raise Refused(f"{name} cannot leave with epoch {order.epoch}: this RM knows of epoch {found.epoch.number}, and a move raises it.")
+        if found.live != "running" and not left:
+            raise NotFound(f"There is no running instance {name} on this RM to hand over alive.")
+        phases = Phases()
+        with contextlib.ExitStack() as closing:
+            with phases.measure("connect"):
+                session = closing.enter_context(dial(peer, timeout=order.timeout))
+            if not left:
+                source.require_room(host, order, found, session, peer, check)
+            if check:
+                return Handed(True, before, {**before, "state": "stopped", "epoch": order.epoch, "here": False}, {"handed_over": "no", "seconds": {}})
+            if not left:
+                with phases.measure("send"):
+                    _send(host, order, session, lay(peer, order.timeout))
+            epochs.fence(places, name, order.epoch)
+            with phases.measure("commit"):
+                _commit(order, session, lambda: dial(peer, timeout=order.timeout))
+        operations.unplug(host, name)
+        state.write(places, name, {"handed_over": order.epoch})
+        return Handed(True, before, state.summary(state.find(host, name)), {"handed_over": "yes", "seconds": phases.seconds})
+
+
+def _send(host: state.Host, order: Order, session: t.Any, way: passage.Way) -> None:
+    """Have libvirt bring the guest over; what fails before its last word is taken back."""
+    name, directory = order.name, ways(order)
+    try:
+        told = json.loads(passage.ask(way, order.parcel, GUEST, order.timeout))
+        xml = arrival.as_running(told["xml"], host, name)
+        state.write(host.places, name, {"leaving": order.epoch})
+        with passage.laid(way, order.parcel, directory, client.WAYS):
+            disks.give_to_qemu(os.path.join(directory, client.WAYS[2]))
+            host.hypervisor.move(name, directory, xml, order.timeout)
+    except BaseException as exc:
+        if host.hypervisor.state(name) is None:
+            message = f"Whether {name} was brought to {session.peer.name} is not known, and it is gone here; run the move again."
+            raise MeshError(message, {"handed_over": "unknown"}) from exc
+        state.write(host.places, name, {"leaving": None})
+        raise source.not_handed_over(host, order, session, exc, "it runs here, as before") from exc
+
+
+def _commit(order: Order, session: t.Any, redial: t.Callable[[], t.Any]) -> None:
+    """Hand over what was brought there. It is nowhere else any more, so this is never taken back, but tried once more."""
+    try:
+        session.commit_parcel(order.parcel, {})
+    except MeshError:
+        try:
+            with redial() as again:
+                again.deadline = time.monotonic() + source.LAST_WORDS
+                again.commit_parcel(order.parcel, {})
+        except MeshError as exc:
+            message = f"{order.name} was brought over and is paused there, but could not be handed over; run the move again: {exc.message}"
+            raise type(exc)(message, {"handed_over": "unknown"}) from exc
+
+
+def take(
+    host: state.Host,
+    order: Order,
+    sender: Peer,
+    check: bool = False,
+    receive: t.Callable[..., t.Any] = await_parcel,
+    discard: t.Callable[[str], None] = discard_parcel,
+    opened: t.Callable[..., t.ContextManager[None]] = door.opened,
+) -> Handed:
+    """Take over, running, an instance that *sender* hands over; C(_cutover.target.take) says what is taken, returned and raised.
+
+    Raises:
+        DeadlineExceeded: it was not handed over in time. What came whole is paused here until a second run hears of it; anything else is gone.
+    """
+    name, places = order.name, host.places.ready()
+    with lock(places.lock(name), f"instance {name}", order.timeout):
+        if not check:
+            state.settle(host, name)
+        found = state.find(host, name)
+        before = state.summary(found)
+        if found.epoch == epochs.Epoch(order.epoch, True) and found.state == "running":
+            return Handed(False, before, before, {"seconds": {}})
+        if found.state != "absent":
+            raise Refused(f"{name} is {found.state} on this RM already.")
+        coming = arrival.Arrival(host, found, (order.record or {}).get("capsule", ""), home.Orders(order.epoch, order.vlan, order.record, order.timeout))
+        if check:
+            after = {**before, "state": "running", "epoch": order.epoch, "here": True}
+            return Handed(True, before, {**after, **{key: coming.document[key] for key in ("capsule", "vlan", "accelerator")}}, {"seconds": {}})
+        phases, directory = Phases(), ways(order)
+        sockets: dict[str, str | bytes] = {each: os.path.join(directory, each) for each in client.WAYS}
+        behind = {**sockets, client.WAYS[0]: client.SOCKET, GUEST: json.dumps({"xml": coming.xml}).encode()}
+        try:
+            coming.prepare(directory)
+            with phases.measure("wait"), opened(order.parcel, sender.address, behind):
+                # The source has its own deadline, and speaks last.
+                receive(order.parcel, order.timeout + source.LAST_WORDS, meanwhile=coming.guard)
+        except Refused:
+            # The source said that it goes on there.
+            coming.give_up()
+            raise
+        except BaseException:
+            # What is here whole may be all that there is.
+            if not coming.here:
+                coming.give_up()
+            raise
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+        with phases.measure("resume"):
+            coming.run()
+        discard(order.parcel)
+        return Handed(True, before, state.summary(state.find(host, name)), {"seconds": phases.seconds, **host.hypervisor.arrived(name)})

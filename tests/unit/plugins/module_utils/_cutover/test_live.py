@@ -1,0 +1,197 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Cut-overs of a guest that runs on, with the real door and the real way through it; only libvirt is made of air."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import os
+import sys
+import tempfile
+import time
+
+import pytest
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import door, parcel
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.transfer import Peer
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, DeadlineExceeded, MeshError, NotFound, Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
+from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover import live, source
+from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.order import Order
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._cutover.line import PEER, Line, accept
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._hypervisor import fake_libvirt
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._hypervisor.simulated import NAME, Rm
+
+SENDER = Peer("rm-east-1", "192.0.2.1")
+RECORD = {"capsule": "1.0.0", "hn": "west"}
+RECEIVER = "ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.receive"
+
+
+@pytest.fixture
+def short():
+    """A directory with a path that leaves room for the name of a socket."""
+    with tempfile.TemporaryDirectory() as path:
+        yield path
+
+
+@pytest.fixture
+def west(short):
+    return Rm(os.path.join(short, "west"))
+
+
+@pytest.fixture
+def line(east, west, monkeypatch, short):
+    """An instance that runs in the east, and a line to the west."""
+    monkeypatch.setattr(live, "WAYS", os.path.join(short, "live"))
+    monkeypatch.setattr(source, "LAST_WORDS", 0.2)
+    east.order("running", record={"hn": "east"})
+    east.connection.peer = west.connection
+    found = Line(west)
+    found.peer = PEER
+    # The guest has arrived only when its port is guarded, as in life, where it takes longer.
+    east.connection.on_the_way = lambda: wait_for(lambda: west.ports.guarded, 2.0, "the port is guarded")
+    return found
+
+
+def give(east, line, epoch=2, check=False, timeout=3.0):
+    """The source's side."""
+
+    def lay(_peer, _timeout):
+        root = os.path.dirname(line.incoming)
+        path = os.pathsep.join(entry for entry in sys.path if entry)
+
+        def way(name, what):
+            told = [f"PYTHONPATH={path}", f"SSH_ORIGINAL_COMMAND=way {name} {what}", f"SSH_CONNECTION={SENDER.address} 4000 192.0.2.7 22"]
+            return ["env", *told, sys.executable, "-m", RECEIVER, "--root", root]
+
+        return way
+
+    return live.give(east.host, Order(NAME, epoch, timeout=timeout), PEER, check, line.dial, lay)
+
+
+def take(west, epoch=2, check=False, timeout=3.0):
+    """The target's side."""
+    incoming = os.path.join(west.root, "incoming")
+    receive, discard = (functools.partial(call, incoming=incoming) for call in (parcel.await_parcel, parcel.discard_parcel))
+    order = Order(NAME, epoch, vlan=201, record=RECORD, timeout=timeout)
+    return live.take(west.host, order, SENDER, check, receive, discard, functools.partial(door.opened, incoming=incoming))
+
+
+def both(east, west, line, **more):
+    """Both sides at the same time; returns what each returned or raised."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        sides = pool.submit(give, east, line, **more), pool.submit(take, west, **more)
+        return [side.exception() or side.result() for side in sides]
+
+
+def lives(*rms):
+    """Return where the guest runs."""
+    running = [rm for rm in rms if any(domain.current == fake_libvirt.VIR_DOMAIN_RUNNING for domain in rm.connection.domains.values())]
+    return [rm.root.rsplit("/", 1)[1] for rm in running]
+
+
+def test_it_runs_on_at_the_target_in_the_new_epoch(east, west, line):
+    predicted = give(east, line, check=True), take(west, check=True)
+    assert lives(east, west) == ["east"] and west.files() == []
+    given, taken = both(east, west, line)
+    assert lives(east, west) == ["west"]
+    assert [(one.before, one.after) for one in predicted] == [(one.before, one.after) for one in (given, taken)]
+    assert given.result["handed_over"] == "yes" and set(given.result["seconds"]) == {"connect", "send", "commit"}
+    assert taken.result["downtime"] == 0.21 and taken.result["bytes_wire"] == 90 << 20
+    assert (taken.after["state"], taken.after["epoch"], taken.after["here"], taken.after["vlan"]) == ("running", 2, True, 201)
+    assert west.found.document["record"] == RECORD and "coming" not in west.files()
+    assert west.ports.guarded and not east.ports.guarded, "its port went with it"
+    assert not os.listdir(live.WAYS) and not [entry for entry in os.listdir(line.incoming) if entry.endswith(".door")]
+    assert [one.changed for one in both(east, west, line)] == [False, False]
+    with pytest.raises(Refused, match="given up here"):
+        east.order("running", epoch=2)
+
+
+def test_what_libvirt_cannot_bring_over_runs_on(east, west, line):
+    for call in ("migrateToURI3", "migrateToURI3 fails late"):
+        east.connection.fail = {call: fake_libvirt.libvirtError("no luck")}
+        given, taken = both(east, west, line)
+        assert isinstance(given, CommandFailed) and given.result["handed_over"] == "no" and "it runs here, as before" in given.message
+        assert isinstance(taken, Refused) and "no luck" in taken.message
+        assert lives(east, west) == ["east"] and west.files() == [] and not west.connection.domains and not west.ports.guarded
+        assert (east.found.state, east.found.epoch) == ("running", (1, True))
+    east.connection.fail = {}
+    both(east, west, line)
+    assert lives(east, west) == ["west"]
+
+
+def test_a_port_that_cannot_be_guarded_lets_nobody_in(east, west, line):
+    west.ports.failures.append(CommandFailed("ovs-ofctl failed."))
+    east.connection.on_the_way = lambda: wait_for(lambda: not west.connection.domains, 2.0, "the target ends it")
+    given, taken = both(east, west, line)
+    assert isinstance(given, CommandFailed) and isinstance(taken, CommandFailed)
+    assert lives(east, west) == ["east"] and west.files() == []
+
+
+@pytest.mark.parametrize("where", ["source dies", "line is cut"])
+def test_what_was_brought_over_but_not_handed_over_waits_and_is_taken_up(east, west, line, where):
+    if where == "source dies":
+        east.connection.fail = {"migrateToURI3!": fake_libvirt.Crash()}
+    else:
+        line.cuts = {"commit", "redial"}
+    given, taken = both(east, west, line, timeout=0.5)
+    assert isinstance(given, MeshError) and given.result["handed_over"] == "unknown" and isinstance(taken, DeadlineExceeded)
+    assert lives(east, west) == [] and list(west.connection.domains) == [NAME], "it is paused, and nowhere else"
+    assert west.found.state == "absent", "and not this RM's"
+    with pytest.raises(Refused, match="run the move again"):
+        west.order("running", epoch=2)
+    with pytest.raises(Refused, match="finish that move as it was begun"):
+        accept(west)
+    east.connection.fail, line.cuts = {}, set()
+    given, taken = both(east, west, line)
+    assert (given.changed, taken.changed) == (True, True) and lives(east, west) == ["west"]
+    assert west.connection.lives == [(NAME, "boot, moved")]
+
+
+@pytest.mark.parametrize("call", ["resume", "resume!"])
+def test_a_target_that_dies_at_the_last_moment_is_taken_up(east, west, line, call):
+    west.connection.fail = {call: fake_libvirt.Crash()}
+    given, taken = both(east, west, line)
+    assert given.result["handed_over"] == "yes" and isinstance(taken, fake_libvirt.Crash)
+    west.connection.fail = {}
+    given, taken = both(east, west, line)
+    assert not given.changed and taken.changed and lives(east, west) == ["west"] and "coming" not in west.files()
+    assert west.connection.lives == [(NAME, "boot, moved")]
+
+
+def test_the_target_waits_in_vain_and_leaves_nothing(east, west, line):
+    with pytest.raises(DeadlineExceeded):
+        take(west, timeout=0.05)
+    assert west.files() == [] and lives(east, west) == ["east"]
+
+
+def test_whoever_comes_is_cleared_by_an_order_to_be_absent(east, west, line):
+    line.cuts = {"commit", "redial"}
+    both(east, west, line, timeout=0.3)
+    west.order("absent", epoch=2, stop_force=True)
+    assert not west.connection.domains and west.files() == [] and not west.ports.guarded
+
+
+def test_only_what_runs_leaves_alive(east, west, line):
+    with pytest.raises(Refused, match="raises it"):
+        give(east, line, epoch=1)
+    line.free_bytes = 5
+    with pytest.raises(Refused, match="no room"):
+        give(east, line)
+    east.order("suspended")
+    with pytest.raises(NotFound, match="no running instance"):
+        give(east, line)
+
+
+def test_the_way_is_for_the_sender_alone(east, west, line, monkeypatch):
+    began = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(take, west, timeout=2.0)
+        monkeypatch.setattr(sys.modules[__name__], "SENDER", Peer("rm-evil", "192.0.2.66"))
+        with pytest.raises(DeadlineExceeded, match="did not tell its guest"):
+            give(east, line, timeout=1.0)
+        assert isinstance(waiting.exception(), MeshError)
+    assert lives(east, west) == ["east"] and time.monotonic() - began < 5
