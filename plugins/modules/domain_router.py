@@ -106,6 +106,9 @@ options:
           weight:
             description: Its share of new connections in relation to those of the others, 1 (as usual) to 100.
             type: int
+      forward_to:
+        description: Where the service is served now, when nobody serves it here any more; who still comes here is forwarded.
+        type: str
       mappings:
         description: The instances that use the service's tunnel, and what they are in the intranet; for a service with a tunnel only.
         type: list
@@ -333,6 +336,7 @@ def main() -> None:
                         },
                     },
                     "balance": shapes.SERVICE_BALANCE,
+                    "forward_to": {"type": "str"},
                     "members": {
                         "type": "list",
                         "elements": "dict",

@@ -104,6 +104,11 @@ routers:
           type: dict
           returned: when something is not as usual
           sample: {policy: sticky}
+        forward_to:
+          description: Where those who still come here are forwarded.
+          type: str
+          returned: when the service is served elsewhere now
+          sample: 198.18.2.1
         members:
           description: >-
             The members of the rotation with the number of their live connections, and whether they pass their health checks;

@@ -25,10 +25,10 @@ attributes:
     support: full
 options:
   operation:
-    description: What is wished for. V(clone_first) is a move in which a copy serves at the target before the source goes.
+    description: What is wished for.
     type: str
     required: true
-    choices: [clone, clone_first, drain, move, name, names, place, publish, remove, restart, resume, scale, standby, suspend, update]
+    choices: [clone, drain, move, name, names, place, publish, remove, restart, resume, scale, standby, suspend, update]
   instance:
     description: The instance, for example V(shop-1.example.com). Required unless O(operation) is about a service or about names.
     type: str
@@ -57,11 +57,16 @@ options:
       - For O(operation=scale) and O(operation=standby), what new instances are made from; required if there are any.
     type: str
   to_hn:
-    description: The HN where the instance shall live. Required for O(operation=place), O(operation=move), and operations on services.
+    description: The HN where the instance shall live. Required for O(operation=place), and operations on services; a move needs it or O(to_rm).
     type: str
   to_rm:
     description: The RM that shall run it. When omitted, the VMA of O(to_hn) picks one.
     type: str
+  strategy:
+    description: How O(operation=move) is done, as for the role P(vmatrix.mesh.move#role).
+    type: str
+    choices: [best, suspend, clone_first, live]
+    default: best
   naming:
     description:
       - What names say besides addresses, as P(vmatrix.mesh.publish#role) puts it together. Required for O(operation=name) and O(operation=names).

@@ -95,6 +95,7 @@ records:
     domain: {description: The owner of the service., type: str, returned: success, sample: example.com}
     capsule: {description: The version of the capsule., type: str, returned: success, sample: "1.0.0"}
     rm: {description: The RM that holds it., type: str, returned: success, sample: rm-east-1}
+    moves_to: {description: The RM of this HN that it moves to; null unless it does., type: str, returned: success, sample: null}
     epoch: {description: Its fencing number., type: int, returned: success, sample: 3}
     state:
       description: One of V(reserved), V(running), V(suspended), V(leaving) and V(stopped).
@@ -111,6 +112,7 @@ records:
     intranet_address: {description: What it is in its owner's intranet; null without a tunnel., type: str, returned: success, sample: 172.21.162.9}
     vlan: {description: The domain's VLAN in this HN., type: int, returned: success, sample: 100}
     public_address: {description: What the world connects to., type: str, returned: success, sample: 198.18.1.1}
+    forward_to: {description: Where late-comers are forwarded; null unless it leaves., type: str, returned: success, sample: null}
     ports: {description: What the service listens on., type: list, elements: dict, returned: success, sample: [{protocol: tcp, port: 80}]}
     balance: {description: How instances share callers; empty where all is as usual., type: dict, returned: success, sample: {policy: sticky}}
     requirements:

@@ -41,8 +41,16 @@ options:
     description: An epoch that the instance's must exceed; when it does not, a new one is granted.
     type: int
     default: 0
+  forward_to:
+    description: With O(state=leaving), the public address of its service in another HN, where those who still come to this one are forwarded.
+    type: str
+  move:
+    description:
+      - Its move inside the HN. V(begin) takes room on another RM besides, V(end) leaves it there alone, V(give_up) gives that room back.
+    type: str
+    choices: [begin, end, give_up]
   rm:
-    description: The RM that holds it, after a move inside the HN. Refused when there is no room.
+    description: With O(move=begin), the only RM that may be chosen. When omitted, the one with the most memory left is chosen, ties by name.
     type: str
   step:
     description:
@@ -97,6 +105,7 @@ record:
     domain: {description: The owner of the service., type: str, returned: success, sample: example.com}
     capsule: {description: The version of the capsule., type: str, returned: success, sample: "1.0.0"}
     rm: {description: The RM that holds it., type: str, returned: success, sample: rm-east-1}
+    moves_to: {description: The RM of this HN that it moves to; null unless it does., type: str, returned: success, sample: null}
     epoch: {description: Its fencing number., type: int, returned: success, sample: 3}
     state:
       description: One of V(reserved), V(running), V(suspended), V(leaving) and V(stopped).
@@ -113,6 +122,7 @@ record:
     intranet_address: {description: What it is in its owner's intranet; null without a tunnel., type: str, returned: success, sample: 172.21.162.9}
     vlan: {description: The domain's VLAN in this HN., type: int, returned: success, sample: 100}
     public_address: {description: What the world connects to., type: str, returned: success, sample: 198.18.1.1}
+    forward_to: {description: Where late-comers are forwarded; null unless it leaves., type: str, returned: success, sample: null}
     ports: {description: What the service listens on., type: list, elements: dict, returned: success, sample: [{protocol: tcp, port: 80}]}
     balance: {description: How instances share callers; empty where all is as usual., type: dict, returned: success, sample: {policy: sticky}}
     requirements:
@@ -169,6 +179,8 @@ def main() -> None:
             "state": {"type": "str", "choices": ["absent", "leaving", "reserved", "running", "stopped", "suspended"]},
             "in_rotation": {"type": "bool"},
             "epoch_above": {"type": "int", "default": 0},
+            "forward_to": {"type": "str"},
+            "move": {"type": "str", "choices": ["begin", "end", "give_up"]},
             "rm": {"type": "str"},
             "step": {"type": "str"},
             "operation": {"type": "str", "choices": ["change", "drain", "move", "place", "remove", "resume", "suspend", "update"]},

@@ -97,7 +97,7 @@ def _identity(service: dict[str, t.Any], member: dict[str, t.Any]) -> tuple[t.An
 
 
 def _service(item: t.Any, gateways: list[t.Any]) -> dict[str, t.Any]:
-    _keys("service", item, ("name", "public_address", "ports", "members"), ("balance",))
+    _keys("service", item, ("name", "public_address", "ports", "members"), ("balance", "forward_to"))
     name = names.label("service", item["name"])
     public = _address(f"public address of service {name}", item["public_address"])
     if any(public in gateway.network for gateway in gateways):
@@ -113,10 +113,14 @@ def _service(item: t.Any, gateways: list[t.Any]) -> dict[str, t.Any]:
     unusual = balance.checked(item.get("balance"))
     if "weight" in unusual:
         raise InvalidInput(f"The balance of service {name} has a weight, which each member has of its own.")
+    elsewhere = _address(f"address that service {name} is forwarded to", item["forward_to"]) if item.get("forward_to") else None
+    if elsewhere == public:
+        raise InvalidInput(f"Service {name} cannot be forwarded to its own public address {public}.")
     return {
         "name": name,
         "public_address": str(public),
         **({"balance": unusual} if unusual else {}),
+        **({"forward_to": str(elsewhere)} if elsewhere else {}),
         "ports": sorted(ports, key=lambda port: (port["protocol"], port["port"])),
         "members": sorted(members, key=lambda member: member["instance"]),
     }

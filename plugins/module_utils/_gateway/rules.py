@@ -69,17 +69,21 @@ def rotation(service: Service, down: t.Collection[str]) -> dict[str, int]:
 def render(document: Document, down: t.Collection[str] = ()) -> str:
     """Return the transaction that replaces the router's rules by those of *document*, in nft's language.
 
-    Tunnels have a table of their own in the same namespace; what it lets through bears a mark.
+    Tunnels have a table of their own in the same namespace; what it lets through bears a mark. A service without members may send its callers to where it
+    is served now.
     Members whose address is in *down* leave the rotation.
     """
     services = document["services"]
-    maps, dnat, refuse, forward = [], [], [], set()
+    maps, dnat, refuse, forward, elsewhere = [], [], [], set(), []
     for service in services:
         slots = spread(rotation(service, down))
         sticky = balance.whole(service.get("balance"))["policy"] == "sticky"
         turn = f"jhash ip saddr mod {SLOTS} seed {_SEED:#x}" if sticky else f"numgen inc mod {SLOTS}"
         for port in service["ports"]:
             proto, number = port["protocol"], port["port"]
+            if not slots and service.get("forward_to"):
+                elsewhere.append((service["public_address"], service["forward_to"], proto, number))
+                continue
             if not slots:
                 if proto == "tcp":
                     refuse.append(f"{service['public_address']} . {number}")
@@ -102,12 +106,20 @@ def render(document: Document, down: t.Collection[str] = ()) -> str:
         "  chain publish {",
         "    type nat hook prerouting priority dstnat; policy accept;",
         *dnat,
+        *(
+            f'    iifname "{OUTSIDE}" ip daddr {public} {proto} dport {number} dnat ip to {target}' for public, target, proto, number in elsewhere
+        ),
         "  }",
+        *_sent_on(elsewhere),
         "  chain forward {",
         "    type filter hook forward priority filter; policy drop;",
         "    ct state established,related accept",
         f"    meta mark {marks.VPN:#x} accept",
         *_opened(forward),
+        *(
+            f'    iifname "{OUTSIDE}" oifname "{OUTSIDE}" ct status dnat ip daddr {target} {proto} dport {number} accept'
+            for _public, target, proto, number in elsewhere
+        ),
         "  }",
         "  chain input {",
         "    type filter hook input priority filter; policy drop;",
@@ -132,6 +144,15 @@ def _opened(forward: set[tuple[str, str, int]]) -> t.Iterator[str]:
         pairs = sorted((ipaddress.ip_address(address), port) for address, one, port in forward if one == proto)
         elements = ", ".join(f"{address} . {port}" for address, port in pairs)
         yield f'    iifname "{OUTSIDE}" oifname "{INSIDE}" ct status dnat ip daddr . {proto} dport {{ {elements} }} accept'
+
+
+def _sent_on(elsewhere: list[tuple[str, str, str, int]]) -> list[str]:
+    """Return the chain that gives late-comers who are sent to another HN the address that they came to, so that the answers come back this way."""
+    if not elsewhere:
+        return []
+    pairs = sorted({(public, target) for public, target, _proto, _number in elsewhere})
+    rules = [f'    oifname "{OUTSIDE}" ct status dnat ip daddr {target} ct original ip daddr {public} snat ip to {public}' for public, target in pairs]
+    return ["  chain send-on {", "    type nat hook postrouting priority srcnat; policy accept;", *rules, "  }"]
 
 
 def _shares(members: list[str], weights: t.Mapping[str, int]) -> tuple[dict[str, int], int]:

@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, NotFound, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import journal, placement, records, rms, surroundings
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import addresses, journal, placement, records, rms, surroundings
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Change, transaction
 
 if t.TYPE_CHECKING:
@@ -24,12 +24,12 @@ def update(url: str, wanted: dict[str, t.Any], dry_run: bool = False) -> Change:
     """Write down what has become, or is about to become, of an instance.
 
     Args:
-        wanted: instance; state (a state of records, or absent), in_rotation, epoch_above, rm, step, operation and operation_done may be None.
+        wanted: instance; state (a state of records, or absent), in_rotation, epoch_above, forward_to, move, rm, step, operation and operation_done may be None.
 
     Raises:
         InvalidInput: something is malformed.
         NotFound: the instance has no record here.
-        Refused: it would be in rotation without running, or has no room on the other RM.
+        Refused: it would be in rotation without running, or no other RM has room.
     """
     name = names.instance(wanted["instance"])
     with transaction(url, dry_run) as tx:
@@ -65,14 +65,28 @@ def _change(tx: Transaction, record: dict[str, t.Any] | None, wanted: dict[str, 
     if record is None:
         raise NotFound(f"{wanted['instance']} has no record in {tx.hn['name']}: a reservation (vma_reservation) comes first.")
     after = surroundings.with_state(record, wanted.get("state"), wanted.get("in_rotation"))
-    if wanted.get("rm") not in (None, record["rm"]):
-        others = [other for other in records.everything(tx) if other["instance"] != record["instance"]]
-        after["rm"] = placement.choose(
-            tx.hn["name"], record["instance"], record["requirements"], rms.everything(tx), others, tx.hn["vcpu_overcommit"], pin=wanted["rm"]
-        )
+    if wanted.get("forward_to"):
+        if after["state"] != "leaving":
+            raise Refused(f"{record['instance']} is {after['state']}, not leaving: only who leaves has late-comers to forward.")
+        after["forward_to"] = addresses.ipv4("The address to forward to", wanted["forward_to"])
+    if wanted.get("move") == "begin":
+        after["moves_to"] = _target(tx, record, wanted)
+    elif wanted.get("move") == "end" and record["moves_to"]:
+        after.update(rm=record["moves_to"], moves_to=None)
+    elif wanted.get("move") == "give_up":
+        after["moves_to"] = None
     if record["epoch"] <= (wanted.get("epoch_above") or 0):
         after["epoch"] = max(records.highest_epoch(tx, record["instance"]), wanted["epoch_above"]) + 1
     records.write(tx, after)
+
+
+def _target(tx: Transaction, record: dict[str, t.Any], wanted: dict[str, t.Any]) -> str:
+    """Return the RM that an instance moves to inside its HN: the one that was chosen before, if it will do."""
+    if wanted.get("rm") in (None, record["moves_to"]) and record["moves_to"]:
+        return record["moves_to"]
+    others = [other for other in records.everything(tx) if other["instance"] != record["instance"]]
+    overcommit, pin, here = tx.hn["vcpu_overcommit"], wanted.get("rm"), [record["rm"]]
+    return placement.choose(tx.hn["name"], record["instance"], record["requirements"], rms.everything(tx), others, overcommit, pin=pin, exclude=here)
 
 
 def _journal(tx: Transaction, wanted: dict[str, t.Any], changed: bool) -> None:

@@ -19,11 +19,12 @@ MIB = 1 << 20
 def left(rm: dict[str, t.Any], records: t.Iterable[dict[str, t.Any]], vcpu_overcommit: int) -> dict[str, int]:
     """Return what an RM has left beside all its *records*: memory_mib, vcpus (overcommitted) and disk_bytes.
 
-    A record takes its room in every state: a suspended instance must be able to resume. Numbers are negative when an RM has shrunk under its instances.
+    A record takes its room in every state: a suspended instance must be able to resume; one that moves inside its HN takes it on both RMs.
+    Numbers are negative when an RM has shrunk under its instances.
     """
     room = {"memory_mib": rm["memory_mib"], "vcpus": rm["vcpus"] * vcpu_overcommit, "disk_bytes": rm["disk_bytes"]}
     for record in records:
-        if record["rm"] == rm["name"]:
+        if rm["name"] in (record["rm"], record.get("moves_to")):
             for key in room:
                 room[key] -= record["requirements"][key]
     return room

@@ -112,12 +112,14 @@ def _grant(tx: Transaction, name: names.InstanceName, asked: dict[str, t.Any], w
         "service": name.service,
         "domain": name.domain,
         "rm": rm,
+        "moves_to": None,
         "epoch": max(records.highest_epoch(tx, instance), wanted.get("epoch_above") or 0) + 1,
         "state": "reserved",
         "in_rotation": False,
         "fabric_address": fabric_address,
         "vlan": claims.claim_vlan(tx, name.domain),
         "public_address": addresses.outside_guests(claims.claim_public(tx, name.domain, name.service, wanted.get("public_address")), asked["guest"]),
+        "forward_to": None,
         **asked,
     }
     records.write(tx, record)

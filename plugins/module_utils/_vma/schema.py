@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import sa
 
-VERSION = 3
+VERSION = 4
 
 if sa is not None:
     METADATA = sa.MetaData()
@@ -53,6 +53,7 @@ if sa is not None:
         sa.Column("domain", sa.String(200), nullable=False),
         sa.Column("capsule", sa.String(64), nullable=False),
         sa.Column("rm", sa.ForeignKey("rms.name"), nullable=False),
+        sa.Column("moves_to", sa.ForeignKey("rms.name")),
         sa.Column("epoch", sa.BigInteger, nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("in_rotation", sa.Boolean, nullable=False),
@@ -61,6 +62,7 @@ if sa is not None:
         sa.Column("intranet_address", sa.String(45)),
         sa.Column("vlan", sa.Integer, nullable=False),
         sa.Column("public_address", sa.String(45), nullable=False),
+        sa.Column("forward_to", sa.String(45)),
         sa.Column("ports", sa.JSON, nullable=False),
         sa.Column("balance", sa.JSON, nullable=False),
         sa.Column("requirements", sa.JSON, nullable=False),

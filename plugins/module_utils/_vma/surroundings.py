@@ -18,7 +18,8 @@ STATES = ("reserved", "running", "suspended", "leaving", "stopped")
 
 #: The keys of a record, in the order in which a person reads them.
 FIELDS = (
-    "instance service domain capsule rm epoch state in_rotation guest fabric_address intranet_address vlan public_address ports balance requirements"
+    "instance service domain capsule rm moves_to epoch state in_rotation guest fabric_address intranet_address vlan public_address forward_to "
+    "ports balance requirements"
 ).split()
 
 
@@ -58,7 +59,8 @@ def requirements(value: dict[str, t.Any]) -> dict[str, t.Any]:
 
 
 def with_state(record: dict[str, t.Any], state: str | None, in_rotation: bool | None) -> dict[str, t.Any]:
-    """Return *record* in another state and rotation; None keeps what is, but what does not run leaves the rotation.
+    """Return *record* in another state and rotation; None keeps what is, but what does not run leaves the rotation, and only who leaves
+    has late-comers to forward.
 
     Raises:
         Refused: it would be in rotation without running.
@@ -68,7 +70,7 @@ def with_state(record: dict[str, t.Any], state: str | None, in_rotation: bool | 
         raise Refused(f"{record['instance']} cannot be in rotation while it is {state}: only what is running can.")
     if in_rotation is None:
         in_rotation = record["in_rotation"] and state == "running"
-    return {**record, "state": state, "in_rotation": in_rotation}
+    return {**record, "state": state, "in_rotation": in_rotation, "forward_to": record["forward_to"] if state == "leaving" else None}
 
 
 def router_document(records: t.Iterable[dict[str, t.Any]], domain: str, generation: int, vlan: int | None = None) -> dict[str, t.Any]:
@@ -80,7 +82,8 @@ def router_document(records: t.Iterable[dict[str, t.Any]], domain: str, generati
         generation: the registry's counter.
         vlan: the domain's VLAN, for when it has no record (any more).
 
-    A service has C(mappings) if and only if it has a tunnel, and C(balance) if its first instance's is not as usual.
+    A service has C(mappings) if and only if it has a tunnel, C(balance) if its first instance's is not as usual, and C(forward_to) when nobody serves here
+    any more, but elsewhere.
     """
     mine = sorted((record for record in records if record["domain"] == domain), key=_order)
     services: dict[str, dict[str, t.Any]] = {}
@@ -92,8 +95,14 @@ def router_document(records: t.Iterable[dict[str, t.Any]], domain: str, generati
         if record["in_rotation"]:
             weight = balance.checked({"weight": record["balance"].get("weight")})
             service["members"].append({"instance": record["instance"], "address": record["fabric_address"], **weight})
+        if record["forward_to"]:
+            service["forward_to"] = record["forward_to"]
         if record["intranet_address"]:
             _map(service.setdefault("mappings", []), record)
+    for service in services.values():
+        # Whoever is here serves.
+        if service["members"]:
+            service.pop("forward_to", None)
     return {
         "domain": domain,
         "vlan": mine[0]["vlan"] if mine else vlan,

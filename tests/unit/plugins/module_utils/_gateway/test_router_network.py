@@ -254,6 +254,37 @@ def test_a_guest_pings_its_gateway_but_opens_nothing(mesh):
     assert call_inside(one.namespace, lambda: [connect(CLIENT, 80, 0.3), connect("192.168.1.1", 22, 0.3), connect(PUBLIC, 80, 0.3)]) == ["silent"] * 3
 
 
+def test_late_comers_are_sent_to_where_it_is_served_now(mesh):
+    one, elsewhere = mesh.guests[0], "198.18.9.1"
+    one.serve(80)
+    one.serve(22)
+    apply(mesh, document([one.member]))
+    sh("ip", "-n", mesh.client, "addr", "add", f"{elsewhere}/32", "dev", "eth0")
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self):
+            for line in self.rfile:
+                self.wfile.write(f"elsewhere {self.client_address[0]} {line.decode()}".encode())
+
+    server = call_inside(mesh.client, lambda: Server((elsewhere, 80), Handler))
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    try:
+        wanted = document([], generation=2)
+        wanted["services"][0]["forward_to"] = elsewhere
+        assert apply(mesh, wanted).changed and not apply(mesh, wanted).changed
+        assert call_inside(mesh.client, ask) == ["elsewhere", PUBLIC, "hello"]
+        assert call_inside(mesh.client, lambda: connect(PUBLIC, 22, 0.3)) == "silent"
+        # Whoever serves here does so.
+        wanted = document([one.member], generation=3)
+        wanted["services"][0]["forward_to"] = elsewhere
+        apply(mesh, wanted)
+        assert call_inside(mesh.client, ask)[0] == one.instance
+    finally:
+        server.shutdown()
+        server.server_close()
+        sh("ip", "-n", mesh.client, "addr", "del", f"{elsewhere}/32", "dev", "eth0")
+
+
 def test_an_empty_rotation_refuses_at_once(mesh):
     apply(mesh, document([]))
     start = time.monotonic()

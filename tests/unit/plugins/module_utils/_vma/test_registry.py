@@ -78,8 +78,8 @@ def test_what_is_no_registry_is_not_touched(tmp_path):
 
 def test_a_newer_schema_is_refused(url):
     with sqlite3.connect(url[len("sqlite:///") :]) as connection:
-        connection.execute("UPDATE registry SET schema_version = 4")
-    assert fails(overview.overview, url) == f"The registry {url} has schema version 4; this version of the collection knows version 3 only."
+        connection.execute("UPDATE registry SET schema_version = 5")
+    assert fails(overview.overview, url) == f"The registry {url} has schema version 5; this version of the collection knows version 4 only."
 
 
 @pytest.mark.parametrize(

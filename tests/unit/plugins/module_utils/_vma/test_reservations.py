@@ -44,6 +44,7 @@ def test_a_reservation_is_predicted_made_and_kept(url, ask, need):
         "domain": "example.com",
         "capsule": "1.0.0",
         "rm": "rm-east-1",
+        "moves_to": None,
         "epoch": 1,
         "state": "reserved",
         "in_rotation": False,
@@ -52,6 +53,7 @@ def test_a_reservation_is_predicted_made_and_kept(url, ask, need):
         "intranet_address": None,
         "vlan": 100,
         "public_address": "198.18.1.1",
+        "forward_to": None,
         "ports": [{"protocol": "tcp", "port": 80}],
         "balance": {},
         "requirements": need(),
@@ -217,16 +219,39 @@ def test_an_unknown_instance(url):
     )
 
 
-def test_a_move_inside_the_hn_needs_room_and_takes_it_along(url, ask):
+def test_a_move_inside_the_hn_needs_room_on_both_rms_and_leaves_it_on_one(url, ask):
     reserve(url, ask())
     rms.subscribe(url, "rm-east-2", {"memory_mib": 64})
-    assert fails(instances.update, url, {"instance": SHOP, "rm": "rm-east-2"}) == (
-        "hn-east has no room for shop-1.example.com: rm-east-2 lacks 64 MiB of memory."
-    )
+    begin = {"instance": SHOP, "move": "begin", "rm": "rm-east-2"}
+    assert fails(instances.update, url, begin) == "hn-east has no room for shop-1.example.com: rm-east-2 lacks 64 MiB of memory."
+    assert fails(instances.update, url, {**begin, "rm": "rm-east-1"}) == "hn-east has no room for shop-1.example.com: rm-east-1 is excluded."
     rms.subscribe(url, "rm-east-2", {"memory_mib": 128})
-    assert update(url, rm="rm-east-2").result["record"]["rm"] == "rm-east-2"
-    assert not update(url, rm="rm-east-2").changed
+    assert not update(url, move="end").changed
+    for unused in range(2):
+        record = update(url, move="begin", rm="rm-east-2", epoch_above=1).result["record"]
+        assert (record["rm"], record["moves_to"], record["epoch"]) == ("rm-east-1", "rm-east-2", 2)
+        assert [rm["memory_mib_left"] for rm in overview.overview(url)["rms"]] == [896, 0]
+    assert update(url, move="give_up").result["record"]["moves_to"] is None
+    assert [rm["memory_mib_left"] for rm in overview.overview(url)["rms"]] == [896, 128]
+    update(url, move="begin", rm="rm-east-2")
+    record = update(url, move="end").result["record"]
+    assert (record["rm"], record["moves_to"]) == ("rm-east-2", None) and not update(url, move="end").changed
     assert [rm["memory_mib_left"] for rm in overview.overview(url)["rms"]] == [1024, 0]
+
+
+def test_who_leaves_says_where_late_comers_are_served(url, ask):
+    reserve(url, ask())
+    update(url, state="running", in_rotation=True)
+    assert fails(instances.update, url, {"instance": SHOP, "forward_to": "198.18.2.1"}) == (
+        "shop-1.example.com is running, not leaving: only who leaves has late-comers to forward."
+    )
+    (service,) = update(url, state="leaving", forward_to="198.18.2.1").result["router"]["services"]
+    assert service["forward_to"] == "198.18.2.1" and service["members"] == []
+    assert "not an IPv4 address" in fails(instances.update, url, {"instance": SHOP, "state": "leaving", "forward_to": "shop"})
+    reserve(url, ask("shop-2.example.com", 11))
+    (service,) = instances.update(url, {"instance": "shop-2.example.com", "state": "running", "in_rotation": True}).result["router"]["services"]
+    assert "forward_to" not in service, "there is somebody who serves"
+    assert update(url, state="running").result["record"]["forward_to"] is None
 
 
 def test_an_epoch_is_raised_once(url, ask):
