@@ -12,9 +12,9 @@ import typing as t
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.clone_first import plan_clone_first
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.move import STRATEGIES, plan_move
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.naming import plan_name, plan_names
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import plan_here, plan_move, plan_place
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import plan_here, plan_place
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.scale import plan_clone, plan_publish, plan_scale, plan_standby
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.update import plan_restart, plan_update
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import mesh_view
@@ -22,8 +22,7 @@ from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import mesh
 #: Which planner serves which operation, which options it needs, and which it takes besides.
 PLANNERS: dict[str, tuple[t.Callable[..., t.Any], tuple[str, ...], tuple[str, ...]]] = {
     "place": (plan_place, ("instance", "capsule", "to_hn"), ("to_rm",)),
-    "move": (plan_move, ("instance", "to_hn"), ("to_rm",)),
-    "clone_first": (plan_clone_first, ("instance", "to_hn"), ("to_rm",)),
+    "move": (plan_move, ("instance",), ("to_hn", "to_rm", "strategy")),
     **{operation: (functools.partial(plan_here, operation=operation), ("instance",), ()) for operation in ("suspend", "resume", "drain", "remove")},
     "publish": (plan_publish, ("instance", "capsule"), ()),
     "clone": (plan_clone, ("instance", "clones", "capsule"), ("to_hn",)),
@@ -58,6 +57,7 @@ class ActionModule(ActionBase):
                 "capsule": {"type": "str"},
                 "to_hn": {"type": "str"},
                 "to_rm": {"type": "str"},
+                "strategy": {"type": "str", "choices": list(STRATEGIES), "default": "best"},
                 "naming": {"type": "dict"},
                 "arrives": {"type": "list", "elements": "dict", "default": []},
                 "leaves": {"type": "list", "elements": "dict", "default": []},

@@ -54,7 +54,7 @@ def plan_place(view: View, instance: str, capsule: str, to_hn: str, to_rm: str |
         "intranet_address": intranet_address(manifest, name.ordinal),
         "requirements": needs,
         "epoch_above": highest_epoch(view, instance, site),
-        "to_rm": _wanted_rm(view, site, to_rm),
+        "to_rm": wanted_rm(view, site, to_rm),
         "exclude_rms": silent_rms(view, site),
         "holders": holders,
         "peers": peers_of(view),
@@ -72,7 +72,7 @@ def plan_here(view: View, operation: str, instance: str) -> Plan:
         all_answered(view)
         if operation == "remove":
             return {"operation": operation, "instance": instance, "record": None, "site": None}
-        raise NotFound(f"No HN knows the instance {instance}; known are: {_known_instances(view)}.")
+        raise NotFound(f"No HN knows the instance {instance}; known are: {known_instances(view)}.")
     if len(found) > 1:
         places = " and ".join(site.name for unused, site in found)
         raise Refused(f"{instance} is on its way between {places}; finish the move first by running it again.")
@@ -102,7 +102,7 @@ def plan_move(view: View, instance: str, to_hn: str, to_rm: str | None = None, c
     elsewhere = [hn for hn in sorted(found) if hn != to_hn]
     if not found:
         all_answered(view)
-        raise NotFound(f"No HN knows the instance {instance}; known are: {_known_instances(view)}.")
+        raise NotFound(f"No HN knows the instance {instance}; known are: {known_instances(view)}.")
     if not elsewhere:
         all_answered(view)
         return {"operation": "move", "instance": instance, "done": True, "record": found[to_hn], "target": site_plan(target)}
@@ -134,7 +134,7 @@ def plan_move(view: View, instance: str, to_hn: str, to_rm: str | None = None, c
         "manifest": manifest,
         # A memory image can only be resumed under the accelerator that it was made with.
         "requirements": {**record["requirements"], "accelerator": source.accelerators[record["rm"]]},
-        "to_rm": _wanted_rm(view, target, to_rm),
+        "to_rm": wanted_rm(view, target, to_rm),
         "exclude_rms": silent_rms(view, target),
         "holders": holders,
         "peers": peers_of(view),
@@ -181,7 +181,8 @@ def all_answered(view: View) -> None:
             raise Refused(f"The VMA of {site.name} on {site.vma} cannot be asked: {site.problem}.")
 
 
-def _known_instances(view: View) -> str:
+def known_instances(view: View) -> str:
+    """Return the names of all instances, for a sentence."""
     return ", ".join(sorted(record["instance"] for site in view.sites.values() for record in site.records)) or "none"
 
 
@@ -203,7 +204,8 @@ def holders_of(view: View, name: names.InstanceName, capsule: str) -> tuple[dict
     raise NotFound(f"No RM that answers holds the capsule {wanted}; held are: {', '.join(known) or 'none'}.")
 
 
-def _wanted_rm(view: View, site: Site, to_rm: str | None) -> str | None:
+def wanted_rm(view: View, site: Site, to_rm: str | None) -> str | None:
+    """Return the RM that is wanted, if any; raise InvalidInput, NotFound or Refused unless it stands in the HN and answers."""
     if not to_rm:
         return None
     rm = answering_rm(view, to_rm)

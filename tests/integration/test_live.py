@@ -1,0 +1,74 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Moves of a service that runs on: inside its HN no caller notices, between HNs who comes late is led there, and what breaks runs on where it was."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+from load import Load
+from mesh_lab import ROOT, SHOP, until
+
+EAST, WEST = "198.18.1.10", "198.18.2.10"
+#: Of the memory's way on the source; the first thing of a live move that is worth cutting.
+CUT = "until pid=$(pgrep -of '[w]ay .* memory'); do sleep 0.01; done; kill $pid"
+
+
+def with_large_file(mesh):
+    """The guest makes its large file after it has begun to serve."""
+    until(lambda: mesh.ssh("client-east", "curl", "-sf", f"http://{EAST}/big.sha256", check=False), 30, "the large file is there")
+
+
+def test_inside_its_hn_nobody_notices(shop, mesh):
+    with_large_file(mesh)
+    load = Load(EAST)
+    moved = mesh.four_times("move", instance=SHOP, to_rm="rm-east-2")
+    suffered = load.end()
+    assert suffered.failures == [] and suffered.requests > 50 and suffered.downloads > 0
+    after = mesh.page(EAST)
+    assert after["boot_id"] == shop["boot_id"] and after["counter"] > shop["counter"]
+    assert mesh.whereabouts(SHOP) == {"rm-east-2": "running", "gw-east": f"{mesh.whereabouts(SHOP)['gw-east'].split()[0]} rm-east-2 running 1 {EAST} 0"}
+    assert 0 < moved.result("Hand the instance over", "rm-east-2")["downtime"] < 3
+
+    # And back, suspended in between, which a caller notices, but not the guest.
+    back = mesh.play("move", instance=SHOP, to_rm="rm-east-1", strategy="suspend")
+    assert back.ok, back.output
+    assert mesh.page(EAST)["boot_id"] == shop["boot_id"] and set(mesh.whereabouts(SHOP)) == {"rm-east-1", "gw-east"}
+
+
+def test_what_breaks_on_the_way_runs_on_where_it_was(shop, mesh):
+    with_large_file(mesh)
+    home, load = mesh.whereabouts(SHOP), Load(EAST)
+    cutter = subprocess.Popen(["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), "rm-east-1", CUT], stdin=subprocess.DEVNULL)
+    broken = mesh.play("move", instance=SHOP, to_rm="rm-east-2")
+    assert cutter.wait(10) == 0 and not broken.ok
+    assert any("it runs here, as before" in message and "running on rm-east-1, as before." in message for message in broken.messages), broken.messages
+    assert mesh.whereabouts(SHOP) == home
+    assert mesh.ssh("rm-east-2", "ls", "/var/lib/vmatrix/instances", "/run/vmatrix/live").split() == ["/run/vmatrix/live:", "/var/lib/vmatrix/instances:"]
+    done = mesh.play("move", instance=SHOP, to_rm="rm-east-2")
+    assert done.ok, done.output
+    suffered = load.end()
+    assert suffered.failures == [] and suffered.downloads > 0
+    assert mesh.page(EAST)["boot_id"] == shop["boot_id"]
+
+
+@pytest.mark.parametrize("strategy", ["live", "suspend"])
+def test_between_hns_late_comers_are_served_for_ten_lifetimes(shop, mesh, strategy):
+    late = Load(EAST, downloads=0)
+    moved = mesh.play("move", instance=SHOP, to_hn="hn-west", public_address=WEST, strategy=strategy, publish_margin=10)
+    assert moved.ok, moved.output
+    assert mesh.page(WEST)["boot_id"] == shop["boot_id"]
+    assert moved.result("Have the name follow")["held"] == 11, "ten times the second for which an answer may be kept, and that second"
+    suffered = late.end()
+    moments = sorted(failure[0] for failure in suffered.failures)
+    # While it moves some may be lost, and all are when its old address is free again; in between nobody is.
+    quiet = max(later - sooner for sooner, later in zip(moments, moments[1:]))
+    assert quiet > 10, suffered.failures
+    if strategy == "live":
+        (until_then,) = [index for index, (sooner, later) in enumerate(zip(moments, moments[1:])) if later - sooner == quiet]
+        assert until_then < 5, "only who called in the very moment lost it"
+    else:
+        assert mesh.four_times("move", instance=SHOP, to_hn="hn-west", public_address=WEST).changed == 0

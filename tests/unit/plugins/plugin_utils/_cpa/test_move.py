@@ -1,0 +1,71 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which way a move goes, and what it has to know for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, MeshError, NotFound, Refused
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.move import plan_move
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import mesh_view
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_plan import GROUPS, RECORD, SHOP, hostvars
+
+HERE = {**RECORD, "moves_to": None, "intranet_address": None}
+MORE = {"hn": "hn-east", "rm_address": "10.0.0.9", "observe_capsules": {"capsules": []}}
+
+
+def view(east=(HERE,), **changes):
+    """A mesh with a second RM in the east."""
+    groups = {**GROUPS, "rms": [*GROUPS["rms"], "rm-east-2"]}
+    return mesh_view(groups, {**hostvars(east=east, **changes), "rm-east-2": MORE})
+
+
+def test_inside_its_hn_what_runs_moves_alive():
+    plan = plan_move(view(), SHOP, to_rm="rm-east-2")
+    assert (plan["way"], plan["done"], plan["live"], plan["to_rm"], plan["epoch_above"]) == ("within", False, True, "rm-east-2", 3)
+    assert plan == plan_move(view(), SHOP, to_hn="hn-east", to_rm="rm-east-2", strategy="live")
+    assert not plan_move(view(), SHOP, to_rm="rm-east-2", strategy="suspend")["live"]
+    assert not plan_move(view(east=[{**HERE, "state": "suspended"}]), SHOP, to_rm="rm-east-2")["live"]
+    assert plan_move(view(), SHOP, to_rm="rm-east-1")["done"] and plan_move(view(), SHOP, to_hn="hn-east")["done"]
+
+
+def test_what_was_begun_inside_is_taken_up_in_its_epoch():
+    begun = {**HERE, "moves_to": "rm-east-2", "epoch": 4}
+    assert plan_move(view(east=[begun]), SHOP, to_rm="rm-east-2")["epoch_above"] == 3
+    with pytest.raises(Refused, match="on its way from rm-east-1 to rm-east-2; finish that move first"):
+        plan_move(view(east=[begun]), SHOP, to_rm="rm-east-1")
+
+
+def test_between_hns_the_strategy_decides():
+    ways = {strategy: plan_move(view(), SHOP, to_hn="hn-west", strategy=strategy) for strategy in ("best", "suspend", "live", "clone_first")}
+    assert {strategy: (plan["way"], plan.get("live")) for strategy, plan in ways.items()} == {
+        "best": ("hand_over", False),
+        "suspend": ("hand_over", False),
+        "live": ("hand_over", True),
+        "clone_first": ("clone_first", None),
+    }
+
+
+@pytest.mark.parametrize(
+    ("wish", "kind", "sentence"),
+    [
+        ({}, InvalidInput, "Say where shop-1.example.com shall live: an HN, or an RM of its own HN."),
+        ({"instance": "blog-1.example.com", "to_rm": "rm-east-2"}, NotFound, "No HN knows the instance blog-1.example.com; known are: shop-1.example.com."),
+        ({"to_rm": "rm-west-1"}, InvalidInput, "The RM rm-west-1 stands in hn-west, not in hn-east."),
+        ({"to_rm": "rm-north-1"}, NotFound, "There is no RM rm-north-1; known are: rm-east-1, rm-east-2, rm-west-1, rm-west-2."),
+        ({"to_rm": "rm-east-2", "strategy": "clone_first"}, Refused, "shop-1.example.com stays in hn-east, where a copy of it would have its name; "),
+    ],
+)
+def test_bad_wishes_get_one_sentence(wish, kind, sentence):
+    with pytest.raises(MeshError) as caught:
+        plan_move(view(), **{"instance": SHOP, **wish})
+    assert isinstance(caught.value, kind) and caught.value.message.startswith(sentence)
+
+
+@pytest.mark.parametrize("wish", [{"to_rm": "rm-east-2"}, {"to_hn": "hn-west"}])
+def test_only_what_runs_moves_alive(wish):
+    with pytest.raises(Refused, match="nothing to move alive; move it with strategy=suspend"):
+        plan_move(view(east=[{**HERE, "state": "suspended"}]), SHOP, strategy="live", **wish)
