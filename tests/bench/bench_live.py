@@ -1,0 +1,134 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Live moves between the RMs of an HN, beside a bare virsh migrate with storage copy of the same guest: how long it stands still, and how long all takes."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import pathlib
+import subprocess
+import sys
+import time
+import typing as t
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+
+from figures import Figures, rounds  # noqa: E402
+from load import Load  # noqa: E402
+from mesh_lab import CAPSULE, ROOT, SHOP, Mesh, until  # noqa: E402
+
+EAST, RMS = "198.18.1.10", ("rm-east-1", "rm-east-2")
+HOME = f"/var/lib/vmatrix/instances/{SHOP}"
+#: Makes the overlays on the other RM as a person would, from what those here lie over.
+OVERLAYS = """
+cd {home}
+for overlay in *.qcow2; do
+  qemu-img info -U --output=json "$overlay" |
+    python3 -c "import json, sys; told = json.load(sys.stdin); print(told['full-backing-filename'], told['backing-filename-format'], told['virtual-size'])" |
+    while read -r base form size; do
+      ssh -n root@{to} "mkdir -p {home}; rm -f {home}/$overlay; qemu-img create -q -u -f qcow2 -b $base -F $form {home}/$overlay $size; \\
+        chown libvirt-qemu {home}/$overlay"
+    done
+done
+"""
+MIGRATE = "virsh -q migrate --live --p2p --copy-storage-inc --auto-converge {name} qemu+ssh://root@{to}/system?no_verify=1 tcp://{to} --disks-uri tcp://{to}"
+
+
+class Events:
+    """What libvirt says on both RMs of the domains' lives, all along."""
+
+    def __init__(self) -> None:
+        argv = ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), "-tt"]
+        command = "virsh event --event lifecycle --timestamp --loop"
+        self._tails = [subprocess.Popen([*argv, rm, command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) for rm in RMS]
+
+    def __enter__(self) -> Events:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for tail in self._tails:
+            tail.terminate()
+            tail.wait()
+
+    def stood_still(self) -> float:
+        """Return the seconds between the last time that the guest stopped and the last time that it went on."""
+        time.sleep(0.5)
+        lines: list[str] = []
+        for tail in self._tails:
+            tail.terminate()
+            lines += [line for line in tail.communicate()[0].splitlines() if SHOP in line]
+        moments = {word: max(_moment(line) for line in lines if word in line) for word in ("Suspended", "Resumed")}
+        return moments["Resumed"] - moments["Suspended"]
+
+
+def _moment(line: str) -> float:
+    return datetime.datetime.strptime(line[:28], "%Y-%m-%d %H:%M:%S.%f%z").timestamp()
+
+
+@contextlib.contextmanager
+def acquainted(mesh: Mesh) -> t.Iterator[None]:
+    """Let root of each of the two RMs into the other, as a bare migration needs it, while the block runs."""
+    for rm, other in (RMS, RMS[::-1]):
+        mesh.shell(rm, "test -e ~/.ssh/id_bench || ssh-keygen -q -t ed25519 -N '' -C bench -f ~/.ssh/id_bench")
+        key = mesh.ssh(rm, "cat", "/root/.ssh/id_bench.pub").strip()
+        mesh.shell(other, f"mkdir -p ~/.ssh; echo '{key}' >> ~/.ssh/authorized_keys")
+        mesh.shell(rm, "printf 'IdentityFile ~/.ssh/id_bench\\nStrictHostKeyChecking accept-new\\n' > ~/.ssh/config")
+    try:
+        yield
+    finally:
+        for rm in RMS:
+            mesh.shell(rm, "sed -i '/ bench$/d' ~/.ssh/authorized_keys; rm -f ~/.ssh/id_bench ~/.ssh/id_bench.pub ~/.ssh/config")
+
+
+def bare(mesh: Mesh, source: str, to: str) -> float:
+    """Have virsh migrate the guest, and return the seconds that it took."""
+    mesh.shell(source, OVERLAYS.format(home=HOME, to=to))
+    began, ended = mesh.shell(source, f"date +%s.%N; {MIGRATE.format(name=SHOP, to=to)} >&2; date +%s.%N").split()
+    return float(ended) - float(began)
+
+
+def main() -> None:
+    """Measure and print."""
+    count = rounds(__doc__)
+    mesh, figures = Mesh(), Figures()
+    assert mesh.play("site").ok
+    assert mesh.play("capsule_import", rm=RMS[0], **CAPSULE).ok
+    assert mesh.play("remove", instance=SHOP).ok
+    placed = mesh.play("place", instance=SHOP, capsule="1.0.0", to_hn="hn-east", to_rm=RMS[0], public_address=EAST)
+    assert placed.ok, placed.output
+    until(lambda: mesh.ssh("client-east", "curl", "-sf", f"http://{EAST}/big.sha256", check=False), 60, "the large file is there")
+    # There and back once, so that both RMs have the capsule.
+    for to in RMS[::-1]:
+        assert mesh.play("move", instance=SHOP, to_rm=to).ok
+    addresses = {rm: mesh.ssh(rm, "hostname", "-I").split()[0] for rm in RMS}
+    for unused in range(count):
+        for source, to in (RMS, RMS[::-1]):
+            load = Load(EAST)
+            with Events() as events:
+                moved = mesh.play("move", instance=SHOP, to_rm=to)
+                assert moved.ok, moved.output
+                figures.add("the mesh: the guest stands still, s", events.stood_still())
+            suffered = load.end()
+            figures.add("the mesh: requests and downloads lost", len(suffered.failures))
+            figures.add("the mesh: the longest request, s", suffered.longest)
+            figures.add("the mesh: the whole play, s", moved.seconds)
+            figures.add("the mesh: libvirt's part, s", moved.result("Hand the instance over", source)["seconds"]["send"])
+            figures.add("the mesh: MiB of memory on the wire", moved.result("Hand the instance over", to)["bytes_wire"] / (1 << 20))
+        with acquainted(mesh):
+            for source, to in (RMS, RMS[::-1]):
+                with Events() as events:
+                    figures.add("bare virsh migrate: all of it, s", bare(mesh, source, addresses[to]))
+                    figures.add("bare virsh migrate: the guest stands still, s", events.stood_still())
+            mesh.ssh(RMS[1], "rm", "-rf", HOME)
+        # What came back by hand has an unguarded port; a restart of the guest would guard it, and a move does.
+    figures.show("")
+    figures.ratio("the mesh: the guest stands still, s", "bare virsh migrate: the guest stands still, s", "1.5")
+    figures.ratio("the mesh: libvirt's part, s", "bare virsh migrate: all of it, s")
+    assert mesh.play("remove", instance=SHOP).ok
+
+
+if __name__ == "__main__":
+    main()
