@@ -69,7 +69,7 @@ ended:
   type: int
   sample: 11
 cut:
-  description: How many were cut.
+  description: How many were cut. In check mode all that are open with O(at_deadline=cut), because nobody knows how many would end by themselves.
   returned: success
   type: int
   sample: 1

@@ -114,16 +114,12 @@ def test_a_registry_that_was_lost_is_rebuilt(shop, mesh):
     site = mesh.play("site", limit="gw-east:rm-east-1:rm-east-2")
     assert site.ok, site.output
     assert not mesh.module("gw-east", "vma_info")["records"]
-    foretold = mesh.play("rebuild", check=True, of_hn="hn-east")
-    assert foretold.ok and foretold.changed == 1, foretold.output
-    assert mesh.play("rebuild", of_hn="hn-east").changed == 1
+    assert mesh.four_times("rebuild", of_hn="hn-east").changed == 1
     after = mesh.module("gw-east", "vma_info")
     assert after["records"] == before["records"]
     for rm in ("rm-east-1", "rm-east-2"):
         for instance, epoch in mesh.module(rm, "instance_info")["epochs"].items():
             assert after["epochs"][instance] >= epoch, f"{rm} would refuse {instance}"
-    again = mesh.play("rebuild", of_hn="hn-east")
-    assert again.ok and again.changed == 0, again.output
     assert mesh.play("move", **MOVE).ok, "a rebuilt registry must be good enough for a move"
 
 

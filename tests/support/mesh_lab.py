@@ -65,12 +65,33 @@ class Mesh:
         assert play.results, play.output
         return play.results[-1][2]
 
-    def _run(self, what: dict[str, t.Any], check: bool) -> Play:
+    def modules(self, host: str, *calls: tuple[str, dict[str, t.Any], bool]) -> list[dict[str, t.Any]]:
+        """Run several modules of ours on a host in one play, one after the other, with diff.
+
+        Args:
+            calls: of each its name, its arguments, and whether it runs in check mode.
+
+        Returns:
+            The result of each, also of one that fails.
+        """
+        tasks = [{f"vmatrix.mesh.{module}": arguments, "check_mode": check, "ignore_errors": True} for module, arguments, check in calls]
+        with tempfile.NamedTemporaryFile("w", dir=self._base(), suffix=".yml") as book:
+            json.dump([{"hosts": host, "gather_facts": False, "tasks": tasks}], book)
+            book.flush()
+            play = self._run({"playbook": book.name}, False)
+        assert len(play.results) == len(calls), play.output
+        return [result for unused, unused_too, result in play.results]
+
+    @staticmethod
+    def _base() -> pathlib.Path:
         base = ROOT / ".build" / "runner"
         base.mkdir(parents=True, exist_ok=True)
+        return base
+
+    def _run(self, what: dict[str, t.Any], check: bool) -> Play:
         began = time.monotonic()
         # A directory of its own for each run: the runner mixes the variables that it finds there into those of the next.
-        with tempfile.TemporaryDirectory(dir=base) as private:
+        with tempfile.TemporaryDirectory(dir=self._base()) as private:
             runner = ansible_runner.run(
                 private_data_dir=private,
                 project_dir=str(ROOT),
@@ -93,7 +114,13 @@ class Mesh:
         return imported
 
     def four_times(self, playbook: str, **variables: t.Any) -> Play:
-        """Run a playbook with check, apply, check, apply; the checks must foretell the runs and change nothing."""
+        """Run a playbook with check, apply, check, apply; the checks must foretell the runs and change nothing, the second run too."""
+        done = self.as_foretold(playbook, **variables)
+        self.nothing_left(playbook, **variables)
+        return done
+
+    def as_foretold(self, playbook: str, **variables: t.Any) -> Play:
+        """Run a playbook with check, apply; the check must change nothing and foretell whether the run does."""
         before = self.snapshot()
         foretold = self.play(playbook, check=True, **variables)
         assert foretold.ok, foretold.output
@@ -101,13 +128,17 @@ class Mesh:
         done = self.play(playbook, **variables)
         assert done.ok, done.output
         assert (foretold.changed > 0) == (done.changed > 0), foretold.output
-        after = self.snapshot()
+        return done
+
+    def nothing_left(self, playbook: str, **variables: t.Any) -> Play:
+        """Run a playbook that has done its work with check, apply; both must find nothing left to do."""
+        before = self.snapshot()
         for check in (True, False):
             again = self.play(playbook, check=check, **variables)
             assert again.ok, again.output
             assert again.changed == 0, again.output
-        assert self.snapshot() == after, "a second run changed something"
-        return done
+        assert self.snapshot() == before, "a second run changed something"
+        return again
 
     def must_refuse(self, playbook: str, sentence: str, look: bool = True, **variables: t.Any) -> None:
         """Run a playbook that must fail with a sentence; with *look*, also see that every device is left as it was."""
@@ -179,14 +210,15 @@ class Mesh:
             "virsh -q list --all; ovs-vsctl --columns=name,tag find port; find /var/lib/vmatrix -name '*.qcow2'; "
             f"find /var/lib/vmatrix -type f -printf '%p %s %T@\\n' | {RESTLESS} | sort"
         )
-        registry = "import sqlite3; print(*sqlite3.connect('/var/lib/vmatrix/vma/registry.db').iterdump(), sep=chr(10))"
+        # Who only looks makes no database where there is none.
+        registry = "import sqlite3; print(*sqlite3.connect('file:/var/lib/vmatrix/vma/registry.db?mode=ro', uri=True).iterdump(), sep=chr(10))"
         gateways = (
             "for ns in $(ip netns list | cut -d' ' -f1 | sort); do echo $ns; ip netns exec $ns nft -s list ruleset; ip -n $ns -br addr; done; "
             f'ip route; ip neigh show proxy; cat /etc/vmatrix/routers/*.json 2>/dev/null; python3 -c "{registry}"; '
             "find /etc/vmatrix/vpn -type f -exec sha256sum {} + | sort"
         )
         select = "select name, type, content from records where type <> 'SOA' order by 1, 2, 3"
-        zones = f"import sqlite3; print(*sqlite3.connect('/var/lib/powerdns/vmatrix.sqlite3').execute('''{select}'''), sep=chr(10))"
+        zones = f"import sqlite3; print(*sqlite3.connect('file:/var/lib/powerdns/vmatrix.sqlite3?mode=ro', uri=True).execute('''{select}'''), sep=chr(10))"
         names = f"python3 -c {shlex.quote(zones)}"
         looks = {host: look for group, look in (("rms", rms), ("gateways", gateways), ("dns_servers", names)) for host in self.group(group)}
         with concurrent.futures.ThreadPoolExecutor() as pool:

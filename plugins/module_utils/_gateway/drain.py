@@ -38,7 +38,7 @@ def drain(
         timeout: seconds until the deadline.
         at_deadline: what to do then, one of CHOICES; C(wait) waits for *patience* more seconds and gives up then.
         patience: see above.
-        dry_run: only count them.
+        dry_run: only count them; with C(cut) all count as cut, because nobody knows how many would end by themselves.
         directory: where the states of the routers are kept.
 
     Raises:
@@ -58,7 +58,7 @@ def drain(
     called, whose = namespace.names(domain).namespace, ", ".join(addresses)
     first = count(called, addresses)
     if dry_run or not first:
-        return Drained(first, 0, 0)
+        return Drained(first, 0, first if at_deadline == "cut" else 0)
     seconds = timeout + (patience if at_deadline == "wait" else 0)
     try:
         wait_for(lambda: count(called, addresses) == 0, seconds, f"the {first} connections of {whose} end")

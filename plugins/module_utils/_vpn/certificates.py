@@ -83,7 +83,7 @@ def present(
             kept = _envelopes(name, where, readers, kept)
         certificate = None if dry_run and anew else _current(where)
         before = {"name": name, "certificate": pki.serial(found) if found else None, "status": status, "readers": sorted(stored)}
-        after = {"name": name, "certificate": pki.serial(certificate) if certificate else "new", "status": "valid", "readers": sorted(readers)}
+        after = {"name": name, "certificate": "new" if anew else pki.serial(found), "status": "valid", "readers": sorted(readers)}
         return Report(changed, before, after, _result(certificate, where, directory, kept))
 
 

@@ -20,6 +20,8 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import keys
 SECRET = "b2ggc28gc2VjcmV0Ly9vaCBzbyBzZWNyZXQvLyEhISE="
 SITES = [{"hn": "hn-east", "addresses": ["192.0.2.1"]}, {"hn": "hn-west", "addresses": ["192.0.2.2", "2001:db8::2"]}]
 REGIONS = [{"name": "west", "prefixes": ["127.2.0.0/16"], "order": ["hn-west"]}]
+#: Modules whose truth is shown here.
+SHOWN = {"dns_key", "dns_zone", "dns_record_set", "dns_steering", "dns_service"}
 
 
 @pytest.fixture(scope="module")
@@ -73,17 +75,21 @@ def results(tmp_path_factory):
         found["dns_steering_info"] = run("dns_steering_info", {**zone, "key_file": key_file, "name": "shop.mesh.test"})
         found["all"] = run("dns_steering_info", {**zone, "key_file": key_file})
         assert keys.read(key_file).secret == SECRET
-        yield {**found, "printed": "".join(printed), "endpoint": daemon.endpoint, "api_key": daemon.API_KEY}
+        yield {**found, "printed": "".join(printed), "endpoint": daemon.endpoint, "api_key": daemon.API_KEY, "run": run, "steps": steps}
     finally:
         daemon.close()
 
 
-@pytest.mark.parametrize("module", ["dns_key", "dns_zone", "dns_record_set", "dns_steering", "dns_service"])
-def test_check_apply_check_apply(results, module):
-    turns = results[module]
+def tell_the_truth(turns):
+    """Check, apply, check, apply: the first two must tell the same, the last two that nothing is left to do."""
     assert [turn["changed"] for turn in turns] == [True, True, False, False]
     assert turns[0]["diff"] == turns[1]["diff"], "check mode foresees what is done"
     assert turns[2]["diff"]["before"] == turns[2]["diff"]["after"] == turns[1]["diff"]["after"]
+
+
+@pytest.mark.parametrize("module", sorted(SHOWN))
+def test_check_apply_check_apply(results, module):
+    tell_the_truth(results[module])
 
 
 def test_what_they_return(results):
@@ -111,3 +117,11 @@ def test_no_secret_shows(results):
     assert "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER" in results["printed"], "the modules were asked to say what they were told"
     for secret in (SECRET, results["api_key"]):
         assert secret not in results["printed"]
+
+
+def test_check_apply_check_apply_of_taking_it_all_away(results):
+    """It comes last in this file, and who is needed by others goes last."""
+    steps = results["steps"]
+    away = {**{module: {"state": "absent"} for module in steps}, "dns_service": {"publish": [], "retire": ["hn-east", "hn-west"]}}
+    for module in reversed(steps):
+        tell_the_truth([results["run"](module, {**steps[module], **away[module]}, check) for check in (True, False, True, False)])

@@ -481,6 +481,7 @@ def test_a_drain_says_what_became_of_every_connection(mesh):
     lazy, brisk = (call_inside(mesh.client, lambda: socket.create_connection((PUBLIC, 80), timeout=3)) for _connection in range(2))
     apply(mesh, document([two.member], 2))
     assert drain.drain(DOMAIN, [one.address], 1, "give_up", 0, dry_run=True, directory=mesh.directory) == (2, 0, 0)
+    assert drain.drain(DOMAIN, [one.address], 1, "cut", 0, dry_run=True, directory=mesh.directory) == (2, 0, 2), "a dry run says what it may come to"
     threading.Timer(0.3, brisk.close).start()
     with pytest.raises(DeadlineExceeded, match="1 of 2 connections") as failed:
         drain.drain(DOMAIN, [one.address], 1.5, "give_up", 0, directory=mesh.directory)

@@ -52,6 +52,8 @@ def test_a_dry_run_leaves_no_trace(tmp_path, directory):
     report = issue(directory, dry_run=True)
     assert report.changed and report.result["certificate"] is None
     assert sorted(os.walk(directory)) == before
+    issued = issue(directory)
+    assert (issued.before, issued.after) == (report.before, report.after), "nobody can foretell a serial number"
 
 
 def test_a_certificate_is_what_strongswan_and_everybody_else_accept(directory):
