@@ -108,7 +108,17 @@ def test_there_and_back(truth, module):
 @shows("vma_instance")
 def test_a_record(mesh, truth):
     epoch = mesh.module("gw-east", "vma_reservation", **RESERVATION)["record"]["epoch"]
-    changes = ({"state": "running", "in_rotation": True}, {"epoch_above": epoch + 7}, {"state": "suspended"}, {"state": "absent"})
+    changes = (
+        {"state": "running", "in_rotation": True},
+        {"move": "begin"},
+        {"move": "give_up"},
+        {"move": "begin"},
+        {"move": "end"},
+        {"epoch_above": epoch + 7},
+        {"state": "suspended"},
+        {"state": "leaving", "forward_to": "198.18.2.99"},
+        {"state": "absent"},
+    )
     truth("gw-east", *(("vma_instance", {"instance": TRUTH, **change}) for change in changes))
 
 
@@ -239,6 +249,7 @@ def test_a_tunnel_and_its_certificate(mesh, truth):
             "gw-east",
             ("vpn_tunnel", {**tunnel, "state": "renewed", "local": papers(renewed), "timeout": 0}),
             ("vpn_tunnel", {**tunnel, "state": "absent"}),
+            ("domain_router", {**ROUTER, "services": [{**ROUTER["services"][0], "members": [], "forward_to": "198.18.2.99"}]}),
             ("domain_router", {**ROUTER, "state": "absent"}),
             ("vpn_certificate", {**certificate, "state": "absent"}),
         )
@@ -255,20 +266,22 @@ def test_a_transfer_and_a_cutover(mesh, truth):
     (sent,) = truth("rm-east-1", ("capsule_transfer", {**identity, "to": peer}))
     assert 0 < sent["bytes_wire"] < sent["bytes_total"]
 
-    # In a VLAN of its own, where it calls nobody.
-    moving = "shop-97.example.com"
-    epoch = 1 + max(mesh.module(rm, "instance_info")["epochs"].get(moving, 0) for rm in ("rm-east-1", "rm-east-2"))
+    # In a VLAN of its own, where it calls nobody; it runs on when it goes, and is suspended when it comes back.
+    moving, rms = "shop-97.example.com", [{"name": "rm-east-1", "address": "10.81.0.11"}, peer]
+    epoch = 1 + max(mesh.module(rm["name"], "instance_info")["epochs"].get(moving, 0) for rm in rms)
     mesh.module("rm-east-1", "instance", name=moving, state="running", epoch=epoch, capsule="1.0.0", vlan=3990)
-    order = {"name": moving, "epoch": epoch + 1}
-    sides = {
-        "rm-east-1": {**order, "side": "source", "peer": peer},
-        "rm-east-2": {**order, "side": "target", "vlan": 3990, "record": {"capsule": "1.0.0"}},
-    }
     try:
-        with concurrent.futures.ThreadPoolExecutor() as pool:
-            (gave,), (took,) = pool.map(lambda side: truth(side[0], ("instance_cutover", side[1])), sides.items())
-        assert gave["handed_over"] == "yes" and took["instance"]["state"] == "running"
+        for live, (source, target) in ((True, rms), (False, rms[::-1])):
+            epoch += 1
+            order = {"name": moving, "epoch": epoch, "live": live}
+            sides = {
+                source["name"]: {**order, "side": "source", "peer": target},
+                target["name"]: {**order, "side": "target", "peer": source, "vlan": 3990, "record": {"capsule": "1.0.0"}},
+            }
+            with concurrent.futures.ThreadPoolExecutor() as pool:
+                (gave,), (took,) = pool.map(lambda side: truth(side[0], ("instance_cutover", side[1])), sides.items())
+            assert gave["handed_over"] == "yes" and took["instance"]["state"] == "running"
     finally:
-        for rm in sides:
-            gone = mesh.module(rm, "instance", name=moving, state="absent", epoch=epoch + 1, stop_timeout=0, stop_force=True)
+        for rm in rms:
+            gone = mesh.module(rm["name"], "instance", name=moving, state="absent", epoch=epoch, stop_timeout=0, stop_force=True)
             assert not gone.get("failed"), gone
