@@ -53,6 +53,38 @@ options:
     type: path
 """
 
+    REGIONS = r"""
+options:
+  regions:
+    description: Clients that get another order.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: The region's name.
+        type: str
+        required: true
+      prefixes:
+        description: Its clients.
+        type: list
+        elements: str
+        required: true
+      order:
+        description: The HNs, nearest first.
+        type: list
+        elements: str
+        required: true
+  answers:
+    description: How many HNs an answer holds.
+    type: int
+    default: 1
+  ttl:
+    description: How many seconds an answer may be kept.
+    type: int
+    default: 5
+"""
+
     STEERING = r"""
 options:
   driver:

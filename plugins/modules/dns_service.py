@@ -26,6 +26,7 @@ extends_documentation_fragment:
   - vmatrix.mesh.dns.confirm
   - vmatrix.mesh.dns.key
   - vmatrix.mesh.dns.steering
+  - vmatrix.mesh.dns.regions
 options:
   name:
     description: The absolute name that is steered, in O(zone).
@@ -74,34 +75,6 @@ options:
     type: list
     elements: str
     required: true
-  regions:
-    description: Clients that get another order.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      name:
-        description: The region's name.
-        type: str
-        required: true
-      prefixes:
-        description: Its clients.
-        type: list
-        elements: str
-        required: true
-      order:
-        description: The HNs, nearest first.
-        type: list
-        elements: str
-        required: true
-  answers:
-    description: How many HNs an answer holds.
-    type: int
-    default: 1
-  ttl:
-    description: How many seconds an answer may be kept.
-    type: int
-    default: 5
   check:
     description: How the name server finds out all along whether an HN is alive. If none is, all count as alive.
     type: dict

@@ -25,6 +25,7 @@ extends_documentation_fragment:
   - vmatrix.mesh.dns.confirm
   - vmatrix.mesh.dns.key
   - vmatrix.mesh.dns.steering
+  - vmatrix.mesh.dns.regions
 options:
   name:
     description: The absolute name that clients ask for, in O(zone). Names of other zones can be aliases (CNAME) of it.
@@ -48,34 +49,6 @@ options:
     description: The order of HNs for all clients that no region names; required if O(state=present).
     type: list
     elements: str
-  regions:
-    description: Clients that get another order.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      name:
-        description: The region's name.
-        type: str
-        required: true
-      prefixes:
-        description: Its clients.
-        type: list
-        elements: str
-        required: true
-      order:
-        description: The HNs, nearest first.
-        type: list
-        elements: str
-        required: true
-  answers:
-    description: How many HNs an answer holds.
-    type: int
-    default: 1
-  ttl:
-    description: How many seconds an answer may be kept.
-    type: int
-    default: 5
   check:
     description: How the name server finds out whether an HN is alive. If none is, all count as alive.
     type: dict

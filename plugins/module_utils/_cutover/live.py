@@ -25,7 +25,6 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import door,
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.parcel import await_parcel, discard_parcel
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.transfer import Peer, connect
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, NotFound, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import lock
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover import source
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.order import Handed, Order, Phases
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import arrival, client, disks, epochs, home, operations, state
@@ -54,11 +53,8 @@ def give(
     When libvirt cannot bring it over, it goes on here. When nobody can say whether it did, or its being there could not be told to the peer,
     C(handed_over) is C(unknown), and a second run goes on from there.
     """
-    name, places = order.name, host.places.ready()
-    with lock(places.lock(name), f"instance {name}", order.timeout):
-        if not check:
-            state.settle(host, name)
-        found = state.find(host, name)
+    name, places = order.name, host.places
+    with state.held(host, name, order.timeout, check) as found:
         before = state.summary(found)
         handed = not found.document or found.document.get("handed_over") == order.epoch
         if handed and found.epoch == epochs.Epoch(order.epoch, False):
@@ -134,11 +130,8 @@ def take(
     Raises:
         DeadlineExceeded: it was not handed over in time. What came whole is paused here until a second run hears of it; anything else is gone.
     """
-    name, places = order.name, host.places.ready()
-    with lock(places.lock(name), f"instance {name}", order.timeout):
-        if not check:
-            state.settle(host, name)
-        found = state.find(host, name)
+    name, places = order.name, host.places
+    with state.held(host, name, order.timeout, check) as found:
         before = state.summary(found)
         if found.epoch == epochs.Epoch(order.epoch, True) and found.state == "running":
             return Handed(False, before, before, {"seconds": {}})

@@ -19,7 +19,6 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import manif
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.store import Store
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import files, names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, NotFound, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import lock
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import disks, home, operations, state
 
 
@@ -55,12 +54,9 @@ def publish(host: state.Host, store: Store, name: str, version: str, timeout: fl
         Refused: it is stopped, or the version exists and was not made from it, or there is no room.
         MeshError: it could not be made; what was begun is gone. If the instance does not run again, the sentence says so.
     """
-    parts, places = names.instance(name), host.places.ready()
+    parts = names.instance(name)
     names.version(version)
-    with lock(places.lock(name), f"instance {name}", timeout):
-        if not check:
-            state.settle(host, name)
-        found = state.find(host, name)
+    with state.held(host, name, timeout, check) as found:
         if found.state == "absent":
             raise NotFound(f"There is no instance {name} on this RM.")
         known = store.find(parts.domain, parts.service, version)

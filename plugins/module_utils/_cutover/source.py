@@ -15,7 +15,6 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.transfer import Peer, connect
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, NotFound, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import lock
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.order import Handed, Order, Phases
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import disks, epochs, handover, home, operations, state
 
@@ -43,11 +42,8 @@ def give(host: state.Host, order: Order, peer: Peer, check: bool = False, dial: 
             and C(unknown) when the peer's answer to the hand-over was lost. After it has given up the right to run, an instance that was not handed over
             stays suspended here until it is resumed with a newer epoch.
     """
-    name, places = order.name, host.places.ready()
-    with lock(places.lock(name), f"instance {name}", order.timeout):
-        if not check:
-            state.settle(host, name)
-        found = state.find(host, name)
+    name, places = order.name, host.places
+    with state.held(host, name, order.timeout, check) as found:
         before = state.summary(found)
         if found.epoch == epochs.Epoch(order.epoch, False):
             known = not found.document or found.document.get("handed_over") == order.epoch

@@ -13,7 +13,6 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.parcel import await_parcel, discard_parcel
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import lock
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.order import Handed, Order, Phases
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import accelerator, arrival, capabilities, epochs, handover, home, operations, state
 
@@ -42,11 +41,8 @@ def take(
         Refused: this RM must not or cannot run it.
         MeshError: it could not be taken over, or could not be resumed; in the latter case it is suspended here, and C(instance) in the result says so.
     """
-    name, places = order.name, host.places.ready()
-    with lock(places.lock(name), f"instance {name}", order.timeout):
-        if not check:
-            state.settle(host, name)
-        found = state.find(host, name)
+    name, places = order.name, host.places
+    with state.held(host, name, order.timeout, check) as found:
         before = state.summary(found)
         phases = Phases()
         arrived = found.epoch == epochs.Epoch(order.epoch, True) and found.state in ("running", "suspended")

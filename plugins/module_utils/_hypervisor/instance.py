@@ -13,7 +13,6 @@ import time
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import lock
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import epochs, home, operations, state
 
 
@@ -64,11 +63,8 @@ def ensure(host: state.Host, wanted: Wanted, check: bool = False) -> Done:
         CommandFailed, DeadlineExceeded: libvirt or the guest did not do it; what was done is taken back.
     """
     began = time.monotonic()
-    name, places = wanted.name, host.places.ready()
-    with lock(places.lock(name), f"instance {name}", wanted.timeout):
-        if not check:
-            state.settle(host, name)
-        found = state.find(host, name)
+    name = wanted.name
+    with state.held(host, name, wanted.timeout, check) as found:
         action = plan(found, wanted)
         epoch = _epoch_after(host, found, wanted)
         step = _step(host, found, wanted, action)
@@ -76,7 +72,7 @@ def ensure(host: state.Host, wanted: Wanted, check: bool = False) -> Done:
         if not check and before != after:
             step.act()
             after = state.summary(state.find(host, name))
-        memory_bytes = state.memory_bytes(places, name) if wanted.state == "suspended" else None
+        memory_bytes = state.memory_bytes(host.places, name) if wanted.state == "suspended" else None
     return Done(before != after, action, before, after, time.monotonic() - began, memory_bytes)
 
 

@@ -9,13 +9,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import read_json, write_json
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import lock, read_json, write_json
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import epochs
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.client import Hypervisor
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.domain_xml import tap_name
@@ -89,6 +90,20 @@ def find(host: Host, name: str) -> Found:
     """Return what instance *name* is here."""
     live = host.hypervisor.state(name)
     return _found(host.places, name, live)
+
+
+@contextlib.contextmanager
+def held(host: Host, name: str, timeout: float, check: bool) -> t.Iterator[Found]:
+    """Hold instance *name* alone (waiting up to *timeout* seconds for that), and yield what it is here; unless in *check* mode, what a crash left is settled first.
+
+    Raises:
+        Refused: this host is no RM.
+        DeadlineExceeded: another call held it all the time.
+    """
+    with lock(host.places.ready().lock(name), f"instance {name}", timeout):
+        if not check:
+            settle(host, name)
+        yield find(host, name)
 
 
 def find_all(host: Host) -> list[Found]:
