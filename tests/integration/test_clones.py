@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from answers import SERVER
 from load import Load
 from mesh_lab import SHOP, until
 
@@ -23,8 +24,9 @@ def alone(clean):
     """The mesh without any shop and without the capsule of its memory, before and after."""
 
     def tidy():
-        gone = clean.play("scale", count=0, surplus="absent", **SERVICE)
-        assert gone.ok, gone.output
+        for hn in ("hn-east", "hn-west"):
+            gone = clean.play("scale", count=0, surplus="absent", **{**SERVICE, "to_hn": hn})
+            assert gone.ok, gone.output
         for rm in clean.group("rms"):
             assert not clean.module(rm, "capsule", domain="example.com", name="shop", version=WARM, state="absent").get("failed")
 
@@ -105,3 +107,24 @@ def test_one_becomes_six_in_rotation_and_goes_back(alone):
     assert up.ok, up.output
     resumed = inside(mesh, members(mesh))
     assert list(resumed) == names and all(resumed[name]["counter"] > after[name]["counter"] for name in names), "standbys go on where they were"
+
+
+def test_a_clone_serves_in_another_hosting_network(alone):
+    mesh = alone
+    placed = mesh.play("place", instance=SHOP, capsule="1.0.0", to_hn="hn-east", to_rm="rm-east-1", public_address=EAST)
+    assert placed.ok, placed.output
+    assert mesh.page(EAST, "/cgi-bin/write?before") == {"written": "before"}
+    origin = mesh.page(EAST)
+    cloned = mesh.four_times("clone", instance=SHOP, clones="shop-2.example.com", to_hn="hn-west", capsule=WARM)
+    assert cloned.changed > 0
+    (record,) = mesh.module("gw-west", "vma_info")["records"]
+    assert (record["instance"], record["fabric_address"]) == ("shop-2.example.com", "192.168.1.10"), "nobody else goes by its guest address there"
+    west = record["public_address"]
+    copy = mesh.page(west, client="client-west")
+    assert (copy["boot_id"], copy["address"], copy["writes"]) == (origin["boot_id"], origin["address"], 1)
+    assert copy["counter"] == origin["counter"] + 1, "it goes on where its memory was taken"
+    assert mesh.page(west, "/cgi-bin/write?after", client="client-west") == {"written": "after"}
+    assert (mesh.page(west)["writes"], mesh.page(EAST)["writes"]) == (2, 1), "from there on they are two"
+    for client, address in (("client-east", EAST), ("client-west", west)):
+        asks = ("dig", "+short", f"@{SERVER}", "shop.example.com", "A")
+        until(lambda asks=(client, *asks), wanted=address: mesh.ssh(*asks).split()[-1] == wanted, 5, f"the name sends {client} to its nearest")
