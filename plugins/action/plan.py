@@ -12,10 +12,12 @@ import typing as t
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.clone import plan_clone, plan_publish
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.cluster import plan_move_cluster
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.move import STRATEGIES, plan_move
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.naming import plan_name, plan_names
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import plan_here, plan_place
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.scale import plan_clone, plan_publish, plan_scale, plan_standby
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.scale import plan_scale, plan_standby
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.update import plan_restart, plan_update
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import mesh_view
 
@@ -23,9 +25,10 @@ from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import mesh
 PLANNERS: dict[str, tuple[t.Callable[..., t.Any], tuple[str, ...], tuple[str, ...]]] = {
     "place": (plan_place, ("instance", "capsule", "to_hn"), ("to_rm",)),
     "move": (plan_move, ("instance",), ("to_hn", "to_rm", "strategy")),
+    "move_cluster": (plan_move_cluster, ("instances", "to_hn"), ("to_rm", "strategy")),
     **{operation: (functools.partial(plan_here, operation=operation), ("instance",), ()) for operation in ("suspend", "resume", "drain", "remove")},
-    "publish": (plan_publish, ("instance", "capsule"), ()),
-    "clone": (plan_clone, ("instance", "clones", "capsule"), ("to_hn",)),
+    "publish": (plan_publish, ("instances", "clones", "capsule"), ("to_hn",)),
+    "clone": (plan_clone, ("instances", "clones", "capsule"), ("to_hn",)),
     "name": (plan_name, ("service", "domain", "naming"), ("arrives", "leaves")),
     "names": (plan_names, ("naming",), ()),
     "scale": (plan_scale, ("service", "domain", "to_hn", "count"), ("capsule", "surplus")),
@@ -49,6 +52,7 @@ class ActionModule(ActionBase):
             argument_spec={
                 "operation": {"type": "str", "required": True, "choices": sorted(PLANNERS)},
                 "instance": {"type": "str"},
+                "instances": {"type": "list", "elements": "str"},
                 "clones": {"type": "list", "elements": "str"},
                 "service": {"type": "str"},
                 "domain": {"type": "str"},

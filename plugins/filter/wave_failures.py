@@ -38,7 +38,7 @@ _value:
   sample: ["rm-west-1: The parcel of shop-1.example.com did not arrive within 300 s."]
 """
 
-RESULTS = ("wave_instance", "wave_instances", "wave_cutover", "wave_withdrawn", "wave_router")
+RESULTS = ("wave_published", "wave_instance", "wave_instances", "wave_cutover", "wave_cutovers", "wave_withdrawn", "wave_router")
 
 
 def wave_failures(devices: t.Iterable[t.Mapping[str, t.Any]]) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.scale import orders
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.starts import orders
 
 DOCUMENTATION = r"""
 name: wave_orders

@@ -13,7 +13,7 @@ version_added: 0.1.0
 author:
   - The vmatrix.mesh founders (@vmatrix)
 description:
-  - Turns a wish (place, move, suspend, resume, drain, remove, publish or clone an instance; scale, update or restart a service, keep standbys of it; have names
+  - Turns a wish (place, move, suspend, resume, drain, remove, publish, clone or move several instances; scale, update or restart a service, keep standbys of it; have names
     follow) into everything that the operation must know, or says in one sentence why it cannot be.
   - Works on what the role P(vmatrix.mesh.observe#role) registered on the VMAs and RMs in the same run. It asks no device itself and changes nothing.
 extends_documentation_fragment:
@@ -28,12 +28,20 @@ options:
     description: What is wished for.
     type: str
     required: true
-    choices: [clone, drain, move, name, names, place, publish, remove, restart, resume, scale, standby, suspend, update]
+    choices: [clone, drain, move, move_cluster, name, names, place, publish, remove, restart, resume, scale, standby, suspend, update]
   instance:
-    description: The instance, for example V(shop-1.example.com). Required unless O(operation) is about a service or about names.
+    description: The instance, for example V(shop-1.example.com). Required unless O(operation) is about O(instances), a service or names.
     type: str
+  instances:
+    description:
+      - What is to be cloned or moved. Required for O(operation=publish), O(operation=clone) and O(operation=move_cluster).
+      - Several are a cluster, whose machines find each other in the new place at the addresses that they know.
+    type: list
+    elements: str
   clones:
-    description: The names of the clones. Required for O(operation=clone).
+    description:
+      - The names of the clones. Required for O(operation=publish) and O(operation=clone).
+      - Of a cluster, one for each of O(instances), in the same order.
     type: list
     elements: str
   service:

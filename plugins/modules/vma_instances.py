@@ -125,6 +125,12 @@ options:
           intranet_address:
             description: What the instance is in its owner's intranet, for a service with a tunnel.
             type: str
+          own_address:
+            description:
+              - Whether its fabric address must be its guest address, because other instances look for it there. It is refused when another
+                instance goes by that.
+            type: bool
+            default: false
           rm:
             description: The only RM that may be chosen. When omitted, the one with the most memory left is chosen, ties by name.
             type: str
@@ -147,6 +153,10 @@ options:
       in_rotation:
         description: Whether its service's traffic goes to it. Only what is running can be in rotation.
         type: bool
+      epoch_above:
+        description: An epoch that the instance's must exceed; when it does not, a new one is granted.
+        type: int
+        default: 0
       step:
         description: One line for the journal, as for M(vmatrix.mesh.vma_instance).
         type: str
@@ -247,6 +257,7 @@ def main() -> None:
         "balance": shapes.BALANCE,
         "requirements": {**shapes.REQUIREMENTS, "required": True},
         "intranet_address": {"type": "str"},
+        "own_address": {"type": "bool", "default": False},
         "rm": {"type": "str"},
         "exclude_rms": {"type": "list", "elements": "str", "default": []},
         "public_address": {"type": "str"},
@@ -257,6 +268,7 @@ def main() -> None:
         "reservation": {"type": "dict", "options": reservation},
         "state": {"type": "str", "choices": ["absent", "leaving", "reserved", "running", "stopped", "suspended"]},
         "in_rotation": {"type": "bool"},
+        "epoch_above": {"type": "int", "default": 0},
         "step": {"type": "str"},
         "operation": {"type": "str", "choices": ["change", "clone", "drain", "move", "place", "remove", "resume", "scale", "standby", "suspend", "update"]},
         "operation_done": {"type": "bool", "default": False},

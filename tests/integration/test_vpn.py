@@ -193,6 +193,38 @@ def test_it_goes_on_after_a_move_there_and_back(store):
     assert store.page(EAST)["boot_id"] == first["boot_id"]
 
 
+def test_clones_reach_home_each_as_itself(store):
+    service = {"service": "store", "domain": "example.com", "to_hn": "hn-west"}
+    try:
+        cloned = store.play("clone", instance=STORE, clones="store-2.example.com", capsule="warm")
+        assert cloned.ok, cloned.output
+        assert {store.row(EAST)["seen_as"] for unused in range(8)} == {"172.21.162.9", "172.21.162.16"}
+        store.four_times("clone", instance=STORE, clones="store-3.example.com", to_hn="hn-west", capsule="warm")
+        (record,) = store.must("gw-west", "vma_info")["records"]
+        west = record["public_address"]
+        assert store.row(west) == {**ROW, "seen_as": "172.21.162.17"}
+        scaled = store.play("scale", count=2, capsule="warm", **service)
+        assert scaled.ok, scaled.output
+        assert {store.row(west)["seen_as"] for unused in range(8)} == {"172.21.162.17", "172.21.162.18"}
+        assert {store.row(EAST)["seen_as"] for unused in range(8)} == {"172.21.162.9", "172.21.162.16"}, "two gateways have a tunnel for one service"
+        tunnels = re.findall(r"remote '[^']*' @ ([0-9.]+)\[4500\](.*?)(?=\n\S|\Z)", store.shell("owner-gw", VICI), re.DOTALL)
+        seen = {end: set(re.findall(r"remote +([0-9.]+)/32", inside)) for end, inside in tunnels}
+        assert seen == {EAST: {"172.21.162.9", "172.21.162.16"}, west: {"172.21.162.17", "172.21.162.18"}}
+    finally:
+        for hn, count in (("hn-west", 0), ("hn-east", 1)):
+            assert store.play("scale", **{**service, "to_hn": hn}, count=count, surplus="absent").ok
+        for rm in store.group("rms"):
+            store.must(rm, "capsule", domain="example.com", name="store", version="warm", state="absent")
+    assert store.row(EAST) == ROW
+    assert store.ssh("gw-west", "ls", "/etc/vmatrix/vpn").split() == ["wrapping.key"]
+
+
+def test_a_tunnel_comes_to_another_hosting_network_with_an_instance_only(store):
+    wish = {"service": "store", "domain": "example.com", "to_hn": "hn-west", "count": 1, "capsule": "1.0.0"}
+    sentence = "store of example.com has a tunnel, and no instance in hn-west: its first one comes there by place, move or clone."
+    store.must_refuse("scale", sentence, **wish)
+
+
 def test_what_is_suspended_is_not_in_the_intranet(store):
     assert store.play("suspend", instance=STORE).ok
     assert [one["instances"] for one in store.tunnel("gw-east")] == [[]]

@@ -36,7 +36,9 @@ class Published(t.NamedTuple):
     outage: float | None
 
 
-def publish(host: state.Host, store: Store, name: str, version: str, timeout: float, check: bool = False) -> Published:
+def publish(
+    host: state.Host, store: Store, name: str, version: str, timeout: float, check: bool = False, meet: t.Callable[[], None] = lambda: None
+) -> Published:
     """Make a capsule of the given version from instance *name* as it is now: its memory and what it has written.
 
     A running instance is suspended for it, and goes on when its memory is safe and its overlays are copied; a suspended one stays as it is.
@@ -48,6 +50,7 @@ def publish(host: state.Host, store: Store, name: str, version: str, timeout: fl
         version: of the capsule that is made; its service and domain are the instance's.
         timeout: seconds that one call of libvirt may take.
         check: only find out what would be done.
+        meet: called when its memory and overlays are safe, before it goes on.
 
     Raises:
         NotFound: there is no such instance here.
@@ -72,10 +75,12 @@ def publish(host: state.Host, store: Store, name: str, version: str, timeout: fl
         suspend = operations.suspend(host, found, _as_it_is(found, timeout)) if found.state == "running" else None
         if check:
             return Published(True, None, None)
-        return _publish(host, store, found, version, suspend, timeout)
+        return _publish(host, store, found, version, suspend, timeout, meet)
 
 
-def _publish(host: state.Host, store: Store, found: state.Found, version: str, suspend: operations.Step | None, timeout: float) -> Published:
+def _publish(
+    host: state.Host, store: Store, found: state.Found, version: str, suspend: operations.Step | None, timeout: float, meet: t.Callable[[], None]
+) -> Published:
     captured: dict[str, str] = {}
     blobs: dict[str, dict[str, t.Any]] = {}
     outage = None
@@ -85,11 +90,13 @@ def _publish(host: state.Host, store: Store, found: state.Found, version: str, s
             suspend.act()
             try:
                 _capture(host, store, found, captured)
+                meet()
             finally:
                 _go_on(host, found, timeout)
             outage = round(time.monotonic() - began, 4)
         else:
             _capture(host, store, found, captured)
+            meet()
         for disk in found.document["manifest"]["disks"]:
             if "overlay" in disk:
                 _merge(store, disk, captured)

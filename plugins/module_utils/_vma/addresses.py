@@ -155,7 +155,7 @@ def guest(value: dict[str, str]) -> dict[str, str]:
     return {"address": f"{address}/{int(prefix)}", "gateway": gateway, "mac": mac}
 
 
-def fabric_address(instance: str, wanted: dict[str, str], others: t.Iterable[dict[str, t.Any]]) -> str:
+def fabric_address(instance: str, wanted: dict[str, str], others: t.Iterable[dict[str, t.Any]], own: bool = False) -> str:
     """Return the fabric address of an instance with the (checked) guest *wanted*.
 
     It is its guest address, unless another instance goes by that already. Then it is the highest of the guest's network that is nobody's: neither a
@@ -163,9 +163,10 @@ def fabric_address(instance: str, wanted: dict[str, str], others: t.Iterable[dic
 
     Args:
         others: the records of the domain's other instances in this HN.
+        own: whether it must be its guest address, because that is where others look for it.
 
     Raises:
-        Refused: it does not agree with another instance about the gateway, or its network has no address left.
+        Refused: it does not agree with another instance about the gateway, its network has no address left, or another goes by what must be its own.
     """
     others = list(others)
     address = wanted["address"].partition("/")[0]
@@ -178,6 +179,9 @@ def fabric_address(instance: str, wanted: dict[str, str], others: t.Iterable[dic
     claimed = {other["fabric_address"] for other in others}
     if address not in claimed:
         return address
+    if own:
+        owner = next(other["instance"] for other in others if other["fabric_address"] == address)
+        raise Refused(f"{instance} cannot be here: others look for it at its guest address {address}, and {owner} goes by that already.")
     guests = [wanted, *(other["guest"] for other in others)]
     claimed |= {guest["gateway"] for guest in guests} | {guest["address"].partition("/")[0] for guest in guests}
     network = netaddr.IPNetwork(wanted["address"])

@@ -24,8 +24,8 @@ def reserve(url: str, wanted: dict[str, t.Any], dry_run: bool = False) -> Change
     """Reserve room, addresses, VLAN and an epoch for an instance; what is there already and fits is returned as it is.
 
     Args:
-        wanted: instance, capsule, guest, ports, requirements; balance, intranet_address, rm, exclude_rms, public_address, epoch_above and
-            operation may be None.
+        wanted: instance, capsule, guest, ports, requirements; balance, intranet_address, own_address, rm, exclude_rms, public_address, epoch_above
+            and operation may be None.
 
     Raises:
         InvalidInput: something is malformed.
@@ -89,6 +89,8 @@ def _differs(record: dict[str, t.Any], asked: dict[str, t.Any], wanted: dict[str
         differs.append("public address")
     if record["epoch"] <= (wanted.get("epoch_above") or 0):
         differs.append("epoch")
+    if wanted.get("own_address") and record["fabric_address"] != asked["guest"]["address"].partition("/")[0]:
+        differs.append("fabric address")
     return differs
 
 
@@ -96,7 +98,7 @@ def _grant(tx: Transaction, name: names.InstanceName, asked: dict[str, t.Any], w
     instance, others = wanted["instance"], records.everything(tx)
     neighbours = [record for record in others if record["domain"] == name.domain]
     addresses.refuse_taken_intranet(instance, asked["intranet_address"], neighbours)
-    fabric_address = addresses.fabric_address(instance, asked["guest"], neighbours)
+    fabric_address = addresses.fabric_address(instance, asked["guest"], neighbours, own=bool(wanted.get("own_address")))
     rm = placement.choose(
         tx.hn["name"],
         instance,

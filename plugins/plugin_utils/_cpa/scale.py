@@ -5,28 +5,20 @@
 # Note that this plugin util is private to the collection. It can break at any time.
 # Do not use it from other collections or your own code.
 
-"""Planning for several instances of a service at once: how many of them run in an HN, and clones of one. Pure functions.
-
-A plan has what the VMA is asked and told, as the module C(vma_instances) takes it: C(reserve) at first, C(tell) before anything runs, C(untell) and C(undo)
-before and after it is taken back, C(close) at the end. C(states) and C(unstates) say what each instance is to be on its RM.
-"""
+"""Planning how many instances of a service run, or wait, in an HN. Pure functions; C(starts) says what their plans hold."""
 
 from __future__ import annotations
 
-import typing as t
-
-from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.manifest import intranet_address, requirements
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, NotFound, Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import plan as plans
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.starts import Record, reservation, starting
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
 #: A rotation holds no more members.
 MOST = 60
 #: Ordinals of instances end here.
 LAST_ORDINAL = 9999
-
-Record = t.Dict[str, t.Any]
 
 
 def plan_scale(view: View, service: str, domain: str, to_hn: str, count: int, capsule: str | None = None, surplus: str = "suspended") -> plans.Plan:
@@ -62,7 +54,9 @@ def plan_scale(view: View, service: str, domain: str, to_hn: str, count: int, ca
     fresh = free_names(view, service, domain, count - len(run))
     if fresh and not capsule:
         raise InvalidInput(f"{to_hn} has {len(run)} of {count} instances of {service} of {domain}: say from which capsule the others are to be made.")
-    return _plan(view, "scale", site, domain, run, fresh, rest, capsule, surplus)
+    if fresh:
+        _refuse_first_of_tunnel(view, site, fresh[0], str(capsule))
+    return starting(view, "scale", site, domain, run, dict.fromkeys(fresh, str(capsule)), rest, surplus)
 
 
 def plan_standby(view: View, service: str, domain: str, to_hn: str, count: int, capsule: str | None = None) -> plans.Plan:
@@ -95,11 +89,12 @@ def plan_standby(view: View, service: str, domain: str, to_hn: str, count: int, 
     manifest, held = (None, []) if not fresh else plans.holders_of(view, names.instance(fresh[0]), str(capsule))
     if manifest and manifest["memory"] is None:
         raise Refused(f"The capsule {service} {capsule} of {domain} holds no memory, so nothing can wait suspended that comes from it.")
+    if fresh:
+        _refuse_first_of_tunnel(view, site, fresh[0], str(capsule))
     how = {"operation": "standby", "step": f"standby: {count} shall wait"}
     return {
         "operation": "standby",
         "site": plans.site_plan(site),
-        "service": service,
         "domain": domain,
         "fresh": fresh,
         "starts": [],
@@ -110,125 +105,25 @@ def plan_standby(view: View, service: str, domain: str, to_hn: str, count: int, 
         + [{"instance": record["instance"], "state": "leaving", **how} for record in rest],
         "rest": [record["instance"] for record in rest],
         # What waits is not in rotation, so no name changes.
-        "leaves": [],
-        "serves": [],
+        "services": [],
         "states": {**dict.fromkeys(fresh, "suspended"), **{record["instance"]: "absent" for record in rest}},
         "undo": [{"instance": name, "state": "absent"} for name in fresh]
         + [{"instance": record["instance"], "state": "suspended", "operation_done": True} for record in rest],
         "close": [{"instance": name, "state": "suspended", "operation_done": True} for name in fresh]
         + [{"instance": record["instance"], "state": "absent"} for record in rest],
         "waiting": [record["instance"] for record in waiting[:count]] + fresh,
-        "holders": held,
+        "capsules": [{"service": service, "version": capsule, "holders": held}] if fresh else [],
+        "tunnels": [],
         "peers": plans.peers_of(view),
     }
 
 
-def plan_clone(view: View, instance: str, clones: t.Sequence[str], capsule: str, to_hn: str | None = None) -> plans.Plan:
-    """Plan that *clones* run, made from a capsule that *instance* was published as.
-
-    Args:
-        view: the observed mesh.
-        instance: what they are clones of.
-        clones: their names.
-        capsule: the version.
-        to_hn: the HN where they shall run; None for that of *instance*.
-
-    Raises:
-        InvalidInput, NotFound, Refused: one sentence for the operator.
-    """
-    origin = plans.plan_here(view, "clone", instance)
-    site = plans.site_of(view, to_hn or origin["site"]["hn"])
-    name = names.instance(instance)
-    if not clones or len(set(clones)) != len(clones):
-        raise InvalidInput("Say the names of the clones, each once, such as 'shop-2.example.com'.")
-    for clone in clones:
-        parts = names.instance(clone)
-        if (parts.service, parts.domain) != (name.service, name.domain) or clone == instance:
-            raise InvalidInput(f"{clone} cannot be a clone of {instance}: it must be another instance of {name.service} of {name.domain}.")
-    here = {record["instance"]: record for record in site.records if record["instance"] in clones}
-    for record, home in (found for clone in clones for found in plans.records_of(view, clone)):
-        if home.name != site.name:
-            raise Refused(f"{record['instance']} lives in {home.name} already (state {record['state']}).")
-        if record["capsule"] != capsule:
-            raise Refused(f"{record['instance']} is here already, made from the capsule {record['capsule']}, not {capsule}.")
-        plans.answering_rm(view, record["rm"])
-    return _plan(view, "clone", site, name.domain, list(here.values()), [clone for clone in clones if clone not in here], [], capsule, "suspended")
-
-
-def plan_publish(view: View, instance: str, capsule: str) -> plans.Plan:
-    """Plan to publish *instance* as a capsule, unless some RM holds that already; C(publish) is the RM that does it, or None.
-
-    Raises:
-        NotFound, Refused: one sentence for the operator.
-    """
-    name = names.instance(instance)
-    names.version(capsule)
-    origin = plans.plan_here(view, "clone", instance)
-    try:
-        manifest, unused = plans.holders_of(view, name, capsule)
-    except NotFound:
-        if origin["record"]["state"] not in ("running", "suspended"):
-            raise Refused(f"{instance} is {origin['record']['state']}: only a running or suspended instance has a memory to clone.") from None
-        return {**origin, "publish": origin["record"]["rm"]}
-    if manifest["memory"] is None:
-        raise Refused(f"The capsule {name.service} {capsule} of {name.domain} holds no memory; give what {instance} is now another version.")
-    return {**origin, "publish": None}
-
-
-def orders(records: t.Iterable[Record], states: t.Mapping[str, str], common: t.Mapping[str, t.Any]) -> dict[str, dict[str, t.Any]]:
-    """Return each RM's part of a wave: C(instances) as the module of that name takes them, and what is *common* to all RMs.
-
-    Args:
-        records: the surroundings records of the instances.
-        states: what each is to be, by its name; one that is not there gets no order.
-        common: what every part has besides.
-    """
-    parts: dict[str, dict[str, t.Any]] = {}
-    for record in records:
-        if record["instance"] in states:
-            order = {"name": record["instance"], "state": states[record["instance"]], "epoch": record["epoch"]}
-            if order["state"] in ("running", "suspended"):
-                order.update(capsule=record["capsule"], vlan=record["vlan"], record=record)
-            parts.setdefault(record["rm"], {**common, "instances": []})["instances"].append(order)
-    return parts
-
-
-def _plan(
-    view: View, operation: str, site: Site, domain: str, run: list[Record], fresh: list[str], rest: list[Record], capsule: str | None, surplus: str
-) -> plans.Plan:
-    manifest, held = (None, []) if not fresh else plans.holders_of(view, names.instance(fresh[0]), str(capsule))
-    resumed = [record["instance"] for record in run if record["state"] == "suspended"]
-    begun = fresh + [record["instance"] for record in run if record["state"] not in ("running", "suspended")]
-    all_names = [*(record["instance"] for record in run), *fresh]
-    how = {"operation": operation, "step": f"{operation}: {len(all_names)} shall run"}
-    ended = {"state": "leaving" if surplus == "absent" else surplus, "in_rotation": False}
-    return {
-        "operation": operation,
-        "site": plans.site_plan(site),
-        "service": names.instance(all_names[0] if all_names else rest[0]["instance"]).service if all_names or rest else None,
-        "domain": domain,
-        "fresh": fresh,
-        "starts": [*resumed, *begun],
-        "surplus": surplus,
-        "reserve": [{"instance": name, "operation": operation, "reservation": reservation(view, site, name, manifest)} for name in fresh],
-        "tell": [{"instance": name, "state": "running", "in_rotation": True, **how} for name in all_names]
-        + [{"instance": record["instance"], **ended, **how} for record in rest],
-        "rest": [record["instance"] for record in rest],
-        # For the service's name: who leaves the rotation, and what it was served by before that.
-        "leaves": [{"hn": site.name, "instance": record["instance"]} for record in rest],
-        "serves": [{"hn": site.name, "public_address": one["public_address"], "ports": one["ports"]} for one in rest if one["in_rotation"]][:1],
-        "states": {**dict.fromkeys(all_names, "running"), **{record["instance"]: surplus for record in rest}},
-        "untell": [{"instance": name, "state": "suspended", "in_rotation": False} for name in resumed]
-        + [{"instance": name, "state": "leaving", "in_rotation": False} for name in begun],
-        "unstates": {**dict.fromkeys(resumed, "suspended"), **dict.fromkeys(begun, "absent")},
-        "undo": [{"instance": name, "state": "suspended", "operation_done": True} for name in resumed]
-        + [{"instance": name, "state": "absent"} for name in begun]
-        + [{"instance": record["instance"], "state": record["state"], "in_rotation": record["in_rotation"], "operation_done": True} for record in rest],
-        "close": [{"instance": name, "operation_done": True} for name in [*resumed, *begun]]
-        + [{"instance": record["instance"], **({"state": "absent"} if surplus == "absent" else {"operation_done": True})} for record in rest],
-        "holders": held,
-        "peers": plans.peers_of(view),
-    }
+def _refuse_first_of_tunnel(view: View, site: Site, name: str, capsule: str) -> None:
+    """Raise Refused when the service's tunnel, if it has one, is not in the HN yet: what that needs comes with another operation."""
+    parts = names.instance(name)
+    manifest, unused = plans.holders_of(view, parts, capsule)
+    if "vpn" in manifest and not records_of_service(site, parts.service, parts.domain):
+        raise Refused(f"{parts.service} of {parts.domain} has a tunnel, and no instance in {site.name}: its first one comes there by place, move or clone.")
 
 
 def _within_reach(view: View, site: Site, service: str, domain: str) -> list[Record]:
@@ -240,20 +135,6 @@ def records_of_service(site: Site, service: str, domain: str) -> list[Record]:
     """Return the records of a service in an HN, by ordinal."""
     mine = [record for record in site.records if (record["service"], record["domain"]) == (service, domain)]
     return sorted(mine, key=lambda record: names.instance(record["instance"]).ordinal)
-
-
-def reservation(view: View, site: Site, name: str, manifest: t.Any) -> dict[str, t.Any]:
-    """Return what the VMA is asked for a new instance of a capsule, as the module C(vma_instances) takes it."""
-    return {
-        "capsule": manifest["version"],
-        "guest": manifest["guest"],
-        "ports": manifest["ports"],
-        "balance": manifest.get("balance"),
-        "requirements": requirements(manifest),
-        "intranet_address": intranet_address(manifest, names.instance(name).ordinal),
-        "exclude_rms": plans.silent_rms(view, site),
-        "epoch_above": plans.highest_epoch(view, name, site),
-    }
 
 
 def free_names(view: View, service: str, domain: str, count: int) -> list[str]:

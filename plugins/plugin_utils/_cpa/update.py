@@ -12,7 +12,7 @@ from __future__ import annotations
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound, Refused
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import plan as plans
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import scale
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import scale, starts
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
 
 #: What of a record a reservation of the same again needs.
@@ -60,7 +60,7 @@ def plan_update(view: View, service: str, domain: str, to_hn: str, capsule: str)
         "pairs": [
             {
                 "old": record,
-                "new": {"instance": name, "reservation": scale.reservation(view, site, name, manifest), "holders": holders},
+                "new": {"instance": name, "reservation": starts.reservation(view, site, name, manifest), "holders": holders},
                 "back": {"instance": record["instance"], "reservation": {key: record[key] for key in _AGAIN}, "holders": [record["rm"]]},
             }
             for record, name in zip(old, fresh)

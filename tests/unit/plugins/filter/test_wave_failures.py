@@ -19,12 +19,14 @@ def test_each_kind_of_failure():
     devices = [
         {"inventory_hostname": "rm-1", "wave_cutover": {"failed": True, "msg": "It did not arrive."}, "wave_router": SKIPPED},
         {"inventory_hostname": "gw-1", "wave_router": {"unreachable": True, "msg": "ssh: something long"}},
+        {"inventory_hostname": "rm-2", "wave_published": {"failed": True, "msg": "It is stopped."}, "wave_instances": SKIPPED},
         {"inventory_hostname": "gw-2", "wave_router": SKIPPED},
         {"inventory_hostname": "gw-3"},
     ]
     assert wave_failures(devices) == [
         "rm-1: It did not arrive.",
         "gw-1: it does not answer.",
+        "rm-2: It is stopped.",
         "gw-2: it was not asked.",
         "gw-3: it was not asked.",
     ]

@@ -46,6 +46,30 @@ def test_all_or_nothing(make, ask):
     assert overview.overview(url) == before
 
 
+def test_who_is_looked_for_at_its_guest_address_has_that_or_nothing(url, ask):
+    first, second = wishes(ask, NAMES[:2])
+    second["reservation"]["own_address"] = True
+    before = overview.overview(url)
+    with pytest.raises(Refused, match=r"others look for it at its guest address 192\.168\.1\.10, and shop-1\.example\.com goes by that already"):
+        several.update_all(url, [first, second])
+    assert overview.overview(url) == before
+    assert several.update_all(url, [second]).result["records"][0]["fabric_address"] == "192.168.1.10"
+    assert not several.update_all(url, [second]).changed
+    # What was reserved without that wish is reserved anew; what runs stays.
+    others = wishes(ask, NAMES[2:3])
+    assert several.update_all(url, others).result["records"][0]["fabric_address"] == "192.168.1.254"
+    several.update_all(url, [{"instance": NAMES[2], "state": "running"}])
+    others[0]["reservation"]["own_address"] = True
+    with pytest.raises(Refused, match="its fabric address would be other"):
+        several.update_all(url, others)
+
+
+def test_epochs_exceed_those_that_were_granted_elsewhere(url, ask):
+    several.update_all(url, wishes(ask, NAMES[:2]))
+    raised = several.update_all(url, [{"instance": name, "state": "running", "epoch_above": above} for name, above in zip(NAMES, (7, 0))])
+    assert [record["epoch"] for record in raised.result["records"]] == [8, 1]
+
+
 @pytest.mark.parametrize(
     ("names", "sentence"),
     [

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Planning for several instances: how many of a service run, and clones of one."""
+"""Planning how many instances of a service run, or wait."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import copy
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, NotFound, Refused
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.scale import orders, plan_clone, plan_publish, plan_scale, plan_standby
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.scale import plan_scale, plan_standby
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import mesh_view
 
 GUEST = {"address": "192.168.1.10/24", "gateway": "192.168.1.1", "mac": "52:54:00:12:34:56"}
@@ -50,14 +50,14 @@ def record(ordinal, state="running", rm="rm-east-1", **changes):
     }
 
 
-def view(east=(), west=(), silent=(), epochs=None):
-    """The mesh as it is observed; rm-east-1 holds both capsules."""
+def view(east=(), west=(), silent=(), epochs=None, capsules=(COLD, WARM)):
+    """The mesh as it is observed; rm-east-1 holds the capsules."""
     hostvars = {
         "gw-east": {"hn": "hn-east", "observe_vma": {"records": list(east)}},
         "gw-west": {"hn": "hn-west", "observe_vma": {"records": list(west), "epochs": epochs or {}}},
     }
     for rm in GROUPS["rms"]:
-        held = [{"manifest": copy.deepcopy(each), "complete": True, "problems": []} for each in (COLD, WARM)] if rm == "rm-east-1" else []
+        held = [{"manifest": copy.deepcopy(each), "complete": True, "problems": []} for each in capsules] if rm == "rm-east-1" else []
         answer = {"unreachable": True} if rm in silent else {"capsules": held}
         hostvars[rm] = {"hn": "hn-" + rm.split("-")[1], "rm_address": "10.0.0.1", "observe_capsules": answer}
     return mesh_view(GROUPS, hostvars)
@@ -95,8 +95,9 @@ def test_the_highest_ordinals_go_first(surplus, told, closed):
     assert [(each["state"], each["in_rotation"]) for each in plan["tell"][1:]] == [(told, False)] * 3
     assert {state for name, state in plan["states"].items() if name != "shop-1.example.com"} == {surplus}
     assert plan["close"] == [{"instance": name, **closed} for name in plan["rest"]]
-    assert plan["leaves"] == [{"hn": "hn-east", "instance": name} for name in plan["rest"]]
-    assert plan["serves"] == [{"hn": "hn-east", "public_address": "198.18.1.1", "ports": COLD["ports"]}]
+    (shop,) = plan["services"]
+    assert (shop["service"], shop["arrives"]) == ("shop", []) and shop["leaves"] == [{"hn": "hn-east", "instance": name} for name in plan["rest"]]
+    assert shop["serves"] == [{"hn": "hn-east", "public_address": "198.18.1.1", "ports": COLD["ports"]}]
     assert plan["undo"][0] == {"instance": "shop-2.example.com", "state": "running", "in_rotation": True, "operation_done": True}
 
 
@@ -117,6 +118,16 @@ def test_what_lies_on_a_silent_rm_does_not_count_and_nothing_is_put_there():
     assert plan["reserve"][0]["reservation"]["exclude_rms"] == ["rm-east-2"]
 
 
+def test_a_tunnel_comes_to_an_hn_with_another_operation():
+    vpn = {"pool": ["172.21.162.9", "172.21.162.16/30"]}
+    tunneled = [{**COLD, "vpn": vpn}, {**WARM, "vpn": vpn}]
+    seen = view([record(1, intranet_address="172.21.162.9")], capsules=tunneled)
+    assert scale(seen, 2)["reserve"][0]["reservation"]["intranet_address"] == "172.21.162.16"
+    for plan in (plan_scale, plan_standby):
+        with pytest.raises(Refused, match="shop of example.com has a tunnel, and no instance in hn-west: its first one comes there by place, move or clone"):
+            plan(seen, "shop", "example.com", "hn-west", 1, "warm")
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "sentence"),
     [
@@ -134,53 +145,6 @@ def test_wishes_that_cannot_be_meant(arguments, error, sentence):
     with pytest.raises(error) as caught:
         plan_scale(view([record(1)]), **wish)
     assert sentence in caught.value.message
-
-
-def clone(seen, *clones, capsule="warm", **more):
-    return plan_clone(seen, "shop-1.example.com", clones, capsule, **more)
-
-
-def test_clones_that_are_there_are_left_alone_and_others_made():
-    plan = clone(view([record(1), record(2)]), "shop-2.example.com", "shop-4.example.com")
-    assert short(plan["starts"]) == short(plan["fresh"]) == ["shop-4"] and running(plan) == ["shop-2", "shop-4"] and plan["rest"] == []
-    elsewhere = clone(view([record(1)]), "shop-2.example.com", to_hn="hn-west")
-    assert elsewhere["site"]["hn"] == "hn-west" and elsewhere["holders"] == ["rm-east-1"]
-
-
-@pytest.mark.parametrize(
-    ("clones", "error", "sentence"),
-    [
-        ([], InvalidInput, "Say the names of the clones, each once, such as 'shop-2.example.com'."),
-        (["shop-2.example.com"] * 2, InvalidInput, "Say the names of the clones, each once, such as 'shop-2.example.com'."),
-        (["shop-1.example.com"], InvalidInput, "shop-1.example.com cannot be a clone of shop-1.example.com: it must be another instance of shop"),
-        (["mail-2.example.com"], InvalidInput, "it must be another instance of shop of example.com."),
-        (["shop-7.example.com"], Refused, "shop-7.example.com lives in hn-west already (state running)."),
-        (["shop-8.example.com"], Refused, "shop-8.example.com is here already, made from the capsule 1.0.0, not warm."),
-    ],
-)
-def test_clones_that_cannot_be(clones, error, sentence):
-    with pytest.raises(error) as caught:
-        clone(view([record(1), record(8, capsule="1.0.0")], [record(7)]), *clones)
-    assert sentence in caught.value.message
-
-
-def test_an_instance_is_published_once():
-    assert plan_publish(view([record(1)]), "shop-1.example.com", "warmer")["publish"] == "rm-east-1"
-    assert plan_publish(view([record(1)]), "shop-1.example.com", "warm")["publish"] is None
-    with pytest.raises(Refused, match="holds no memory; give what shop-1.example.com is now another version"):
-        plan_publish(view([record(1)]), "shop-1.example.com", "1.0.0")
-    with pytest.raises(Refused, match="is stopped: only a running or suspended instance has a memory to clone"):
-        plan_publish(view([record(1, "stopped")]), "shop-1.example.com", "warmer")
-
-
-def test_each_rm_gets_all_that_concerns_it_in_one_part():
-    records = [record(1), record(2, rm="rm-east-2"), record(3), record(4)]
-    states = {"shop-1.example.com": "running", "shop-2.example.com": "suspended", "shop-3.example.com": "absent"}
-    parts = orders(records, states, {"stop_force": True})
-    assert list(parts) == ["rm-east-1", "rm-east-2"] and all(part["stop_force"] for part in parts.values())
-    one, three = parts["rm-east-1"]["instances"]
-    assert one == {"name": "shop-1.example.com", "state": "running", "epoch": 1, "capsule": "warm", "vlan": 100, "record": records[0]}
-    assert three == {"name": "shop-3.example.com", "state": "absent", "epoch": 3}
 
 
 def test_standbys_are_made_from_memory_and_those_beyond_the_number_go():

@@ -1,0 +1,81 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""Publishing several instances of this RM at the same moment."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.store import Store
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, MeshError
+from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.publish import Published, publish
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import state
+
+#: How many are worked on at once; those beyond that are published after the first ones, not at the same moment.
+WORKERS = 16
+
+
+class Told(t.NamedTuple):
+    """What became of one instance: what was done (or would be), or why it could not be."""
+
+    name: str
+    version: str
+    done: Published | None
+    error: MeshError | None
+
+
+class Meeting:
+    """Several who wait for each other; nobody waits for one who has left."""
+
+    def __init__(self, names: t.Iterable[str], timeout: float) -> None:
+        self._missing, self._timeout, self._changed = set(names), timeout, threading.Condition()
+
+    def leave(self, name: str) -> None:
+        """Let nobody wait for this one (any more)."""
+        with self._changed:
+            self._missing.discard(name)
+            self._changed.notify_all()
+
+    def meet(self, name: str) -> None:
+        """Wait until all are here or have left, or the time (seconds) is up."""
+        self.leave(name)
+        with self._changed:
+            self._changed.wait_for(lambda: not self._missing, self._timeout)
+
+
+def publish_all(host: state.Host, store: Store, wanted: t.Sequence[tuple[str, str]], timeout: float, check: bool = False) -> list[Told]:
+    """Make capsules of several instances, as publish() does, all at the same time; one that fails keeps none of the others.
+
+    None goes on before the memory of all is safe. So there is a moment at which all stood still, and what they were telling each other then is in no image
+    or on its way, as if the network had lost it.
+
+    Args:
+        wanted: the name of each, and the version of its capsule.
+
+    Raises:
+        InvalidInput: an instance is there twice.
+    """
+    names = [name for name, unused in wanted]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidInput(f"{name} is there more than once.")
+    meeting = Meeting(names[:WORKERS], timeout)
+
+    def one(each: tuple[str, str]) -> Told:
+        name, version = each
+        try:
+            return Told(name, version, publish(host, store, name, version, timeout, check, lambda: meeting.meet(name)), None)
+        except MeshError as exc:
+            return Told(name, version, None, exc)
+        finally:
+            meeting.leave(name)
+
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        return list(pool.map(one, wanted))

@@ -1,0 +1,124 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""Planning clones: of one instance, or of a cluster, several instances of a domain that belong together. Pure functions.
+
+A cluster is cloned as one: all of it, or nothing. Each clone goes by its guest address in the new place, because that is where the others look for it.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, NotFound, Refused
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import plan as plans
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.cluster import refuse_unreachable, together
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.starts import Record, starting
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
+
+class Pair(t.NamedTuple):
+    """A clone that is to be: its name, what it is a clone of (its record and HN), and the version of the capsule in between."""
+
+    clone: str
+    origin: Record
+    home: Site
+    version: str
+
+
+def plan_clone(view: View, instances: t.Sequence[str], clones: t.Sequence[str], capsule: str, to_hn: str | None = None) -> plans.Plan:
+    """Plan that *clones* run, made from the capsules that *instances* were published as.
+
+    Args:
+        view: the observed mesh.
+        instances: what they are clones of. Several are a cluster.
+        clones: their names; of a cluster, one for each of *instances*, in the same order.
+        capsule: the version.
+        to_hn: the HN where they shall run; None for that of the first of *instances*.
+
+    Raises:
+        InvalidInput, NotFound, Refused: one sentence for the operator.
+    """
+    pairs, site = _looked_at(view, instances, clones, capsule, to_hn)
+    here = {record["instance"]: record for record in site.records}
+    run = [here[pair.clone] for pair in pairs if pair.clone in here]
+    fresh = {pair.clone: pair.version for pair in pairs if pair.clone not in here}
+    tunnels = {
+        pair.origin["service"]: {"service": pair.origin["service"], "gateway": pair.home.gateway}
+        for pair in pairs
+        if pair.origin.get("intranet_address") and pair.home.name != site.name
+    }
+    plan = starting(view, "clone", site, names.instance(instances[0]).domain, run, fresh, [], own_address=len(instances) > 1)
+    return {**plan, "tunnels": list(tunnels.values())}
+
+
+def plan_publish(view: View, instances: t.Sequence[str], clones: t.Sequence[str], capsule: str, to_hn: str | None = None) -> plans.Plan:
+    """Plan to publish each of *instances* as a capsule, unless some RM holds that already; what plan_clone would refuse is refused now.
+
+    The plan's C(publish) is each RM's part of the wave that does it; C(capsules) are what is there then, each with its C(rm).
+
+    Args:
+        view, instances, clones, capsule, to_hn: as plan_clone takes them.
+
+    Raises:
+        InvalidInput, NotFound, Refused: one sentence for the operator.
+    """
+    pairs, site = _looked_at(view, instances, clones, capsule, to_hn)
+    publish: dict[str, dict[str, list[dict[str, str]]]] = {}
+    capsules = []
+    for origin, version in {pair.origin["instance"]: (pair.origin, pair.version) for pair in pairs}.values():
+        name, state = origin["instance"], origin["state"]
+        parts = names.instance(name)
+        try:
+            manifest, unused = plans.holders_of(view, parts, version)
+        except NotFound:
+            if state not in ("running", "suspended"):
+                raise Refused(f"{name} is {state}: only a running or suspended instance has a memory to clone.") from None
+            publish.setdefault(origin["rm"], {"publish": []})["publish"].append({"instance": name, "version": version})
+            capsules.append({"service": parts.service, "version": version, "rm": origin["rm"]})
+            continue
+        if manifest["memory"] is None:
+            raise Refused(f"The capsule {parts.service} {version} of {parts.domain} holds no memory; give what {name} is now another version.")
+    domain = names.instance(instances[0]).domain
+    return {"operation": "publish", "site": plans.site_plan(site), "domain": domain, "publish": publish, "capsules": capsules}
+
+
+def _looked_at(view: View, instances: t.Sequence[str], clones: t.Sequence[str], capsule: str, to_hn: str | None) -> tuple[list[Pair], Site]:
+    """Return what is to become of what, and where, when nothing that can be seen from here speaks against it."""
+    versions = _versions(instances, names.version(capsule))
+    origins = [plans.plan_here(view, "clone", instance) for instance in instances]
+    site = plans.site_of(view, to_hn or origins[0]["site"]["hn"])
+    paired = [0] * len(clones) if len(instances) == 1 else range(len(clones))
+    if not clones or len(set(clones)) != len(clones) or len(instances) > 1 and len(clones) != len(instances):
+        each = "each once" if len(instances) == 1 else "one for each of the cluster, in the same order"
+        raise InvalidInput(f"Say the names of the clones, {each}, such as 'shop-2.example.com'.")
+    pairs = [Pair(clone, origins[of]["record"], view.sites[origins[of]["site"]["hn"]], versions[of]) for clone, of in zip(clones, paired)]
+    for pair in pairs:
+        _refuse_impossible(view, pair, site, instances)
+    if len(instances) > 1:
+        refuse_unreachable(site, [(pair.clone, pair.origin) for pair in pairs])
+    return pairs, site
+
+
+def _versions(instances: t.Sequence[str], capsule: str) -> list[str]:
+    """Return the version that each of *instances* is published as: that which was asked for, with the ordinal if there are several of one service."""
+    parts = together(instances)
+    services = [part.service for part in parts]
+    return [capsule if services.count(part.service) == 1 else names.version(f"{capsule}-{part.ordinal}") for part in parts]
+
+
+def _refuse_impossible(view: View, pair: Pair, site: Site, instances: t.Sequence[str]) -> None:
+    origin, parts = pair.origin["instance"], names.instance(pair.clone)
+    name = names.instance(origin)
+    if (parts.service, parts.domain) != (name.service, name.domain) or pair.clone in instances:
+        raise InvalidInput(f"{pair.clone} cannot be a clone of {origin}: it must be another instance of {name.service} of {name.domain}.")
+    for record, home in plans.records_of(view, pair.clone):
+        if home.name != site.name:
+            raise Refused(f"{pair.clone} lives in {home.name} already (state {record['state']}).")
+        if record["capsule"] != pair.version:
+            raise Refused(f"{pair.clone} is here already, made from the capsule {record['capsule']}, not {pair.version}.")
+        plans.answering_rm(view, record["rm"])
