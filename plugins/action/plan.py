@@ -25,7 +25,7 @@ from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import mesh
 PLANNERS: dict[str, tuple[t.Callable[..., t.Any], tuple[str, ...], tuple[str, ...]]] = {
     "place": (plan_place, ("instance", "capsule", "to_hn"), ("to_rm",)),
     "move": (plan_move, ("instance",), ("to_hn", "to_rm", "strategy")),
-    "move_cluster": (plan_move_cluster, ("instances", "to_hn"), ("to_rm", "strategy")),
+    "move_cluster": (plan_move_cluster, ("instances",), ("to_hn", "to_rm", "strategy")),
     **{operation: (functools.partial(plan_here, operation=operation), ("instance",), ()) for operation in ("suspend", "resume", "drain", "remove")},
     "publish": (plan_publish, ("instances", "clones", "capsule"), ("to_hn",)),
     "clone": (plan_clone, ("instances", "clones", "capsule"), ("to_hn",)),

@@ -157,6 +157,10 @@ options:
         description: An epoch that the instance's must exceed; when it does not, a new one is granted.
         type: int
         default: 0
+      forward_to:
+        description: >-
+          With O(instances[].state=leaving), the public address of its service in another HN, where those who still come to this one are forwarded.
+        type: str
       step:
         description: One line for the journal, as for M(vmatrix.mesh.vma_instance).
         type: str
@@ -269,6 +273,7 @@ def main() -> None:
         "state": {"type": "str", "choices": ["absent", "leaving", "reserved", "running", "stopped", "suspended"]},
         "in_rotation": {"type": "bool"},
         "epoch_above": {"type": "int", "default": 0},
+        "forward_to": {"type": "str"},
         "step": {"type": "str"},
         "operation": {"type": "str", "choices": ["change", "clone", "drain", "move", "place", "remove", "resume", "scale", "standby", "suspend", "update"]},
         "operation_done": {"type": "bool", "default": False},

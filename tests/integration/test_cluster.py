@@ -132,7 +132,7 @@ def test_it_moves_as_one_or_stays(cluster):
         if name == COPIES[1]:
             cluster.must_refuse("move", sentence, **both)
         assert cluster.play("remove", instance=name).ok
-    cluster.must_refuse("move", "A cluster moves with strategy=suspend", look=False, strategy="clone_first", **both)
+    cluster.must_refuse("move", "A cluster cannot move with strategy=clone_first", look=False, strategy="clone_first", **both)
 
     before = behind(cluster, EAST)
     cluster.shell("rm-west-2", "mount --bind /bin/false /usr/bin/qemu-system-x86_64")

@@ -56,28 +56,35 @@ def refuse_unreachable(site: Site, wanted: t.Sequence[tuple[str, Record]]) -> No
                 raise Refused(f"The rest of its cluster would look for {name} at {address}, but in {site.name} {other['instance']} goes by that address.")
 
 
-def plan_move_cluster(view: View, instances: t.Sequence[str], to_hn: str, to_rm: str | None = None) -> plans.Plan:
+def plan_move_cluster(
+    view: View, instances: t.Sequence[str], to_hn: str | None = None, to_rm: str | None = None, strategy: str = "best"
+) -> plans.Plan:
     """Plan to move several instances into another HN as one; a move that was cut off is taken up where it stands.
 
     Besides C(moves), what plan_move says of each that is not there yet, the plan has what the VMAs are asked and told, as the module C(vma_instances) takes
-    it: at the target C(reserve), C(coming), C(gone) if it is taken back and C(close) at the end; at the source C(leaving), and C(stays) if nothing was
-    touched yet. C(services) say for each service's name who leaves, what served it before, and whether it is served elsewhere, too.
+    it: at the target C(reserve), C(coming), C(gone) if it is taken back and C(close) at the end; at the source C(stays) if nothing was
+    touched yet, and what move_orders() says. C(services) say for each service's name who leaves, what served it before, and whether it is served elsewhere, too.
 
     Args:
         view: the observed mesh.
         instances: their names.
         to_hn: the HN.
         to_rm: the RM, or None to let the VMA choose.
+        strategy: C(suspend), or C(best), which is that. What was moved alive could not be had back if another one cannot be.
 
     Raises:
         InvalidInput, NotFound, Refused: one sentence for the operator.
     """
     domain = together(instances)[0].domain
+    if strategy not in ("best", "suspend"):
+        raise Refused(f"A cluster cannot move with strategy={strategy}, for all of it must be had back if one cannot be moved; use strategy=suspend.")
+    if not to_hn:
+        raise InvalidInput("Say in which HN the cluster shall live.")
     target = plans.site_of(view, to_hn)
     every = [plans.plan_move(view, instance, to_hn, to_rm) for instance in instances]
     moves = [move for move in every if not move["done"]]
     refuse_unreachable(target, [(move["instance"], move["record"]) for move in every])
-    common = {"operation": "move", "domain": domain, "instances": list(instances), "done": not moves, "target": plans.site_plan(target)}
+    common = {"operation": "move", "way": "cluster", "domain": domain, "instances": list(instances), "done": not moves, "target": plans.site_plan(target)}
     if not moves:
         return common
     first = moves[0]
@@ -104,9 +111,6 @@ def plan_move_cluster(view: View, instances: t.Sequence[str], to_hn: str, to_rm:
         ],
         "gone": [{"instance": move["instance"], "state": "absent"} for move in moves],
         "close": [{"instance": instance, "operation_done": True} for instance in instances],
-        "leaving": [
-            {"instance": move["instance"], "state": "leaving", "in_rotation": False, "operation": "move", "step": f"hand over to {to_hn}"} for move in moves
-        ],
         "stays": [
             {"instance": record["instance"], "state": record["state"], "in_rotation": record["in_rotation"], "operation_done": True}
             for record in (move["record"] for move in moves)
@@ -131,7 +135,7 @@ def move_orders(plan: t.Mapping[str, t.Any], coming: t.Sequence[Record], timeout
 
     Returns:
         C(cutovers), each RM's part of the wave; C(removals), what is to be removed from each RM of the source in the end, as the module C(instances) takes it;
-        C(again), what the source's VMA is told if all is to run there again, above the target's epochs.
+        C(leaving), what the source's VMA is told before it; C(again), what it is told if all is to run there again, above the target's epochs.
     """
     cutovers: dict[str, dict[str, t.Any]] = {}
     removals: dict[str, list[dict[str, t.Any]]] = {}
@@ -143,10 +147,22 @@ def move_orders(plan: t.Mapping[str, t.Any], coming: t.Sequence[Record], timeout
         ):
             cutovers.setdefault(rm, {"side": side, "timeout": timeout, "instances": []})["instances"].append({**order, **more})
         removals.setdefault(source, []).append({**order, "state": "absent"})
-    again = {"state": plan["final_state"], "in_rotation": plan["final_state"] == "running", "operation_done": True}
+    runs = plan["final_state"] == "running"
+    leaving = {"state": "leaving", "in_rotation": False, "operation": "move"}
+    again = {"state": plan["final_state"], "in_rotation": runs, "operation_done": True}
     return {
         "cutovers": {rm: {"cutovers": part} for rm, part in cutovers.items()},
         "removals": removals,
+        # Who counts on the source's address for a while yet is served nevertheless.
+        "leaving": [
+            {
+                "instance": record["instance"],
+                "forward_to": record["public_address"] if runs else None,
+                "step": f"hand over to {record['rm']} in {plan['target']['hn']} at epoch {record['epoch']}",
+                **leaving,
+            }
+            for record in coming
+        ],
         "again": [{"instance": record["instance"], "epoch_above": record["epoch"], **again} for record in coming],
     }
 

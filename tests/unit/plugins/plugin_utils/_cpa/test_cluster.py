@@ -41,7 +41,6 @@ def test_all_is_asked_and_told_at_once():
     assert [each["instance"] for each in moving["reserve"]] == CLUSTER and all(each["reservation"]["own_address"] for each in moving["reserve"])
     assert moving["reserve"][0]["reservation"]["requirements"] == {"memory_mib": 128, "accelerator": "tcg"}
     assert [(each["state"], each["in_rotation"]) for each in moving["coming"]] == [("running", True)] * 2
-    assert [(each["state"], each["in_rotation"], each["operation"]) for each in moving["leaving"]] == [("leaving", False, "move")] * 2
     assert [(each["state"], each["in_rotation"], each["operation_done"]) for each in moving["stays"]] == [("running", True, True)] * 2
     assert moving["gone"] == [{"instance": name, "state": "absent"} for name in CLUSTER]
     assert moving["capsules"] == [{"service": service, "version": "1.0.0", "holders": ["rm-east-1"]} for service in ("shop", "db")]
@@ -60,7 +59,7 @@ def test_a_suspended_cluster_stays_out_of_rotation():
 
 def test_a_move_that_was_cut_off_is_taken_up():
     here = [shop(epoch=2), db(epoch=2)]
-    assert plan([], here) == {"operation": "move", "domain": "example.com", "instances": CLUSTER, "done": True, "target": plan()["target"]}
+    assert plan([], here) == {"operation": "move", "way": "cluster", "domain": "example.com", "instances": CLUSTER, "done": True, "target": plan()["target"]}
     half = plan([db(state="leaving", in_rotation=False)], here)
     assert [each["instance"] for each in half["moves"]] == CLUSTER[1:] and half["final_state"] == "running"
     assert [each["instance"] for each in half["close"]] == CLUSTER
@@ -97,6 +96,14 @@ def test_instances_of_several_owners_are_no_cluster():
         plan_move_cluster(mesh(), [CLUSTER[0], "db-1.example.org"], "hn-west")
 
 
+@pytest.mark.parametrize("strategy", ["live", "clone_first"])
+def test_a_cluster_moves_so_that_it_can_be_had_back(strategy):
+    with pytest.raises(Refused, match=f"A cluster cannot move with strategy={strategy}, for all of it must be had back"):
+        plan_move_cluster(mesh(), CLUSTER, "hn-west", strategy=strategy)
+    with pytest.raises(InvalidInput, match="Say in which HN the cluster shall live"):
+        plan_move_cluster(mesh(), CLUSTER)
+
+
 def test_each_rm_gets_its_part_of_the_cutover_in_one():
     moving = plan()
     coming = [{**shop(), "rm": "rm-west-1", "epoch": 7}, {**db(), "rm": "rm-west-1", "epoch": 9}]
@@ -113,4 +120,8 @@ def test_each_rm_gets_its_part_of_the_cutover_in_one():
         "rm-east-1": [{"name": CLUSTER[0], "epoch": 7, "state": "absent"}],
         "rm-east-2": [{"name": CLUSTER[1], "epoch": 9, "state": "absent"}],
     }
+    assert [(each["instance"], each["state"], each["in_rotation"], each["operation"], each["forward_to"]) for each in orders["leaving"]] == [
+        (CLUSTER[0], "leaving", False, "move", "198.18.1.1"),
+        (CLUSTER[1], "leaving", False, "move", "198.18.1.2"),
+    ]
     assert [(each["instance"], each["state"], each["epoch_above"]) for each in orders["again"]] == [(CLUSTER[0], "running", 7), (CLUSTER[1], "running", 9)]
