@@ -13,8 +13,8 @@ version_added: 0.1.0
 author:
   - The vmatrix.mesh founders (@vmatrix)
 description:
-  - Turns a wish (place, move, suspend, resume, drain, remove, publish, clone or move several instances; scale, update or restart a service, keep standbys of it; have names
-    follow) into everything that the operation must know, or says in one sentence why it cannot be.
+  - Turns a wish (place, move, suspend, resume, drain or remove an instance; publish, clone or move several; scale, update or restart a service, keep
+    standbys of it; have names follow) into everything that the operation must know, or says in one sentence why it cannot be.
   - Works on what the role P(vmatrix.mesh.observe#role) registered on the VMAs and RMs in the same run. It asks no device itself and changes nothing.
 extends_documentation_fragment:
   - vmatrix.mesh.attributes.info

@@ -59,7 +59,7 @@ def behind(mesh, address, path="page"):
 
 def capsules(mesh, *rms):
     """Return the name and version of each capsule of the cluster that these RMs hold."""
-    found = [path for rm in rms for path in mesh.ssh(rm, "find", "/var/lib/vmatrix/store/capsules", "-name", "*.json").split()]
+    found = [path for rm in rms for path in mesh.ssh(rm, "find", "/var/lib/vmatrix/store", "-name", "*.json", check=False).split()]
     return sorted(tuple(path[: -len(".json")].split("/")[-2:]) for path in found if "/example.com/front/" in path or "/example.com/back/" in path)
 
 
@@ -102,6 +102,20 @@ def test_if_one_cannot_start_nothing_of_the_cluster_is_left(cluster):
     assert cluster.snapshot()["cpa-1"] == told
     after = behind(cluster, EAST)
     assert (after["boot_id"], after["counter"]) == (before["boot_id"], before["counter"] + 1)
+
+
+def test_if_one_name_cannot_follow_those_before_it_are_taken_back(cluster):
+    told = cluster.snapshot()["cpa-1"]
+    # Nobody listens there, so the name server gets no answer from the back-end.
+    settings = {"publish_services": {"back.example.com": {"check": {"type": "tcp", "port": 81}}}, "publish_ask_timeout": 2}
+    cloned = cluster.play("clone", **settings, **CLONE)
+    assert not cloned.ok and any("All is as it was." in message for message in cloned.messages), cloned.output
+    followed = [data["changed"] for unused, name, data in cloned.results if name.endswith("Have the name follow") and not data.get("failed")]
+    assert followed[0], "the first name did follow"
+    nothing_in_the_west(cluster)
+    assert capsules(cluster, "rm-west-1", "rm-west-2") == []
+    assert cluster.snapshot()["cpa-1"] == told
+    assert behind(cluster, EAST)["hostname"] == "back"
 
 
 def test_it_works_in_another_hosting_network_without_the_original(cluster):

@@ -21,6 +21,7 @@ from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.cluster import r
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.starts import Record, starting
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
+
 class Pair(t.NamedTuple):
     """A clone that is to be: its name, what it is a clone of (its record and HN), and the version of the capsule in between."""
 

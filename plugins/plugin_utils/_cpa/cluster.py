@@ -63,7 +63,8 @@ def plan_move_cluster(
 
     Besides C(moves), what plan_move says of each that is not there yet, the plan has what the VMAs are asked and told, as the module C(vma_instances) takes
     it: at the target C(reserve), C(coming), C(gone) if it is taken back and C(close) at the end; at the source C(stays) if nothing was
-    touched yet, and what move_orders() says. C(services) say for each service's name who leaves, what served it before, and whether it is served elsewhere, too.
+    touched yet, and what move_orders() says. C(services) say for each service's name who leaves, what served it before, and whether it is served
+    elsewhere, too.
 
     Args:
         view: the observed mesh.

@@ -129,7 +129,13 @@ STRANGER = shop(9, instance="mail-9.example.com", service="mail")
     ("instances", "clones", "west", "error", "sentence"),
     [
         (CLUSTER, COPIES[:1], [], InvalidInput, "Say the names of the clones, one for each of the cluster, in the same order, such as 'shop-2.example.com'."),
-        (CLUSTER, COPIES[::-1], [], InvalidInput, "db-2.example.com cannot be a clone of shop-1.example.com: it must be another instance of shop of example.com."),
+        (
+            CLUSTER,
+            COPIES[::-1],
+            [],
+            InvalidInput,
+            "db-2.example.com cannot be a clone of shop-1.example.com: it must be another instance of shop of example.com.",
+        ),
         ([], COPIES, [], InvalidInput, "Say which instances, each once, such as 'shop-1.example.com,db-1.example.com'."),
         (CLUSTER[:1] * 2, COPIES, [], InvalidInput, "Say which instances, each once, such as 'shop-1.example.com,db-1.example.com'."),
         (

@@ -69,7 +69,7 @@ def test_a_move_that_was_cut_off_is_taken_up():
     ("east", "west", "error", "sentence"),
     [
         ([shop()], [], NotFound, "No HN knows the instance db-1.example.com"),
-        ([shop(), db(state="suspended", in_rotation=False)], [], Refused, "shop-1.example.com is to be running and db-1.example.com suspended: a cluster moves"),
+        ([shop(), db(state="suspended", in_rotation=False)], [], Refused, "shop-1.example.com is to be running and db-1.example.com suspended: a cluster"),
         ([shop(), db(guest=GUEST)], [], Refused, "cannot be a cluster: both have the address 192.168.1.10"),
         (
             [shop(), db()],

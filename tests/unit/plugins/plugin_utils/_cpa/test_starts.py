@@ -21,7 +21,8 @@ def test_each_rm_gets_all_that_concerns_it_in_one_part():
 
 
 def test_each_capsule_is_brought_once_to_who_has_not_got_it():
-    records = [record(1), record(2, rm="rm-east-2"), record(3, rm="rm-east-2"), record(4, rm="rm-west-1", service="db"), record(5, rm="rm-west-1", capsule="cold")]
+    west = {"rm": "rm-west-1"}
+    records = [record(1), *(record(ordinal, rm="rm-east-2") for ordinal in (2, 3)), record(4, service="db", **west), record(5, capsule="cold", **west)]
     capsules = [{"service": service, "version": "warm", "holders": ["rm-east-1", "rm-east-3"]} for service in ("shop", "db")]
     common = {"version": "warm", "holder": "rm-east-1"}
     assert transfers(records, capsules) == [{"service": "shop", "rm": "rm-east-2", **common}, {"service": "db", "rm": "rm-west-1", **common}]
