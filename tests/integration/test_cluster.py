@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from mesh_lab import CAPSULE
 
@@ -60,7 +62,7 @@ def behind(mesh, address, path="page"):
 def capsules(mesh, *rms):
     """Return the name and version of each capsule of the cluster that these RMs hold."""
     found = [path for rm in rms for path in mesh.ssh(rm, "find", "/var/lib/vmatrix/store", "-name", "*.json", check=False).split()]
-    return sorted(tuple(path[: -len(".json")].split("/")[-2:]) for path in found if "/example.com/front/" in path or "/example.com/back/" in path)
+    return sorted(tuple(path[: -len(".json")].split("/")[-2:]) for path in found if re.search("/capsules/example.com/(front|back)/", path))
 
 
 def nothing_in_the_west(mesh):
