@@ -146,7 +146,7 @@ def test_the_life_of_an_instance(shop, mesh, truth):
     truth("rm-east-1", *(("instance", {"state": state, **how}) for state in ("suspended", "running", "stopped", "running")))
 
 
-@shows("instances", "capsule_publish")
+@shows("instances", "capsule_publish", "capsules_publish")
 def test_the_lives_of_several_instances(mesh, truth):
     """One boots, and another one is born of its memory."""
     one, other = "shop-97.example.com", "shop-98.example.com"
@@ -159,11 +159,13 @@ def test_the_lives_of_several_instances(mesh, truth):
         return ("instances", {"instances": each, "stop_timeout": 0, "stop_force": True})
 
     published = ("capsule_publish", {"instance": one, "version": "truth"})
-    orders = (become("running", one), published, become("suspended", one, other), become("running", one, other), become("absent", one, other))
+    both = ("capsules_publish", {"instances": [{"instance": one, "version": "truth-1"}, {"instance": other, "version": "truth-2"}]})
+    orders = (become("running", one), published, become("suspended", one, other), become("running", one, other), both, become("absent", one, other))
     done = truth("rm-east-1", *orders)
     actions = [[each["action"] for each in told["instances"]] for told in done if "instances" in told]
     assert actions == [["started"], ["suspended", "furnished"], ["resumed", "resumed"], ["removed", "removed"]]
-    assert not mesh.module("rm-east-1", "capsule", domain="example.com", name="shop", version="truth", state="absent").get("failed")
+    for version in ("truth", "truth-1", "truth-2"):
+        assert not mesh.module("rm-east-1", "capsule", domain="example.com", name="shop", version=version, state="absent").get("failed")
 
 
 @shows("domain_router", "domain_router_drain")
@@ -258,7 +260,7 @@ def test_a_tunnel_and_its_certificate(mesh, truth):
         mesh.shell("gw-east", f"rm -r {AUTHORITY}")
 
 
-@shows("capsule_transfer", "instance_cutover")
+@shows("capsule_transfer", "instance_cutover", "instances_cutover")
 def test_a_transfer_and_a_cutover(mesh, truth):
     assert mesh.play("remove", instance=SHOP).ok
     identity, peer = {"domain": "example.com", "name": "shop", "version": "1.0.0"}, {"name": "rm-east-2", "address": "10.81.0.12"}
@@ -281,6 +283,14 @@ def test_a_transfer_and_a_cutover(mesh, truth):
             with concurrent.futures.ThreadPoolExecutor() as pool:
                 (gave,), (took,) = pool.map(lambda side: truth(side[0], ("instance_cutover", side[1])), sides.items())
             assert gave["handed_over"] == "yes" and took["instance"]["state"] == "running"
+        epoch += 1
+        several = {
+            "rm-east-1": {"side": "source", "instances": [{"name": moving, "epoch": epoch, "peer": peer}]},
+            "rm-east-2": {"side": "target", "instances": [{"name": moving, "epoch": epoch, "vlan": 3990, "record": {"capsule": "1.0.0"}}]},
+        }
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            (gave,), (took,) = pool.map(lambda side: truth(side[0], ("instances_cutover", side[1])), several.items())
+        assert gave["instances"][0]["handed_over"] == "yes" and took["instances"][0]["instance"]["state"] == "running"
     finally:
         for rm in rms:
             gone = mesh.module(rm["name"], "instance", name=moving, state="absent", epoch=epoch, stop_timeout=0, stop_force=True)
