@@ -94,7 +94,9 @@ def find(host: Host, name: str) -> Found:
 
 @contextlib.contextmanager
 def held(host: Host, name: str, timeout: float, check: bool) -> t.Iterator[Found]:
-    """Hold instance *name* alone (waiting up to *timeout* seconds for that), and yield what it is here; unless in *check* mode, what a crash left is settled first.
+    """Hold instance *name* alone (waiting up to *timeout* seconds for that), and yield what it is here.
+
+    Unless in *check* mode, what a crash left half done is brought to an end first.
 
     Raises:
         Refused: this host is no RM.
