@@ -64,7 +64,7 @@ def test_between_hns_late_comers_are_served_for_ten_lifetimes(shop, mesh, strate
     assert mesh.page(WEST)["boot_id"] == shop["boot_id"]
     held = moved.result("Have the name follow")["held"]
     assert held == 11, "ten times the second for which an answer may be kept, and that second"
-    (_east, west) = watch.end()
+    (_east, west) = watch.end([WEST])
     lost = [failure[0] for failure in late.end().failures]
     # While it moves some may be lost, and all are when its old address is free again; in between nobody is.
     assert not [moment for moment in lost if west.since < moment < west.since + held - 0.1], lost

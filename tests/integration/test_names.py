@@ -91,7 +91,7 @@ def test_an_hn_leaves_its_name_first_and_enters_it_last(shop, forgetful):
     for playbook in ("suspend", "resume"):
         done = mesh.play(playbook, instance=SHOP)
         assert done.ok, done.output
-    seen = watch.end()
+    seen = watch.end([EAST])
     assert [answer.addresses for answer in seen] == [[EAST], [], [EAST]]
     assert all(answer.served for answer in seen if answer.addresses), "what is answered serves at once"
     until(lambda: cached(mesh, "client-east") == [EAST], 5 + TTL, "nobody remembers for long that it was not there")
@@ -124,7 +124,7 @@ def test_a_move_by_clone_first_loses_nobody(shop, forgetful):
     suffered = [load.end() for load in loads]
     assert [outcome.failures for outcome in suffered] == [[], []]
     assert all(outcome.requests > 50 and outcome.downloads > 0 for outcome in suffered)
-    (east, west) = watch.end()
+    (east, west) = watch.end([WEST])
     assert (east.addresses, west.addresses, west.served) == ([EAST], [WEST], True)
     held = moved.result("Have the name follow")["held"]
     assert held == 11 * TTL
@@ -135,7 +135,7 @@ def test_a_move_by_clone_first_loses_nobody(shop, forgetful):
     watch = Watch(NAME)
     moved = mesh.play("move", instance=SHOP, to_hn="hn-east", to_rm="rm-east-1", public_address=EAST)
     assert moved.ok, moved.output
-    (west, east) = watch.end()
+    (west, east) = watch.end([EAST])
     assert (west.addresses, east.addresses, east.served) == ([WEST], [EAST], True), "the answer changes when the target serves"
 
     # The copy serves, but who looks from outside is refused.

@@ -10,8 +10,9 @@ import dataclasses
 import json
 import shlex
 import subprocess
+import tempfile
 
-from mesh_lab import ROOT
+from mesh_lab import ROOT, until
 
 SERVER = "198.18.0.4"
 #: Runs on the client until its standard input ends; prints a line for each change.
@@ -51,9 +52,17 @@ class Watch:
 
     def __init__(self, name: str, client: str = "client-east") -> None:
         argv = ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), client, shlex.join(["python3", "-c", SCRIPT, SERVER, name])]
-        self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._said = tempfile.NamedTemporaryFile("r")
+        self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=self._said.file)
 
-    def end(self) -> list[Answer]:
-        """Return all answers, each once as long as it lasted."""
-        said, unused = self._process.communicate(timeout=30)
-        return [Answer(*json.loads(line)) for line in said.splitlines()]
+    def end(self, last: list[str]) -> list[Answer]:
+        """Return all answers, each once as long as it lasted, when the last one is as it must be: the server may repeat an older one for a second."""
+        until(lambda: any(answer.addresses == last for answer in self._answers()[-1:]), 3, f"the answer is {last}")
+        self._process.communicate(timeout=30)
+        seen = self._answers()
+        self._said.close()
+        return seen
+
+    def _answers(self) -> list[Answer]:
+        self._said.seek(0)
+        return [Answer(*json.loads(line)) for line in self._said if line.endswith("\n")]
