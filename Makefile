@@ -52,8 +52,8 @@ sanity: $(READY)  ## Run ansible-test sanity with nothing ignored
 	tests/run/sanity
 
 .PHONY: integration
-integration: lab  ## Run the tests that use the lab
-	$(BIN)/python -m pytest tests/integration
+integration: lab  ## Run the tests that use the lab, with the oldest Ansible that the collection works with
+	.venv-oldest/bin/python -m pytest tests/integration
 
 .PHONY: molecule
 molecule: lab  ## Run the molecule scenarios on the lab
@@ -78,7 +78,7 @@ root: $(READY)  ## Build the root file system of the lab's hosts, and boot nothi
 .PHONY: setup
 setup: $(READY)  ## Install what this machine needs, and nothing else
 
-$(READY): bindep.txt requirements.txt tests/requirements.txt tests/constraints.txt tests/run/setup
+$(READY): bindep.txt requirements.txt tests/requirements.txt tests/constraints.txt tests/oldest.txt tests/run/setup
 	tests/run/setup
 	mkdir -p $(@D)
 	touch $@

@@ -15,6 +15,51 @@ from mesh_lab import ROOT, SHOP, until
 
 EAST, WEST = "198.18.1.10", "198.18.2.10"
 MOVE = {"instance": SHOP, "to_hn": "hn-west", "to_rm": "rm-west-1", "public_address": WEST}
+#: What breaks at the target, by what it is of: a command that does it and one that mends it.
+BREAKS = {
+    "its hypervisor cannot run it": ("rm", "mount --bind /bin/false /usr/bin/qemu-system-x86_64", "umount /usr/bin/qemu-system-x86_64"),
+    "it runs, but nobody reaches it": ("rm", "ip link set trunk0 down", "ip link set trunk0 up"),
+    "its network cannot even be prepared": ("gateway", "mount --bind /bin/false /usr/sbin/nft", "umount /usr/sbin/nft"),
+}
+
+
+class Trip:
+    """A move of the shop from where it is to the other HN."""
+
+    def __init__(self, mesh, eastward):
+        ends = [{"hn": f"hn-{side}", "rm": f"rm-{side}-1", "gateway": f"gw-{side}", "address": address} for side, address in (("east", EAST), ("west", WEST))]
+        self.mesh, (self.target, self.source) = mesh, ends if eastward else ends[::-1]
+        self.move = {"instance": SHOP, "to_hn": self.target["hn"], "to_rm": self.target["rm"], "public_address": self.target["address"]}
+        self.before = mesh.page(self.source["address"])
+
+    def not_taken(self):
+        """The service runs at its source as if nothing had been tried, and nothing of the attempt is left at the target."""
+        after = self.mesh.page(self.source["address"])
+        assert after is not None, "the service must run again at its source"
+        assert after["boot_id"] == self.before["boot_id"]
+        assert after["counter"] > self.before["counter"]
+        assert live(self.mesh) == [self.source["rm"]]
+        assert self.mesh.ssh(self.target["rm"], "ls", "/var/lib/vmatrix/instances").strip() == ""
+        assert self.target["address"] not in self.mesh.shell(self.target["gateway"], "ip route; ip neigh show proxy")
+        assert not self.mesh.module(self.target["gateway"], "vma_info")["records"]
+
+    def arrives(self):
+        """A second run brings it over."""
+        moved = self.mesh.play("move", **self.move)
+        assert moved.ok, moved.output
+        after = self.mesh.page(self.target["address"])
+        assert after["boot_id"] == self.before["boot_id"]
+        assert after["counter"] > self.before["counter"]
+        assert live(self.mesh) == [self.target["rm"]]
+
+
+@pytest.fixture
+def trip(mesh, request):
+    """A trip of the shop, back home if an earlier test brought it to the west."""
+    there = mesh.whereabouts(SHOP).get("gw-west", "").split()[1:] == ["rm-west-1", "running", "1", WEST, "0"]
+    if not there:
+        request.getfixturevalue("shop")
+    return Trip(mesh, eastward=there)
 
 
 def live(mesh):
@@ -22,62 +67,29 @@ def live(mesh):
     return [rm for rm in mesh.group("rms") if mesh.ssh(rm, "virsh", "-q", "list", "--state-running", "--name").strip()]
 
 
-def still_at_home(mesh, before):
-    """The service runs at its source as if nothing had been tried, and nothing of the attempt is left at the target."""
-    after = mesh.page(EAST)
-    assert after is not None, "the service must run again at its source"
-    assert after["boot_id"] == before["boot_id"]
-    assert after["counter"] > before["counter"]
-    assert live(mesh) == ["rm-east-1"]
-    assert mesh.ssh("rm-west-1", "ls", "/var/lib/vmatrix/instances").strip() == ""
-    assert WEST not in mesh.shell("gw-west", "ip route; ip neigh show proxy")
-    assert not mesh.module("gw-west", "vma_info")["records"]
-
-
-def arrives(mesh, before):
-    """A second run brings it over."""
-    moved = mesh.play("move", **MOVE)
-    assert moved.ok, moved.output
-    after = mesh.page(WEST)
-    assert after["boot_id"] == before["boot_id"]
-    assert after["counter"] > before["counter"]
-    assert live(mesh) == ["rm-west-1"]
-
-
-@pytest.mark.parametrize(
-    ("host", "break_it", "mend_it"),
-    [
-        # The target's hypervisor cannot run it.
-        ("rm-west-1", "mount --bind /bin/false /usr/bin/qemu-system-x86_64", "umount /usr/bin/qemu-system-x86_64"),
-        # The guest runs at the target, but nobody reaches it.
-        ("rm-west-1", "ip link set trunk0 down", "ip link set trunk0 up"),
-        # The target's gateway cannot even prepare its network.
-        ("gw-west", "mount --bind /bin/false /usr/sbin/nft", "umount /usr/sbin/nft"),
-    ],
-)
-def test_a_failing_step_is_undone(shop, mesh, host, break_it, mend_it):
-    before = mesh.page(EAST)
-    mesh.shell(host, break_it)
+@pytest.mark.parametrize("what", BREAKS)
+def test_a_failing_step_is_undone(trip, mesh, what):
+    where, break_it, mend_it = BREAKS[what]
+    mesh.shell(trip.target[where], break_it)
     try:
-        moved = mesh.play("move", move_timeout=12, **MOVE)
+        moved = mesh.play("move", move_timeout=12, **trip.move)
     finally:
-        mesh.shell(host, mend_it)
+        mesh.shell(trip.target[where], mend_it)
     assert not moved.ok, moved.output
-    still_at_home(mesh, before)
-    arrives(mesh, before)
+    trip.not_taken()
+    trip.arrives()
 
 
-def test_a_controller_killed_in_the_cutover_is_taken_up(shop, mesh):
-    before = mesh.page(EAST)
-    argv = [str(ROOT / ".venv/bin/ansible-playbook"), "playbooks/move.yml", *(f"-e{key}={value}" for key, value in MOVE.items())]
+def test_a_controller_killed_in_the_cutover_is_taken_up(trip, mesh):
+    argv = ["ansible-playbook", "playbooks/move.yml", *(f"-e{key}={value}" for key, value in trip.move.items())]
     run = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
-        until(lambda: live(mesh) != ["rm-east-1"], 60, "the cut-over began")
+        until(lambda: live(mesh) != [trip.source["rm"]], 60, "the cut-over began")
     finally:
         os.killpg(run.pid, signal.SIGKILL)
         run.wait()
     assert len(live(mesh)) <= 1
-    arrives(mesh, before)
+    trip.arrives()
 
 
 def test_an_rm_that_is_down_is_left_out(shop, mesh):

@@ -230,7 +230,7 @@ class Mesh:
     def group(name: str) -> list[str]:
         """Return the hosts of an inventory group."""
         listing = subprocess.run(
-            [str(ROOT / ".venv" / "bin" / "ansible-inventory"), "-i", str(ROOT / ".lab" / "inventory.yml"), "--list"],
+            ["ansible-inventory", "-i", str(ROOT / ".lab" / "inventory.yml"), "--list"],
             # An ssh before it may have made the terminal's standard input non-blocking, which Ansible refuses.
             stdin=subprocess.DEVNULL,
             capture_output=True,

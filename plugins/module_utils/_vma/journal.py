@@ -19,9 +19,6 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import
 if t.TYPE_CHECKING:
     from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Transaction
 
-#: What an operation can be; "change" is one that nobody named.
-KINDS = ("place", "move", "suspend", "resume", "drain", "remove", "change")
-
 
 def current(tx: Transaction, instance: str) -> dict[str, t.Any] | None:
     """Return the open operation of an instance, if any."""
