@@ -45,39 +45,38 @@ class Events:
     def __init__(self) -> None:
         argv = ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), "-tt"]
         command = "virsh event --event lifecycle --timestamp --loop"
-        self._tails = [subprocess.Popen([*argv, rm, command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) for rm in RMS]
+        self._tails = {rm: subprocess.Popen([*argv, rm, command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) for rm in RMS}
 
     def __enter__(self) -> Events:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        for tail in self._tails:
+        for tail in self._tails.values():
             tail.terminate()
             tail.wait()
 
-    def stood_still(self) -> float:
-        """Return the seconds between the last time that the guest stopped and the last time that it went on."""
+    def stood_still(self, source: str, to: str) -> float:
+        """Return the seconds from when the guest stopped at *source* until it went on at *to*."""
         time.sleep(0.5)
-        lines: list[str] = []
-        for tail in self._tails:
+        said = {}
+        for rm, tail in self._tails.items():
             tail.terminate()
-            lines += [line for line in tail.communicate()[0].splitlines() if SHOP in line]
-        moments = {word: max(_moment(line) for line in lines if word in line) for word in ("Suspended", "Resumed")}
-        return moments["Resumed"] - moments["Suspended"]
+            said[rm] = [line for line in tail.communicate()[0].splitlines() if SHOP in line]
+        return _last(said[to], "Resumed") - _last(said[source], "Suspended")
 
 
-def _moment(line: str) -> float:
-    return datetime.datetime.strptime(line[:28], "%Y-%m-%d %H:%M:%S.%f%z").timestamp()
+def _last(lines: list[str], word: str) -> float:
+    return max(datetime.datetime.strptime(line[:28], "%Y-%m-%d %H:%M:%S.%f%z").timestamp() for line in lines if word in line)
 
 
 @contextlib.contextmanager
-def watched(figures: Figures, who: str) -> t.Iterator[None]:
+def watched(figures: Figures, who: str, source: str, to: str) -> t.Iterator[None]:
     """See when the guest stands still in a move under load, which is what the block does, and what callers lose."""
     load = Load(EAST)
     try:
         with Events() as events:
             yield
-            figures.add(f"{who}: the guest stands still, s", events.stood_still())
+            figures.add(f"{who}: the guest stands still, s", events.stood_still(source, to))
     finally:
         suffered = load.end()
     figures.add(f"{who}: requests and downloads lost", len(suffered.failures))
@@ -127,7 +126,7 @@ def main() -> None:
         for to in RMS[::-1]:
             assert mesh.play("move", instance=SHOP, to_rm=to).ok
         for source, to in (RMS, RMS[::-1]):
-            with watched(figures, "the mesh"):
+            with watched(figures, "the mesh", source, to):
                 moved = mesh.play("move", instance=SHOP, to_rm=to)
                 assert moved.ok, moved.output
             figures.add("the mesh: the whole play, s", moved.seconds)
@@ -135,7 +134,7 @@ def main() -> None:
             figures.add("the mesh: MiB of memory on the wire", moved.result("Hand the instance over", to)["bytes_wire"] / (1 << 20))
         with acquainted(mesh):
             for source, to in (RMS, RMS[::-1]):
-                with watched(figures, "bare virsh migrate"):
+                with watched(figures, "bare virsh migrate", source, to):
                     seconds = bare(mesh, source, addresses[to])
                 figures.add("bare virsh migrate: all of it, s", seconds)
             mesh.ssh(RMS[1], "rm", "-rf", HOME)
