@@ -52,8 +52,8 @@ sanity: $(READY)  ## Run ansible-test sanity with nothing ignored
 	tests/run/sanity
 
 .PHONY: integration
-integration: lab  ## Run the tests that use the lab, with the oldest Ansible that the collection works with
-	.venv-oldest/bin/python -m pytest tests/integration
+integration: lab  ## Run the tests that use the lab, and a second one beside it, with the oldest Ansible that the collection works with
+	.venv-oldest/bin/python -m pytest -n 2 --dist loadfile tests/integration
 
 .PHONY: molecule
 molecule: lab  ## Run the molecule scenarios on the lab

@@ -19,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 from figures import Figures, rounds  # noqa: E402
 from load import Load  # noqa: E402
-from mesh_lab import CAPSULE, ROOT, SHOP, Mesh, until  # noqa: E402
+from mesh_lab import CAPSULE, LAB, SHOP, Mesh, until  # noqa: E402
 
 EAST, RMS = "198.18.1.10", ("rm-east-1", "rm-east-2")
 HOME = f"/var/lib/vmatrix/instances/{SHOP}"
@@ -43,7 +43,7 @@ class Events:
     """What libvirt says on both RMs of the domains' lives, all along."""
 
     def __init__(self) -> None:
-        argv = ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), "-tt"]
+        argv = ["ssh", "-F", str(LAB / "ssh_config"), "-tt"]
         command = "virsh event --event lifecycle --timestamp --loop"
         self._tails = {rm: subprocess.Popen([*argv, rm, command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) for rm in RMS}
 

@@ -19,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import yaml  # noqa: E402
 from figures import Figures, rounds  # noqa: E402
 from listener import Listener  # noqa: E402
-from mesh_lab import ROOT, Mesh, until  # noqa: E402
+from mesh_lab import LAB, ROOT, Mesh, until  # noqa: E402
 
 STORE, EAST, RM = "store-1.example.com", "198.18.1.30", "rm-east-1"
 CAPSULE = yaml.safe_load((ROOT / "playbooks" / "vars" / "store.yml").read_text(encoding="utf-8"))
@@ -132,7 +132,7 @@ def recovery(mesh: Mesh, figures: Figures, count: int) -> None:
 def sink(mesh: Mesh, host: str, namespace: str | None, address: str) -> t.Iterator[None]:
     """Listen at an address of a host, in one of its network namespaces."""
     inside = ["ip", "netns", "exec", namespace] if namespace else []
-    argv = ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), "-tt", host, shlex.join([*inside, "python3", "-u", "-c", SINK, address, str(PORT)])]
+    argv = ["ssh", "-F", str(LAB / "ssh_config"), "-tt", host, shlex.join([*inside, "python3", "-u", "-c", SINK, address, str(PORT)])]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout.readline().strip() == "ready"
         try:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 
 import pytest
-from mesh_lab import ROOT, SHOP, until
+from mesh_lab import LAB, ROOT, SHOP, until
 
 EAST, WEST = "198.18.1.10", "198.18.2.10"
 MOVE = {"instance": SHOP, "to_hn": "hn-west", "to_rm": "rm-west-1", "public_address": WEST}
@@ -81,7 +81,7 @@ def test_a_failing_step_is_undone(trip, mesh, what):
 
 
 def test_a_controller_killed_in_the_cutover_is_taken_up(trip, mesh):
-    argv = ["ansible-playbook", "playbooks/move.yml", *(f"-e{key}={value}" for key, value in trip.move.items())]
+    argv = ["ansible-playbook", "-i", str(LAB / "inventory.yml"), "playbooks/move.yml", *(f"-e{key}={value}" for key, value in trip.move.items())]
     run = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         until(lambda: live(mesh) != [trip.source["rm"]], 60, "the cut-over began")

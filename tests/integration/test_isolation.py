@@ -13,7 +13,7 @@ import shlex
 import isolation
 import pytest
 from isolation import DESK, OTHER_SHOP, PORT, SHOP
-from mesh_lab import CAPSULE, ROOT, until
+from mesh_lab import CAPSULE, LAB, until
 
 PLACES = {
     SHOP: ("rm-east-1", "198.18.1.10"),
@@ -103,7 +103,7 @@ class Lab(isolation.Site):
         }
 
     def argv(self, host, *command):
-        return ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), host, shlex.join(command)]
+        return ["ssh", "-F", str(LAB / "ssh_config"), host, shlex.join(command)]
 
     def switch(self, host):
         (found,) = self.mesh.module(host, "switch_info")["switches"]

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 from answers import Watch
 from load import Load
-from mesh_lab import ROOT, SHOP, until
+from mesh_lab import LAB, SHOP, until
 
 EAST, WEST = "198.18.1.10", "198.18.2.10"
 #: Of the memory's way on the source; the first thing of a live move that is worth cutting.
@@ -43,7 +43,7 @@ def test_inside_its_hn_nobody_notices(shop, mesh):
 def test_what_breaks_on_the_way_runs_on_where_it_was(shop, mesh):
     with_large_file(mesh)
     home, load = mesh.whereabouts(SHOP), Load(EAST)
-    cutter = subprocess.Popen(["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), "rm-east-1", CUT], stdin=subprocess.DEVNULL)
+    cutter = subprocess.Popen(["ssh", "-F", str(LAB / "ssh_config"), "rm-east-1", CUT], stdin=subprocess.DEVNULL)
     broken = mesh.play("move", instance=SHOP, to_rm="rm-east-2")
     assert cutter.wait(10) == 0 and not broken.ok
     assert any("it runs here, as before" in message and "running on rm-east-1, as before." in message for message in broken.messages), broken.messages

@@ -12,7 +12,7 @@ import shlex
 import subprocess
 import tempfile
 
-from mesh_lab import ROOT, until
+from mesh_lab import LAB, until
 
 SERVER = "198.18.0.4"
 #: Runs on the client until its standard input ends; prints a line for each change.
@@ -51,7 +51,7 @@ class Watch:
     """Asks for a name all the time, from now until end() is called."""
 
     def __init__(self, name: str, client: str = "client-east") -> None:
-        argv = ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), client, shlex.join(["python3", "-c", SCRIPT, SERVER, name])]
+        argv = ["ssh", "-F", str(LAB / "ssh_config"), client, shlex.join(["python3", "-c", SCRIPT, SERVER, name])]
         self._said = tempfile.NamedTemporaryFile("r")
         self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=self._said.file)
 

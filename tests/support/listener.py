@@ -12,7 +12,7 @@ import threading
 import time
 import typing as t
 
-from mesh_lab import ROOT
+from mesh_lab import LAB
 
 #: Runs on the client: one thread per URL asks all the time and prints when an answer had come; a line is one write, for two may come at once.
 EAR = """
@@ -37,7 +37,7 @@ class Listener:
 
     def __init__(self, *addresses: str, client: str = "client-east", path: str = "/cgi-bin/page", patience: float = 0.25) -> None:
         urls = [f"http://{each}{path}" for each in addresses]
-        argv = ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), client, shlex.join(["python3", "-u", "-c", EAR, str(patience), *urls])]
+        argv = ["ssh", "-F", str(LAB / "ssh_config"), client, shlex.join(["python3", "-u", "-c", EAR, str(patience), *urls])]
         self.answers: list[float] = []
         self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._reader = threading.Thread(target=self._read, daemon=True)

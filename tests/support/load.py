@@ -11,7 +11,7 @@ import json
 import shlex
 import subprocess
 
-from mesh_lab import ROOT, Mesh
+from mesh_lab import LAB, Mesh
 
 #: Runs on the client until its standard input ends; prints what became of all that it began.
 SCRIPT = """
@@ -87,7 +87,7 @@ class Load:
 
     def __init__(self, address: str, client: str = "client-east", rate: float = 10, downloads: int = 2, bytes_per_second: int = 300_000) -> None:
         command = shlex.join(["python3", "-c", SCRIPT, address, str(rate), str(downloads), str(bytes_per_second)])
-        argv = ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), client, command]
+        argv = ["ssh", "-F", str(LAB / "ssh_config"), client, command]
         self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def end(self) -> Outcome:
@@ -102,7 +102,7 @@ class Download:
     def __init__(self, address: str, rate: str) -> None:
         """Begin; *rate* is as curl takes it."""
         script = f"curl -s --limit-rate {rate} -o /tmp/big http://{address}/big; echo $?; sha256sum < /tmp/big"
-        argv = ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), "-tt", "client-west", script]
+        argv = ["ssh", "-F", str(LAB / "ssh_config"), "-tt", "client-west", script]
         self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
 
     def end(self) -> tuple[bool, str]:

@@ -22,6 +22,12 @@ import ansible_runner
 import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+#: Where the lab's inventory and SSH configuration lie. The second worker of pytest-xdist has a lab of its own, made of the same images.
+LAB = ROOT / ".lab"
+if os.environ.get("PYTEST_XDIST_WORKER") == "gw1":
+    LAB = ROOT / ".lab-twin"
+    _name = os.environ.get("VMATRIX_LAB_NAME", "vmatrix-lab")
+    os.environ.update(VMATRIX_LAB_NAME=f"{_name}-twin", VMATRIX_LAB_DIRECTORY=LAB.name, VMATRIX_LAB_CACHE=f"/var/cache/{_name}")
 #: ansible-playbook of this Python, whoever calls.
 os.environ["PATH"] = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
 #: What may differ between two looks at a mesh that nobody changed.
@@ -53,6 +59,12 @@ class Mesh:
 
     #: How talkative runs of ansible-playbook are: the number of -v.
     verbosity = 0
+
+    def stand_up(self) -> None:
+        """Build and start this lab, unless it stands."""
+        for playbook in ("lab", "lab_backends"):
+            done = self.play(playbook)
+            assert done.ok, done.output
 
     def play(self, playbook: str, check: bool = False, limit: str | None = None, **variables: t.Any) -> Play:
         """Run a playbook, by its name or a path, with extra variables, if need be on some hosts only."""
@@ -95,7 +107,7 @@ class Mesh:
             runner = ansible_runner.run(
                 private_data_dir=private,
                 project_dir=str(ROOT),
-                inventory=str(ROOT / ".lab" / "inventory.yml"),
+                inventory=str(LAB / "inventory.yml") if LAB.exists() else "localhost,",
                 envvars={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build" / "collections")},
                 cmdline="--diff --check" if check else "--diff",
                 quiet=True,
@@ -151,7 +163,7 @@ class Mesh:
 
     def ssh(self, host: str, *command: str, check: bool = True, stdin: str | None = None) -> str:
         """Run a command on a host of the lab, with a text for its standard input, and return what it printed."""
-        argv = ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), "-o", "ControlMaster=auto", "-o", f"ControlPath={_sockets()}/it-%n"]
+        argv = ["ssh", "-F", str(LAB / "ssh_config"), "-o", "ControlMaster=auto", "-o", f"ControlPath={_sockets()}/it-%n"]
         done = subprocess.run(
             [*argv, "-o", "ControlPersist=60s", host, shlex.join(command)], input=stdin or "", capture_output=True, text=True, timeout=120, check=False
         )
@@ -164,7 +176,7 @@ class Mesh:
 
     def alive(self, host: str, condition: str = "true") -> bool:
         """Tell whether a host lets us log in, over a connection of its own, and a condition (a command) is met there."""
-        argv = ["ssh", "-F", str(ROOT / ".lab" / "ssh_config"), "-o", "ControlPath=none", "-o", "ConnectTimeout=2", host, condition]
+        argv = ["ssh", "-F", str(LAB / "ssh_config"), "-o", "ControlPath=none", "-o", "ConnectTimeout=2", host, condition]
         try:
             return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False).returncode == 0
         except subprocess.TimeoutExpired:
@@ -230,7 +242,7 @@ class Mesh:
     def group(name: str) -> list[str]:
         """Return the hosts of an inventory group."""
         listing = subprocess.run(
-            ["ansible-inventory", "-i", str(ROOT / ".lab" / "inventory.yml"), "--list"],
+            ["ansible-inventory", "-i", str(LAB / "inventory.yml"), "--list"],
             # An ssh before it may have made the terminal's standard input non-blocking, which Ansible refuses.
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -244,7 +256,7 @@ class Mesh:
 @functools.lru_cache(maxsize=None)
 def _sockets() -> str:
     """The directory of the lab's SSH control sockets."""
-    return yaml.safe_load((ROOT / ".lab" / "inventory.yml").read_text(encoding="utf-8"))["lab"]["vars"]["ansible_control_path_dir"]
+    return yaml.safe_load((LAB / "inventory.yml").read_text(encoding="utf-8"))["lab"]["vars"]["ansible_control_path_dir"]
 
 
 def until(condition: t.Callable[[], t.Any], timeout: float, what: str) -> t.Any:

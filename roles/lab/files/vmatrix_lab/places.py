@@ -11,7 +11,8 @@ import os
 #: The lab's name: of its network namespace, its control group and its directories. Labs of different names may stand side by side.
 NAME = os.environ.get("VMATRIX_LAB_NAME", "vmatrix-lab")
 STATE = f"/var/lib/{NAME}"
-CACHE = f"/var/cache/{NAME}"
+#: What was built once; labs that stand side by side may share it.
+CACHE = os.environ.get("VMATRIX_LAB_CACHE", f"/var/cache/{NAME}")
 IMAGES = os.path.join(CACHE, "images")
 #: A link to the root file system that was built last; what runs in a copy of it has all that the roles install.
 ROOT = os.path.join(CACHE, "root")
