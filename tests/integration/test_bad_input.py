@@ -18,7 +18,7 @@ def untouched(mesh):
     assert mesh.play("remove", instance=SHOP).ok
     before = mesh.snapshot()
     yield mesh
-    assert mesh.snapshot() == before, "bad input changed something"
+    mesh.must_be(before, "bad input changed something")
 
 
 @pytest.mark.parametrize(

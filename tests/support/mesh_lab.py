@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import difflib
 import functools
 import json
 import os
@@ -136,7 +137,7 @@ class Mesh:
         before = self.snapshot()
         foretold = self.play(playbook, check=True, **variables)
         assert foretold.ok, foretold.output
-        assert self.snapshot() == before, "check mode changed something"
+        self.must_be(before, "check mode changed something")
         done = self.play(playbook, **variables)
         assert done.ok, done.output
         assert (foretold.changed > 0) == (done.changed > 0), foretold.output
@@ -149,7 +150,7 @@ class Mesh:
             again = self.play(playbook, check=check, **variables)
             assert again.ok, again.output
             assert again.changed == 0, again.output
-        assert self.snapshot() == before, "a second run changed something"
+        self.must_be(before, "a second run changed something")
         return again
 
     def must_refuse(self, playbook: str, sentence: str, look: bool = True, **variables: t.Any) -> None:
@@ -159,7 +160,14 @@ class Mesh:
         assert not play.ok, play.output
         assert any(sentence in message for message in play.messages), play.messages
         assert play.changed == 0, play.output
-        assert not look or self.snapshot() == before, f"changed something: {play.output}"
+        if before is not None:
+            self.must_be(before, f"what was refused changed something: {play.output}")
+
+    def must_be(self, before: dict[str, str], what: str) -> None:
+        """See that every device is as a snapshot says; *what* is wrong if not."""
+        now = self.snapshot()
+        differences = {host: list(difflib.unified_diff(before[host].splitlines(), now[host].splitlines(), lineterm="", n=0)) for host in now}
+        assert now == before, f"{what}: {({host: lines for host, lines in differences.items() if lines})}"
 
     def ssh(self, host: str, *command: str, check: bool = True, stdin: str | None = None) -> str:
         """Run a command on a host of the lab, with a text for its standard input, and return what it printed."""
