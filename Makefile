@@ -53,7 +53,8 @@ sanity: $(READY)  ## Run ansible-test sanity with nothing ignored
 
 .PHONY: integration
 integration: lab  ## Run the tests that use the lab, and a second one beside it, with the oldest Ansible that the collection works with
-	.venv-oldest/bin/python -m pytest -n 2 --dist loadfile tests/integration
+	# The file that takes longest comes first.
+	.venv-oldest/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/integration/test_vpn.py tests/integration
 
 .PHONY: molecule
 molecule: lab  ## Run the molecule scenarios on the lab

@@ -24,9 +24,9 @@ import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 #: Where the lab's inventory and SSH configuration lie. The second worker of pytest-xdist has a lab of its own, made of the same images.
-LAB = ROOT / ".lab"
-if os.environ.get("PYTEST_XDIST_WORKER") == "gw1":
-    LAB = ROOT / ".lab-twin"
+TWIN = os.environ.get("PYTEST_XDIST_WORKER") == "gw1"
+LAB = ROOT / (".lab-twin" if TWIN else ".lab")
+if TWIN:
     _name = os.environ.get("VMATRIX_LAB_NAME", "vmatrix-lab")
     os.environ.update(VMATRIX_LAB_NAME=f"{_name}-twin", VMATRIX_LAB_DIRECTORY=LAB.name, VMATRIX_LAB_CACHE=f"/var/cache/{_name}")
 #: ansible-playbook of this Python, whoever calls.
