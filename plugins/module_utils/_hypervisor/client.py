@@ -71,7 +71,10 @@ class Hypervisor:
             return self._connection.getDomainCapabilities(None, "x86_64", machine, domain_type, 0)
 
     def live(self) -> dict[str, str]:
-        """Return the name of each live domain with its state: C(running), C(paused), C(moving) (paused in the middle of a move, at either end, or not yet there) or C(ending)."""
+        """Return the name of each live domain with its state.
+
+        C(running), C(paused), C(moving) (paused in the middle of a move, at either end, or not yet there) or C(ending).
+        """
         with _saying("list its domains"):
             return {domain.name(): _state(domain) for domain in self._connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)}
 

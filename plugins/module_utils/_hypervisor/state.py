@@ -227,4 +227,3 @@ def _size(path: str) -> int | None:
         return os.lstat(path).st_blocks * 512
     except FileNotFoundError:
         return None
-

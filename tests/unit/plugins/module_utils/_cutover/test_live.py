@@ -157,7 +157,7 @@ def test_what_has_arrived_but_has_not_ended_here_is_not_handed_over(east, west, 
     """libvirt goes on here when it is not told that the guest arrived there."""
 
     def last_word():
-        wait_for(lambda: arrived[0].is_set(), 2.0, "the source hears of the arrival")
+        wait_for(arrived[0].is_set, 2.0, "the source hears of the arrival")
         east.connection.domains[NAME].current = fake_libvirt.VIR_DOMAIN_RUNNING
         raise fake_libvirt.libvirtError("the line was cut")
 
