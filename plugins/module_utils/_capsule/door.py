@@ -116,7 +116,7 @@ def go_through(parcel: str, what: str, sender: str, incoming: str, reader: int, 
                 raise Refused(f"The door for {parcel} closed.") from exc
         if time.monotonic() > end:
             raise Refused(f"There is no {what} behind the door for {parcel}.")
-        time.sleep(0.005)
+        time.sleep(0.02)
 
 
 def _pump(connection: socket.socket, reader: int, writer: int) -> None:

@@ -26,7 +26,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core import files
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
 
-_POLL = 0.005
+_POLL = 0.02
 #: Seconds after which an abort of the sender is about an earlier attempt than the one that the receiver begins to wait for.
 _STALE = 30.0
 

@@ -34,7 +34,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import ar
 WAYS = "/run/vmatrix/live"
 #: What the target has for the source besides sockets: the guest's domain XML there, and, once all of it is there, the word that it is.
 GUEST, ARRIVED = "guest", "arrived"
-_POLL = 0.003
+_POLL = 0.01
 
 
 def ways(order: Order) -> str:
