@@ -28,7 +28,7 @@ answers = {"open": [], "refused": []}
 async def work(ports):
     for port in ports:
         try:
-            unused, writer = await asyncio.wait_for(asyncio.open_connection(sys.argv[1], port), 0.5)
+            unused, writer = await asyncio.wait_for(asyncio.open_connection(sys.argv[1], port), 1.5)
         except ConnectionRefusedError:
             answers["refused"].append(port)
         except (OSError, asyncio.TimeoutError):

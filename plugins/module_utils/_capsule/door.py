@@ -38,8 +38,7 @@ def opened(parcel: str, sender: str, behind: t.Mapping[str, str | bytes], incomi
     Args:
         parcel: what is awaited.
         sender: the address of the RM that may come in.
-        behind: what it may ask for, which may come into being only while the block runs: the path of a Unix socket that it is connected with, or a text that it
-            is given.
+        behind: what it may ask for: the path of a Unix socket that it is connected with, or a text that it is given.
         incoming: where things arrive.
     """
     path = paths.door(incoming, parcel)
@@ -116,7 +115,7 @@ def go_through(parcel: str, what: str, sender: str, incoming: str, reader: int, 
                 raise Refused(f"The door for {parcel} closed.") from exc
         if time.monotonic() > end:
             raise Refused(f"There is no {what} behind the door for {parcel}.")
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def _pump(connection: socket.socket, reader: int, writer: int) -> None:

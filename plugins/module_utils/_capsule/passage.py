@@ -21,8 +21,6 @@ import typing as t
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.transfer import Peer, ssh_argv
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, DeadlineExceeded
 
-#: Seconds between two attempts.
-_PAUSE = 0.1
 #: Makes the command whose standard input and output lead to C(WHAT) at the peer, from the parcel and what is asked for.
 Way = t.Callable[[str, str], t.List[str]]
 
@@ -66,33 +64,6 @@ def laid(way: Way, parcel: str, directory: str, names: t.Iterable[str]) -> t.Ite
             follower.start()
             closing.callback(_stop, listener, follower)
         yield
-
-
-@contextlib.contextmanager
-def heard(way: Way, parcel: str, what: str) -> t.Iterator[threading.Event]:
-    """Listen while the block runs for whether the peer has C(what) for whoever sends this parcel; the event is set when it has."""
-    said, over = threading.Event(), threading.Event()
-    processes: list[subprocess.Popen] = []
-
-    def listen() -> None:
-        # The peer's patience may be at its end before the guest has come.
-        while not over.wait(_PAUSE if processes else 0):
-            with subprocess.Popen(way(parcel, what), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-                processes.append(process)
-                if process.communicate()[0]:
-                    said.set()
-                    return
-
-    listener = threading.Thread(target=listen, daemon=True)
-    listener.start()
-    try:
-        yield said
-    finally:
-        over.set()
-        while listener.is_alive():
-            for process in processes:
-                process.kill()
-            listener.join(_PAUSE)
 
 
 def _follow(listener: socket.socket, argv: list[str], words: t.IO[bytes], processes: list[subprocess.Popen]) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import threading
 import traceback
 import typing as t
@@ -32,8 +31,6 @@ LIBRARIES = (("libvirt", LIBVIRT_IMPORT_ERROR),)
 URI = "qemu:///system"
 #: Where libvirt itself is reached (https://libvirt.org/uri.html).
 SOCKET = "/run/libvirt/libvirt-sock"
-#: Where libvirt notes the process of each live domain.
-PIDS = "/run/libvirt/qemu"
 #: The sockets over which a live domain leaves and arrives, by their names in a directory that both hosts call the same.
 WAYS = ("control", "memory", "disks")
 
@@ -71,10 +68,7 @@ class Hypervisor:
             return self._connection.getDomainCapabilities(None, "x86_64", machine, domain_type, 0)
 
     def live(self) -> dict[str, str]:
-        """Return the name of each live domain with its state.
-
-        C(running), C(paused), C(moving) (paused in the middle of a move, at either end, or not yet there) or C(ending).
-        """
+        """Return the name of each live domain with its state: C(running), C(paused), C(moving) (paused in the middle of a move, at either end) or C(ending)."""
         with _saying("list its domains"):
             return {domain.name(): _state(domain) for domain in self._connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)}
 
@@ -184,33 +178,9 @@ class Hypervisor:
             return self._connection.lookupByName(name)
 
 
-def pid(name: str) -> int | None:
-    """Return the process of the live domain *name*, or None if libvirt noted none."""
-    try:
-        with open(os.path.join(PIDS, f"{name}.pid"), encoding="ascii") as handle:
-            return int(handle.read())
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-@contextlib.contextmanager
-def watched(name: str) -> t.Iterator[t.Callable[[], bool]]:
-    """Watch the process of the live domain *name* while the block runs, which gets a function that tells whether it has ended. Unknown is not ended."""
-    process = pid(name)
-    try:
-        descriptor = os.pidfd_open(process) if process else None
-    except OSError:
-        descriptor = None
-    try:
-        yield lambda: descriptor is not None and bool(select.select([descriptor], [], [], 0)[0])
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
-
-
 def _state(domain: t.Any) -> str:
     state, reason = domain.state()
-    if state == libvirt.VIR_DOMAIN_PAUSED and reason in (libvirt.VIR_DOMAIN_PAUSED_MIGRATION, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP):
+    if (state, reason) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION):
         return "moving"
     if state in (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED):
         return "running"

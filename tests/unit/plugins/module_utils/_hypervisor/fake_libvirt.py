@@ -22,7 +22,7 @@ VIR_DOMAIN_START_PAUSED = 1
 VIR_DOMAIN_SAVE_RUNNING, VIR_DOMAIN_SAVE_PAUSED = 2, 4
 VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN = 1
 VIR_DOMAIN_DESTROY_GRACEFUL = 1
-VIR_DOMAIN_PAUSED_USER, VIR_DOMAIN_PAUSED_MIGRATION, VIR_DOMAIN_PAUSED_STARTING_UP = 1, 2, 11
+VIR_DOMAIN_PAUSED_USER, VIR_DOMAIN_PAUSED_MIGRATION = 1, 2
 VIR_DOMAIN_JOB_STATS_COMPLETED = 1
 VIR_MIGRATE_LIVE, VIR_MIGRATE_PEER2PEER, VIR_MIGRATE_PAUSED, VIR_MIGRATE_NON_SHARED_INC = 1, 2, 32, 128
 VIR_MIGRATE_ABORT_ON_ERROR, VIR_MIGRATE_AUTO_CONVERGE = 4096, 8192
@@ -92,8 +92,7 @@ class Connection:
         lives: for each guest that ever ran an instruction, (name, image it came from).
         obeys: whether guests follow the power button.
         peer: the other host's libvirt, where domains can be moved to.
-        on_the_way: called when a domain that is moved is nearly there.
-        last_word: called when it is there, and paused here until libvirt has cleared it away.
+        on_the_way: called when a domain that is moved has arrived there but for its last word.
     """
 
     def __init__(self) -> None:
@@ -103,7 +102,6 @@ class Connection:
         self.obeys = True
         self.peer: Connection | None = None
         self.on_the_way = lambda: None
-        self.last_word = lambda: None
         self.calls: list[str] = []
 
     def called(self, what: str) -> None:
@@ -202,7 +200,6 @@ class Domain:
             peer.domains.pop(self._name, None)
             raise
         self.current, moved.reason = VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_USER
-        self.connection.last_word()
         del self.connection.domains[self._name]
         self.connection.called("migrateToURI3!")
 
