@@ -51,7 +51,7 @@ lint: $(READY)  ## Check style, documentation and changelog
 sanity: $(READY)  ## Run ansible-test sanity with nothing ignored
 	tests/run/sanity
 
-# The number of labs that share them; two need 17 minutes less, and a machine that has nothing else to do.
+# The number of labs that share them; with two they take about two thirds of the time, on a machine that has nothing else to do.
 LABS ?= 1
 # It comes first, so that both labs are done at about the same time.
 LONGEST := tests/integration/test_vpn.py
