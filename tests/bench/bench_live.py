@@ -35,6 +35,7 @@ for overlay in *.qcow2; do
     done
 done
 """
+#: The flow that lets every guest into the network, as ovs-ofctl finds it again.
 OPEN = "priority=999"
 MIGRATE = "virsh -q migrate --live --p2p --copy-storage-inc --auto-converge {name} qemu+ssh://root@{to}/system?no_verify=1 tcp://{to} --disks-uri tcp://{to}"
 

@@ -38,7 +38,7 @@ def series(mesh: Mesh, figures: Figures, strategy: str, moves: int) -> None:
         asked += sum(outcome.requests + outcome.downloads for outcome in outcomes) + len(failures)
         moments = [failure[0] for failure in failures] or [began]
         figures.add(f"{strategy}: the whole play, s", moved.seconds)
-        figures.add(f"{strategy}: the longest request that was answered, s", max(outcome.longest for outcome in outcomes))
+        figures.add(f"{strategy}: the longest request, s", max(outcome.longest for outcome in outcomes))
         figures.add(f"{strategy}: from the first failure to the last, s", max(moments) - min(moments))
         if strategy == "clone_first":
             figures.add("clone_first: the source stood still, s", moved.result("Make a capsule of what it is now")["outage"])
