@@ -14,7 +14,8 @@ description:
   - The source opens the way to the target, suspends the instance, sends its memory and overlays, gives up the right to run it durably, and hands it over.
     Whatever fails before that is taken back, and the instance goes on at the source.
   - The target awaits what is handed over, checks it, takes it over and resumes it with the raised epoch. When it cannot be resumed, it stays suspended there.
-  - With O(live=true) the instance runs on while libvirt brings its memory and overlays over, and stands still for the last of it only.
+  - With O(live=true) the instance runs on while libvirt brings its memory and overlays over, and stands still for the last of it only; a guest
+    that QEMU emulates stands still while all of its memory is sent, since QEMU before 9.0 loses some of what such a guest writes meanwhile.
     When that cannot be done, it runs on at the source. The sockets of libvirt and QEMU at the target can be reached by the source alone, through the
     connection that RMs have for transfers, and for no longer than the cut-over takes.
   - The instance's capsule must be in the target's store already.
@@ -181,7 +182,7 @@ bytes_wire:
   returned: success at the source, with O(live=true) at the target
   sample: 41943040
 downtime:
-  description: Seconds for which the guest stood still for the last of its memory, as libvirt tells it.
+  description: Seconds for which the guest stood still for its memory, as libvirt tells it.
   type: float
   returned: success at the target with O(live=true)
   sample: 0.21

@@ -27,18 +27,22 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wai
 
 #: Seconds that a sender waits for the door: the other side may begin later.
 PATIENCE = 30.0
+#: What is behind the door.
+Behind = t.Union[str, bytes, t.Callable[[], bool]]
+YES, NO = b"y", b"n"
 _CHUNK = 1 << 18
 _LONGEST = 300
 
 
 @contextlib.contextmanager
-def opened(parcel: str, sender: str, behind: t.Mapping[str, str | bytes], incoming: str = paths.INCOMING) -> t.Iterator[None]:
+def opened(parcel: str, sender: str, behind: t.Mapping[str, Behind], incoming: str = paths.INCOMING) -> t.Iterator[None]:
     """Hold the door for the parcel C(INSTANCE@EPOCH) open while the block runs.
 
     Args:
         parcel: what is awaited.
         sender: the address of the RM that may come in.
-        behind: what it may ask for: the path of a Unix socket that it is connected with, or a text that it is given.
+        behind: what it may ask for: the path of a Unix socket that it is connected with, a text that it is given, or something that is asked as often as it
+            likes, with one byte each time, and answers yes or no (YES, NO).
         incoming: where things arrive.
     """
     path = paths.door(incoming, parcel)
@@ -66,7 +70,7 @@ def opened(parcel: str, sender: str, behind: t.Mapping[str, str | bytes], incomi
             keeper.join()
 
 
-def _keep(listener: socket.socket, sender: str, behind: t.Mapping[str, str | bytes]) -> None:
+def _keep(listener: socket.socket, sender: str, behind: t.Mapping[str, Behind]) -> None:
     known = {info[4][0] for info in socket.getaddrinfo(sender, None)}
     while True:
         try:
@@ -79,10 +83,21 @@ def _keep(listener: socket.socket, sender: str, behind: t.Mapping[str, str | byt
             found = behind.get(what) if address in known else None
             if isinstance(found, bytes):
                 caller.sendall(found)
+            elif callable(found):
+                ours, theirs = socket.socketpair()
+                with theirs:
+                    threading.Thread(target=_answer, args=(ours, found), daemon=True).start()
+                    socket.send_fds(caller, [b"!"], [theirs.fileno()])
             elif found is not None:
                 with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
                     connection.connect(found)
                     socket.send_fds(caller, [b"!"], [connection.fileno()])
+
+
+def _answer(asker: socket.socket, question: t.Callable[[], bool]) -> None:
+    with asker, contextlib.suppress(OSError, MeshError):
+        while asker.recv(1):
+            asker.sendall(YES if question() else NO)
 
 
 def go_through(parcel: str, what: str, sender: str, incoming: str, reader: int, writer: int) -> None:
@@ -119,27 +134,23 @@ def go_through(parcel: str, what: str, sender: str, incoming: str, reader: int, 
 
 
 def _pump(connection: socket.socket, reader: int, writer: int) -> None:
-    with selectors.DefaultSelector() as selector:
-        selector.register(connection, selectors.EVENT_READ)
-        selector.register(reader, selectors.EVENT_READ)
+    # One buffer for all: a new one for each piece takes three times as long.
+    buffer = bytearray(_CHUNK)
+    with selectors.DefaultSelector() as selector, memoryview(buffer) as view:
+        selector.register(connection.fileno(), selectors.EVENT_READ, writer)
+        selector.register(reader, selectors.EVENT_READ, connection.fileno())
         while True:
             for key, _events in selector.select():
-                if key.fileobj is connection:
-                    data = connection.recv(_CHUNK)
-                    if not data:
-                        return
-                    _write(writer, data)
-                else:
-                    data = os.read(reader, _CHUNK)
-                    if not data:
-                        return
-                    connection.sendall(data)
+                length = os.readv(key.fd, [buffer])
+                if not length:
+                    return
+                _write(key.data, view[:length])
 
 
-def _write(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+def _write(descriptor: int, data: bytes | memoryview) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
 
 
 def request(words: str) -> tuple[str, str]:

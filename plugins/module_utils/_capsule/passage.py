@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
 import socket
 import subprocess
@@ -18,9 +19,12 @@ import tempfile
 import threading
 import typing as t
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import door
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.transfer import Peer, ssh_argv
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, DeadlineExceeded
 
+#: Seconds that an answer may take.
+_ANSWER = 2.0
 #: Makes the command whose standard input and output lead to C(WHAT) at the peer, from the parcel and what is asked for.
 Way = t.Callable[[str, str], t.List[str]]
 
@@ -64,6 +68,23 @@ def laid(way: Way, parcel: str, directory: str, names: t.Iterable[str]) -> t.Ite
             follower.start()
             closing.callback(_stop, listener, follower)
         yield
+
+
+@contextlib.contextmanager
+def asking(way: Way, parcel: str, what: str) -> t.Iterator[t.Callable[[], bool]]:
+    """Hold a line to C(what) at the peer while the block runs, which gets a function that asks it; a peer that does not answer in time has said no."""
+    with subprocess.Popen(way(parcel, what), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0) as process:
+
+        def ask_it() -> bool:
+            with contextlib.suppress(OSError):
+                process.stdin.write(b"?")
+                return bool(select.select([process.stdout], [], [], _ANSWER)[0]) and process.stdout.read(1) == door.YES
+            return False
+
+        try:
+            yield ask_it
+        finally:
+            process.kill()
 
 
 def _follow(listener: socket.socket, argv: list[str], words: t.IO[bytes], processes: list[subprocess.Popen]) -> None:

@@ -7,12 +7,13 @@
 
 """A cut-over of a guest that goes on running: libvirt brings it over, and its RMs see to it that it can run at one of them only.
 
-The source sends it, gives up the right to run it durably, and hands it over by committing an empty parcel; only then the target lets it run. Between libvirt's
-last word at the source and the hand-over it is paused at the target, and nowhere else. A side that is cut off in this moment is taken up by a second run.
+The source sends it, gives up the right to run it durably, and hands it over by committing an empty parcel; only then the target lets it run. Between the end of
+its process at the source and the hand-over it is paused at the target, and nowhere else. A side that is cut off in this moment is taken up by a second run.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import hashlib
 import json
@@ -31,8 +32,10 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import ar
 
 #: Where the sockets of a live cut-over lie, at both ends.
 WAYS = "/run/vmatrix/live"
-#: What the target has for the source besides sockets: the guest's domain XML there.
-GUEST = "guest"
+#: What the target has for the source besides sockets: the guest's domain XML there, and the answer to whether all of it is there.
+GUEST, ARRIVED = "guest", "arrived"
+#: Seconds between two looks at whether libvirt has given up.
+_PAUSE = 0.05
 
 
 def ways(order: Order) -> str:
@@ -75,7 +78,7 @@ def give(
                 return Handed(True, before, {**before, "state": "stopped", "epoch": order.epoch, "here": False}, {"handed_over": "no", "seconds": {}})
             if not left:
                 with phases.measure("send"):
-                    _send(host, order, session, lay(peer, order.timeout))
+                    closing.enter_context(_sent(host, order, session, lay(peer, order.timeout)))
             epochs.fence(places, name, order.epoch)
             with phases.measure("commit"):
                 _commit(order, session, lambda: dial(peer, timeout=order.timeout))
@@ -84,22 +87,36 @@ def give(
         return Handed(True, before, state.summary(state.find(host, name)), {"handed_over": "yes", "seconds": phases.seconds})
 
 
-def _send(host: state.Host, order: Order, session: t.Any, way: passage.Way) -> None:
-    """Have libvirt bring the guest over; what fails before its last word is taken back."""
+@contextlib.contextmanager
+def _sent(host: state.Host, order: Order, session: t.Any, way: passage.Way) -> t.Iterator[None]:
+    """Have libvirt bring the guest over; the block runs as soon as it is there whole and its process here has ended. What fails before that is taken back.
+
+    libvirt looks at a process that ends five times a second and says its last word after that; the guest need not stand still so long.
+    """
     name, directory = order.name, ways(order)
-    try:
-        told = json.loads(passage.ask(way, order.parcel, GUEST, order.timeout))
-        xml = arrival.as_running(told["xml"], host, name)
-        state.write(host.places, name, {"leaving": order.epoch})
-        with passage.laid(way, order.parcel, directory, client.WAYS):
+    with contextlib.ExitStack() as closing:
+        try:
+            told = json.loads(passage.ask(way, order.parcel, GUEST, order.timeout))
+            xml = arrival.as_running(told["xml"], host, name)
+            state.write(host.places, name, {"leaving": order.epoch})
+            closing.enter_context(passage.laid(way, order.parcel, directory, client.WAYS))
             disks.give_to_qemu(os.path.join(directory, client.WAYS[2]))
-            host.hypervisor.move(name, directory, xml, order.timeout)
-    except BaseException as exc:
-        if host.hypervisor.state(name) is None:
-            message = f"Whether {name} was brought to {session.peer.name} is not known, and it is gone here; run the move again."
-            raise MeshError(message, {"handed_over": "unknown"}) from exc
-        state.write(host.places, name, {"leaving": None})
-        raise source.not_handed_over(host, order, session, exc, "it runs here, as before") from exc
+            arrived = closing.enter_context(passage.asking(way, order.parcel, ARRIVED))
+            ended = closing.enter_context(client.watched(name))
+            pool = closing.enter_context(concurrent.futures.ThreadPoolExecutor(1))
+            moving = pool.submit(host.hypervisor.move, name, directory, xml, order.timeout)
+            while not ended(_PAUSE) and not moving.done():
+                pass
+            # Either alone would not do: a guest that crashed has ended, too, and one whose arrival libvirt did not hear of runs on here.
+            if not (ended() and arrived()):
+                moving.result()
+        except BaseException as exc:
+            if host.hypervisor.state(name) is None:
+                message = f"Whether {name} was brought to {session.peer.name} is not known, and it is gone here; run the move again."
+                raise MeshError(message, {"handed_over": "unknown"}) from exc
+            state.write(host.places, name, {"leaving": None})
+            raise source.not_handed_over(host, order, session, exc, "it runs here, as before") from exc
+        yield
 
 
 def _commit(order: Order, session: t.Any, redial: t.Callable[[], t.Any]) -> None:
@@ -142,8 +159,8 @@ def take(
             after = {**before, "state": "running", "epoch": order.epoch, "here": True}
             return Handed(True, before, {**after, **{key: coming.document[key] for key in ("capsule", "vlan", "accelerator")}}, {"seconds": {}})
         phases, directory = Phases(), ways(order)
-        sockets: dict[str, str | bytes] = {each: os.path.join(directory, each) for each in client.WAYS}
-        behind = {**sockets, client.WAYS[0]: client.SOCKET, GUEST: json.dumps({"xml": coming.xml}).encode()}
+        behind: dict[str, door.Behind] = {each: os.path.join(directory, each) for each in client.WAYS}
+        behind.update({client.WAYS[0]: client.SOCKET, GUEST: json.dumps({"xml": coming.xml}).encode(), ARRIVED: lambda: coming.here})
         try:
             coming.prepare(directory)
             with phases.measure("wait"), opened(order.parcel, sender.address, behind):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import threading
 import traceback
 import typing as t
@@ -31,6 +32,8 @@ LIBRARIES = (("libvirt", LIBVIRT_IMPORT_ERROR),)
 URI = "qemu:///system"
 #: Where libvirt itself is reached (https://libvirt.org/uri.html).
 SOCKET = "/run/libvirt/libvirt-sock"
+#: Where libvirt notes the process of each live domain.
+PIDS = "/run/libvirt/qemu"
 #: The sockets over which a live domain leaves and arrives, by their names in a directory that both hosts call the same.
 WAYS = ("control", "memory", "disks")
 
@@ -68,7 +71,10 @@ class Hypervisor:
             return self._connection.getDomainCapabilities(None, "x86_64", machine, domain_type, 0)
 
     def live(self) -> dict[str, str]:
-        """Return the name of each live domain with its state: C(running), C(paused), C(moving) (paused in the middle of a move, at either end) or C(ending)."""
+        """Return the name of each live domain with its state.
+
+        C(running), C(paused), C(moving) (paused in the middle of a move, at either end, or not yet there) or C(ending).
+        """
         with _saying("list its domains"):
             return {domain.name(): _state(domain) for domain in self._connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)}
 
@@ -109,14 +115,13 @@ class Hypervisor:
 
     def genid(self, name: str) -> str | None:
         """Return the VM generation ID of a live domain, or None if it has none."""
-        domain = self._lookup(name)
-        with _saying(f"describe {name}"):
-            return ET.fromstring(domain.XMLDesc(0)).findtext("genid")
+        return _described(self._lookup(name)).findtext("genid")
 
     def move(self, name: str, ways: str, xml: str, timeout: float) -> None:
         """Bring the running domain *name* to another host, with all that its topmost images hold, while it runs. There it is paused then, here it is gone.
 
-        A guest that writes faster than its memory can be sent is slowed down (https://libvirt.org/migration.html).
+        A guest that writes faster than its memory can be sent is slowed down (https://libvirt.org/migration.html). One that QEMU emulates stands still while
+        its memory is sent: before version 9.0 QEMU forgets some of what such a guest writes meanwhile.
 
         Args:
             name: the domain.
@@ -135,14 +140,9 @@ class Hypervisor:
             libvirt.VIR_MIGRATE_PARAM_DISKS_URI: f"unix://{disks}",
             libvirt.VIR_MIGRATE_PARAM_DEST_XML: xml,
         }
-        flags = (
-            libvirt.VIR_MIGRATE_LIVE
-            | libvirt.VIR_MIGRATE_PEER2PEER
-            | libvirt.VIR_MIGRATE_PAUSED
-            | libvirt.VIR_MIGRATE_NON_SHARED_INC
-            | libvirt.VIR_MIGRATE_AUTO_CONVERGE
-            | libvirt.VIR_MIGRATE_ABORT_ON_ERROR
-        )
+        flags = libvirt.VIR_MIGRATE_PEER2PEER | libvirt.VIR_MIGRATE_PAUSED | libvirt.VIR_MIGRATE_NON_SHARED_INC | libvirt.VIR_MIGRATE_ABORT_ON_ERROR
+        if _described(domain).get("type") == "kvm":
+            flags |= libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_AUTO_CONVERGE
         with _deadline(timeout, domain.abortJob, f"libvirt moves {name}"), _saying(f"move {name}"):
             domain.migrateToURI3(f"qemu+unix:///system?socket={control}", parameters, flags)
 
@@ -178,9 +178,41 @@ class Hypervisor:
             return self._connection.lookupByName(name)
 
 
+def pid(name: str) -> int | None:
+    """Return the process of the live domain *name*, or None if libvirt noted none."""
+    try:
+        with open(os.path.join(PIDS, f"{name}.pid"), encoding="ascii") as handle:
+            return int(handle.read())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+@contextlib.contextmanager
+def watched(name: str) -> t.Iterator[t.Callable[..., bool]]:
+    """Watch the process of the live domain *name* while the block runs, which gets a function that tells whether it has ended.
+
+    It waits for that as many seconds as it is told, if any. Unknown is not ended.
+    """
+    process = pid(name)
+    try:
+        descriptor = os.pidfd_open(process) if process else None
+    except OSError:
+        descriptor = None
+    try:
+        yield lambda patience=0.0: bool(select.select([descriptor] if descriptor is not None else [], [], [], patience)[0])
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _described(domain: t.Any) -> ET.Element:
+    with _saying(f"describe {domain.name()}"):
+        return ET.fromstring(domain.XMLDesc(0))
+
+
 def _state(domain: t.Any) -> str:
     state, reason = domain.state()
-    if (state, reason) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION):
+    if state == libvirt.VIR_DOMAIN_PAUSED and reason in (libvirt.VIR_DOMAIN_PAUSED_MIGRATION, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP):
         return "moving"
     if state in (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED):
         return "running"

@@ -18,13 +18,12 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import lock, read_json, write_json
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import epochs
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.client import Hypervisor
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.client import Hypervisor, pid
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.domain_xml import tap_name
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.places import Places
 
 #: libvirt writes this in place of C(LibvirtQemudPart) when a save image is whole (qemu_saveimage.h).
 WHOLE_IMAGE = b"LibvirtQemudSave"
-PIDS = "/run/libvirt/qemu"
 
 
 class Capsules(t.NamedTuple):
@@ -173,7 +172,7 @@ def details(places: Places, found: Found) -> dict[str, t.Any]:
     return {
         **summary(found),
         "domain_state": found.live,
-        "pid": _pid(found.name) if found.live else None,
+        "pid": pid(found.name) if found.live else None,
         "memory_bytes": memory_bytes(places, found.name),
         "overlay_bytes": overlay_bytes(places, found),
         "interface": tap_name(found.name),
@@ -227,12 +226,4 @@ def _size(path: str) -> int | None:
     try:
         return os.lstat(path).st_blocks * 512
     except FileNotFoundError:
-        return None
-
-
-def _pid(name: str) -> int | None:
-    try:
-        with open(os.path.join(PIDS, f"{name}.pid"), encoding="ascii") as handle:
-            return int(handle.read())
-    except (FileNotFoundError, ValueError):
         return None

@@ -7,20 +7,23 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import functools
 import os
+import subprocess
 import sys
 import tempfile
 import time
 
 import pytest
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import door, parcel
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import door, parcel, passage
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.transfer import Peer
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, DeadlineExceeded, MeshError, NotFound, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover import live, source
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.order import Order
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import client
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._cutover.line import PEER, Line, accept
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._hypervisor import fake_libvirt
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._hypervisor.simulated import NAME, Rm
@@ -108,6 +111,85 @@ def test_it_runs_on_at_the_target_in_the_new_epoch(east, west, line):
     assert [one.changed for one in both(east, west, line)] == [False, False]
     with pytest.raises(Refused, match="given up here"):
         east.order("running", epoch=2)
+
+
+@pytest.fixture
+def qemu(short, monkeypatch):
+    """The process of the instance in the east."""
+    monkeypatch.setattr(client, "PIDS", short)
+    with subprocess.Popen(["sleep", "60"]) as process:
+        with open(os.path.join(short, f"{NAME}.pid"), "w", encoding="ascii") as handle:
+            handle.write(str(process.pid))
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the source was told each time that it asked whether the guest has arrived at the target."""
+    answers, asking = [], passage.asking
+
+    @contextlib.contextmanager
+    def listened(*arguments):
+        with asking(*arguments) as ask:
+            yield lambda: (answers.append(ask()), answers[-1])[1]
+
+    monkeypatch.setattr(passage, "asking", listened)
+    return answers
+
+
+@pytest.mark.parametrize(("accelerator", "meanwhile"), [("kvm", ["east"]), ("qemu", [])])
+def test_what_qemu_emulates_stands_still_while_its_memory_is_sent(east, west, line, accelerator, meanwhile):
+    domain = east.connection.domains[NAME]
+    domain.xml = domain.xml.replace('type="qemu"', f'type="{accelerator}"', 1)
+    guarded, seen = east.connection.on_the_way, []
+    east.connection.on_the_way = lambda: (guarded(), seen.append(lives(east, west)))
+    both(east, west, line)
+    assert (seen, lives(east, west)) == ([meanwhile], ["west"])
+
+
+def test_it_runs_on_as_soon_as_its_process_has_ended(east, west, line, qemu):
+    """libvirt takes its time to see that; the guest does not stand still for it."""
+
+    def last_word():
+        assert lives(east, west) == []
+        qemu.kill()
+        wait_for(lambda: lives(east, west) == ["west"], 2.0, "it runs on")
+
+    east.connection.last_word = last_word
+    given, taken = both(east, west, line)
+    assert (given.changed, taken.changed) == (True, True) and lives(east, west) == ["west"]
+    assert not east.connection.domains and not east.ports.guarded and given.after["state"] == "stopped"
+
+
+def test_what_has_arrived_but_has_not_ended_here_is_not_handed_over(east, west, line, qemu):
+    """libvirt goes on here when it is not told that the guest arrived there."""
+
+    def last_word():
+        assert west.connection.domains[NAME].reason == fake_libvirt.VIR_DOMAIN_PAUSED_USER, "it has arrived"
+        time.sleep(0.3)
+        east.connection.domains[NAME].current = fake_libvirt.VIR_DOMAIN_RUNNING
+        raise fake_libvirt.libvirtError("the line was cut")
+
+    east.connection.last_word = last_word
+    given, taken = both(east, west, line)
+    assert isinstance(given, CommandFailed) and given.result["handed_over"] == "no" and isinstance(taken, Refused)
+    assert lives(east, west) == ["east"] and not west.connection.domains and qemu.poll() is None
+
+
+def test_what_has_ended_here_but_has_not_arrived_is_not_handed_over(east, west, line, qemu, asked):
+    """It crashed, and libvirt is not the first to see it."""
+
+    def crash():
+        qemu.kill()
+        wait_for(lambda: asked, 2.0, "the source asks the target")
+        east.connection.domains.pop(NAME)
+        raise fake_libvirt.libvirtError("the guest has ended")
+
+    east.connection.on_the_way = crash
+    given, taken = both(east, west, line, timeout=1.5)
+    assert isinstance(given, MeshError) and isinstance(taken, DeadlineExceeded) and asked == [False]
+    assert east.found.epoch == (1, True) and not west.connection.domains and west.files() == []
 
 
 def test_what_libvirt_cannot_bring_over_runs_on(east, west, line):

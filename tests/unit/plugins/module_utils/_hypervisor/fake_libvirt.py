@@ -22,7 +22,7 @@ VIR_DOMAIN_START_PAUSED = 1
 VIR_DOMAIN_SAVE_RUNNING, VIR_DOMAIN_SAVE_PAUSED = 2, 4
 VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN = 1
 VIR_DOMAIN_DESTROY_GRACEFUL = 1
-VIR_DOMAIN_PAUSED_USER, VIR_DOMAIN_PAUSED_MIGRATION = 1, 2
+VIR_DOMAIN_PAUSED_USER, VIR_DOMAIN_PAUSED_MIGRATION, VIR_DOMAIN_PAUSED_STARTING_UP = 1, 2, 11
 VIR_DOMAIN_JOB_STATS_COMPLETED = 1
 VIR_MIGRATE_LIVE, VIR_MIGRATE_PEER2PEER, VIR_MIGRATE_PAUSED, VIR_MIGRATE_NON_SHARED_INC = 1, 2, 32, 128
 VIR_MIGRATE_ABORT_ON_ERROR, VIR_MIGRATE_AUTO_CONVERGE = 4096, 8192
@@ -92,7 +92,8 @@ class Connection:
         lives: for each guest that ever ran an instruction, (name, image it came from).
         obeys: whether guests follow the power button.
         peer: the other host's libvirt, where domains can be moved to.
-        on_the_way: called when a domain that is moved has arrived there but for its last word.
+        on_the_way: called when a domain that is moved is nearly there.
+        last_word: called when it is there, and paused here until libvirt has cleared it away.
     """
 
     def __init__(self) -> None:
@@ -102,6 +103,7 @@ class Connection:
         self.obeys = True
         self.peer: Connection | None = None
         self.on_the_way = lambda: None
+        self.last_word = lambda: None
         self.calls: list[str] = []
 
     def called(self, what: str) -> None:
@@ -183,7 +185,7 @@ class Domain:
         return {"memory_processed": 90 << 20, "downtime": 210}
 
     def migrateToURI3(self, uri, parameters, flags):
-        assert flags == 1 | 2 | 32 | 128 | 4096 | 8192 and uri.startswith("qemu+unix:///system?socket=/")
+        assert flags in (2 | 32 | 128 | 4096, 1 | 2 | 32 | 128 | 4096 | 8192) and uri.startswith("qemu+unix:///system?socket=/")
         self.connection.called("migrateToURI3")
         wanted, peer = parameters[VIR_MIGRATE_PARAM_DEST_XML], self.connection.peer
         assert ET.fromstring(wanted).findtext("genid") == ET.fromstring(self.xml).findtext("genid"), "not this machine"
@@ -191,6 +193,8 @@ class Domain:
         moved.reason = VIR_DOMAIN_PAUSED_MIGRATION
         assert self._name not in peer.domains
         peer.domains[self._name] = moved
+        if not flags & VIR_MIGRATE_LIVE:
+            self.current, self.reason = VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_MIGRATION
         try:
             self.connection.on_the_way()
             self.connection.called("migrateToURI3 fails late")
@@ -198,8 +202,10 @@ class Domain:
                 raise libvirtError("the other end has ended it")
         except BaseException:
             peer.domains.pop(self._name, None)
+            self.current, self.reason = VIR_DOMAIN_RUNNING, 0
             raise
         self.current, moved.reason = VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_USER
+        self.connection.last_word()
         del self.connection.domains[self._name]
         self.connection.called("migrateToURI3!")
 
