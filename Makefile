@@ -52,13 +52,16 @@ sanity: $(READY)  ## Run ansible-test sanity with nothing ignored
 	tests/run/sanity
 
 # The number of labs that share them, 1 or 2; with two they are done sooner, on a machine that has nothing else to do.
-LABS ?= 1
+LABS ?= 2
+ifeq ($(filter 1 2,$(LABS)),)
+$(error LABS is the number of labs that share the tests, 1 or 2)
+endif
 # With two labs it comes first, so that both are done at about the same time.
 LONGEST := tests/integration/test_vpn.py
 SHARED := -n 2 --dist loadfile --no-loadscope-reorder $(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/integration/test_*.py))
 
 .PHONY: integration
-integration: lab  ## Run the tests that use the lab (with LABS=2 a second one beside it), with the oldest Ansible that the collection works with
+integration: lab  ## Run the tests that use the lab and a second one beside it (LABS=1: without), with the oldest Ansible that the collection works with
 	.venv-oldest/bin/python -m pytest $(if $(filter 2,$(LABS)),$(SHARED),tests/integration)
 
 .PHONY: molecule

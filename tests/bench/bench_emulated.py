@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether QEMU loses what an emulated guest writes while its memory is sent: two QEMUs on one RM of the lab, without libvirt and without us; how many migrations
-end with a memory at the target that is not the one that the source stopped with, if the guest runs on meanwhile, and if it stands still."""
+"""Whether QEMU loses what an emulated guest writes while its memory is sent: two QEMUs on one RM of the lab, without libvirt and without us; how many
+migrations end with a memory at the target that is not the one that the source stopped with, if the guest runs on meanwhile, and if it stands still."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ for overlay in *.qcow2; do
     done
 done
 """
-#: Lets every frame through a switch, into every VLAN, and closes it again: nobody guards the port of a guest that came by hand, and what is not guarded is closed.
+#: Lets every frame through a switch, into every VLAN, and closes it again: nobody guards the port of a guest that came by hand, and an unguarded one is mute.
 OPEN = """
 ovs-ofctl add-flow br-mesh priority=999,actions=normal
 for port in $(ovs-vsctl list-ports br-mesh | grep ^trunk); do

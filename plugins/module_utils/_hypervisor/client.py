@@ -55,6 +55,11 @@ class Hypervisor:
         with _saying("be reached"):
             return cls(libvirt.open(URI))
 
+    def again(self) -> Hypervisor:
+        """Connect to the same libvirt once more; raises CommandFailed when it cannot be reached."""
+        with _saying("be reached"):
+            return type(self)(libvirt.open(self._connection.getURI()))
+
     def version(self) -> str:
         """Return the versions of libvirt and QEMU as one opaque word."""
         with _saying("tell its version"):

@@ -16,7 +16,8 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import I
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.instance import Done, Wanted, ensure
 
-#: How many are worked on at once. libvirtd serves 20 calls at a time (max_workers in libvirtd.conf), and others may ask it, too.
+#: How many are worked on at once. libvirtd serves 20 calls at a time (max_workers in libvirtd.conf), and others may ask it, too. Of these it serves 5 for one
+#: connection (max_client_requests), so each has its own.
 WORKERS = 16
 
 
@@ -41,7 +42,7 @@ def ensure_all(host: state.Host, wanted: t.Sequence[Wanted], check: bool = False
 
     def one(each: Wanted) -> Told:
         try:
-            return Told(each.name, ensure(host, each, check), None)
+            return Told(each.name, ensure(host._replace(hypervisor=host.hypervisor.again()), each, check), None)
         except MeshError as exc:
             return Told(each.name, None, exc)
 

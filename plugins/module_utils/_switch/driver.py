@@ -15,6 +15,7 @@ does so as ever on its own side, while everybody else sees it speak with its fab
 from __future__ import annotations
 
 import abc
+import threading
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed
@@ -50,6 +51,8 @@ class SwitchDriver(abc.ABC):
 
     def __init__(self, bridge: str) -> None:
         self.bridge = bridge
+        self._turn = threading.Lock()
+        self._waiting: dict[str, Guarded] = {}
 
     @abc.abstractmethod
     def wanted(self) -> dict[str, t.Any]:
@@ -92,20 +95,37 @@ class SwitchDriver(abc.ABC):
     ) -> None:
         """Make interface *port* a guarded access port of *vlan*; ports.Guarded says what the rest means.
 
+        Threads that come while another is at work wait for their turn, and the first of them does it for all.
+
         Raises:
             InvalidInput: something that was asked for cannot be meant.
             CommandFailed: the switch did not do it; the port is mute.
         """
-        guarded = ports.checked(port, vlan, mac, addresses, forwards, fabric_address)
-        with ports.locked(self.bridge):
-            book = {**ports.load(self.bridge), port: guarded}
-            # Whoever made a guest's port has put it on the bridge already.
-            if port not in self._enforce(book, [port]):
-                self._attach(guarded)
-                if port not in self._enforce(book, [port]):
-                    self._detach(port)
-                    raise CommandFailed(f"The switch {self.bridge} cannot use the interface {port}; is it there?")
-            ports.save(self.bridge, book)
+        self._waiting[port] = ports.checked(port, vlan, mac, addresses, forwards, fabric_address)
+        with self._turn:
+            if port not in self._waiting:
+                return
+            try:
+                with ports.locked(self.bridge):
+                    done = self._guard(port, dict(self._waiting))
+            finally:
+                del self._waiting[port]
+            for other in done - {port}:
+                del self._waiting[other]
+
+    def _guard(self, port: str, waiting: t.Mapping[str, Guarded]) -> set[str]:
+        """Guard *port* and whichever others of the *waiting* ones are there, and return which; raises CommandFailed if *port* is not."""
+        book = {**ports.load(self.bridge), **waiting}
+        # Whoever made a guest's port has put it on the bridge already.
+        present = self._enforce(book, list(waiting))
+        if port not in present:
+            self._attach(waiting[port])
+            present = self._enforce(book, list(waiting))
+            if port not in present:
+                self._detach(port)
+                raise CommandFailed(f"The switch {self.bridge} cannot use the interface {port}; is it there?")
+        ports.save(self.bridge, {each: guarded for each, guarded in book.items() if each not in waiting or each in present})
+        return present & set(waiting)
 
     def release_port(self, port: str) -> None:
         """Forget what *port* was allowed, whether or not it is still there; its VLAN leaves the trunks with its last port."""

@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import struct
 import uuid
+import weakref
 import xml.etree.ElementTree as ET
 
 #: struct _virQEMUSaveHeader of libvirt's qemu_saveimage.h
@@ -60,13 +62,13 @@ class Crash(BaseException):
 def write_image(path, xml, life):
     """Write a save image whose stream is one line."""
     data = xml.encode() + b"\0" + bytes(1000)
-    with open(path, "wb") as handle:
+    with io.open(path, "wb") as handle:
         handle.write(HEADER.pack(b"LibvirtQemudSave", 2, len(data), 1, 0, 0) + data + life.encode() + b"\n")
 
 
 def read_image(path):
     """Return the XML and the stream of a save image, read as it comes: it may be a pipe that stays open."""
-    with open(path, "rb", buffering=0) as handle:
+    with io.open(path, "rb", buffering=0) as handle:
 
         def exactly(count):
             got = b""
@@ -81,6 +83,14 @@ def read_image(path):
         while not life.endswith(b"\n"):
             life += exactly(1)
         return ET.fromstring(xml), life.decode().strip()
+
+
+_OPEN: weakref.WeakValueDictionary[str, Connection] = weakref.WeakValueDictionary()
+
+
+def open(uri: str) -> Connection:  # pylint: disable=redefined-builtin
+    """Connect to the libvirt with this URI once more."""
+    return _OPEN[uri]
 
 
 class Connection:
@@ -110,6 +120,11 @@ class Connection:
         self.calls.append(what)
         if what in self.fail:
             raise self.fail[what]
+
+    def getURI(self) -> str:
+        uri = f"test:///{id(self)}"
+        _OPEN[uri] = self
+        return uri
 
     def getLibVersion(self) -> int:
         return 9000000
@@ -211,7 +226,7 @@ class Domain:
 
     def saveFlags(self, path, dxml, flags):
         assert dxml is None and flags == VIR_DOMAIN_SAVE_RUNNING
-        with open(path, "wb") as handle:
+        with io.open(path, "wb") as handle:
             handle.write(b"LibvirtQemudPart\n")
         self.connection.called("saveFlags")
         Domain.images += 1

@@ -65,6 +65,14 @@ def test_all_come_from_one_image_at_the_same_time_each_under_its_name_and_addres
     assert {name: sorted(os.listdir(warm.places.directory(name))) for name in CLONES} == dict.fromkeys(CLONES, ["disk-root.qcow2", "instance.json"])
 
 
+def test_each_asks_libvirt_over_a_connection_of_its_own(warm, monkeypatch):
+    """libvirtd serves a few calls at a time for one."""
+    opened, real = [], fake_libvirt.open
+    monkeypatch.setattr(fake_libvirt, "open", lambda uri: (opened.append(uri), real(uri))[1])
+    told = ensure_all(warm.host, [Wanted(name, "running", epoch=1, capsule="warm", vlan=101) for name in CLONES])
+    assert [each.error for each in told] == [None] * len(CLONES) and len(opened) == len(CLONES)
+
+
 def test_a_clone_goes_on_in_an_image_of_its_own(warm):
     warm.order("running", name=CLONES[0], capsule="warm")
     warm.order("suspended", name=CLONES[0])
