@@ -62,7 +62,7 @@ SHARED := -n 2 --dist loadfile --no-loadscope-reorder $(LONGEST) $(filter-out $(
 
 .PHONY: integration
 integration: lab  ## Run the tests that use the lab and a second one beside it (LABS=1: without), with the oldest Ansible that the collection works with
-	.venv-oldest/bin/python -m pytest $(if $(filter 2,$(LABS)),$(SHARED),tests/integration)
+	.venv-oldest/bin/python -m pytest --durations 20 $(if $(filter 2,$(LABS)),$(SHARED),tests/integration)
 
 .PHONY: molecule
 molecule: lab  ## Run the molecule scenarios on the lab

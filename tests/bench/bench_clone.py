@@ -78,6 +78,8 @@ def main() -> None:
     mesh, figures = Mesh(), Figures()
     assert mesh.play("site").ok
     assert mesh.play("capsule_import", rm=RMS[0], **CAPSULE).ok
+    # It may be anywhere, and its like in the east.
+    assert mesh.play("remove", instance=SHOP).ok
     scaled(mesh, 0, surplus="absent")
     placed = mesh.play("place", instance=SHOP, capsule="1.0.0", to_hn="hn-east", to_rm=RMS[0], public_address=EAST)
     assert placed.ok, placed.output
