@@ -115,7 +115,8 @@ class SwitchDriver(abc.ABC):
 
     def _guard(self, port: str, waiting: t.Mapping[str, Guarded]) -> set[str]:
         """Guard *port* and whichever others of the *waiting* ones are there, and return which; raises CommandFailed if *port* is not."""
-        book = {**ports.load(self.bridge), **waiting}
+        known = ports.load(self.bridge)
+        book = {**known, **waiting}
         # Whoever made a guest's port has put it on the bridge already.
         present = self._enforce(book, list(waiting))
         if port not in present:
@@ -124,8 +125,10 @@ class SwitchDriver(abc.ABC):
             if port not in present:
                 self._detach(port)
                 raise CommandFailed(f"The switch {self.bridge} cannot use the interface {port}; is it there?")
-        ports.save(self.bridge, {each: guarded for each, guarded in book.items() if each not in waiting or each in present})
-        return present & set(waiting)
+        done = present & set(waiting)
+        # What was known of one that is not there stays so until its own turn.
+        ports.save(self.bridge, {**known, **{each: waiting[each] for each in done}})
+        return done
 
     def release_port(self, port: str) -> None:
         """Forget what *port* was allowed, whether or not it is still there; its VLAN leaves the trunks with its last port."""

@@ -68,6 +68,13 @@ def test_one_that_is_not_there_keeps_none_of_the_others():
     assert sorted(ports.load(BRIDGE)) == [FIRST, "vm1", "vm3"]
 
 
+def test_what_was_known_of_one_that_is_not_there_stays():
+    before = {"vm2": ports.checked("vm2", 102, MAC, ["192.168.1.12"])}
+    ports.save(BRIDGE, before)
+    guarded(Air([FIRST, "vm1", "vm3"]))
+    assert sorted(ports.load(BRIDGE)) == [FIRST, *OTHERS] and ports.load(BRIDGE)["vm2"] == before["vm2"]
+
+
 def test_a_switch_that_fails_once_fails_one_only(monkeypatch):
     switch, real = Air([FIRST, *OTHERS]), Air._enforce
 
