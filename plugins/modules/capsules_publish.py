@@ -110,8 +110,8 @@ def _call(params: dict[str, t.Any], check: bool) -> Outcome:
     errors = [each.error.message for each in told if each.error]
     if errors:
         raise MeshError(" ".join(errors), result)
-    after = [{"version": each.version, "made_from": each.name} for each in told]
-    before = [None if each.done and each.done.changed else one for each, one in zip(told, after)]
+    after = {each.name: {"version": each.version} for each in told}
+    before = {each.name: None if each.done and each.done.changed else after[each.name] for each in told}
     return Outcome(before != after, before, after, result)
 
 

@@ -136,8 +136,9 @@ def _call(params: dict[str, t.Any], check: bool) -> Outcome:
     errors = [each.error.message for each in told if each.error]
     if errors:
         raise MeshError(" ".join(errors), result)
-    done = [each.done for each in told if each.done]
-    return Outcome(any(each.changed for each in done), [each.before for each in done], [each.after for each in done], result)
+    done = {each.name: each.done for each in told if each.done}
+    before, after = {name: one.before for name, one in done.items()}, {name: one.after for name, one in done.items()}
+    return Outcome(any(one.changed for one in done.values()), before, after, result)
 
 
 def _shown(told: Told) -> dict[str, t.Any]:

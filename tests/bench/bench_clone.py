@@ -2,8 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From one to several: clones of one memory image against bare parallel virsh restores of as many images, and against cold boots; by the whole play, and by the
-RMs' module alone, while nothing else of the mesh uses the processors."""
+"""From one to several over two RMs: clones of one memory image against bare parallel virsh restores of as many images, and against cold boots.
+
+By the whole play, with both RMs at work at once, and by the RM's module, with one at a time, as if each had the processors to itself.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,14 @@ from mesh_lab import CAPSULE, SHOP, Mesh, Play  # noqa: E402
 EAST, RMS = "198.18.1.10", ("rm-east-1", "rm-east-2")
 SERVICE = {"service": "shop", "domain": "example.com", "to_hn": "hn-east"}
 SIZES = (1, 2, 4, 8)
+#: How often a round measures what takes a second or two, and varies by as much as a half.
+TRIALS = 3
 #: Restores all suspended instances of an RM side by side, and ends them; prints when that began, and when the last one ran.
 BARE = """
 shopt -s nullglob
 cd /var/lib/vmatrix/instances
 images=(*/memory.save)
-((${#images[@]})) || exit 0
+[[ ${images[0]:-} ]] || exit 0
 began=$(date +%s.%N)
 for image in "${images[@]}"; do virsh -q restore "$image" & done
 wait
@@ -43,26 +47,29 @@ def scaled(mesh: Mesh, count: int, **more: t.Any) -> Play:
     return play
 
 
-def alone(mesh: Mesh, size: int, capsule: str, vlan: int) -> float:
-    """Return the seconds in which the RMs' module makes so many clones, nothing else being done; they are gone again then."""
+def alone(mesh: Mesh, size: int, capsule: str, vlan: int) -> tuple[float, float]:
+    """Return the seconds in which the RM's module makes an RM's share of so many clones, and in which virsh restores as many: those of the slower RM."""
     # Numbers and addresses that nobody else gets.
     clones = [{"name": f"shop-{number}.example.com", "record": {"fabric_address": f"192.168.1.{number}"}} for number in range(101, 101 + size)]
-
-    def ordered(**state: t.Any) -> Play:
-        done = mesh.play("../tests/bench/instances", orders={rm: [{**clone, **state} for clone in clones[place :: len(RMS)]] for place, rm in enumerate(RMS)})
-        assert done.ok, done.output
-        return done
-
-    made = ordered(state="running", capsule=capsule, vlan=vlan, epoch=int(time.time()))
-    ordered(state="absent")
-    return max(each["seconds"] for unused, unused_too, result in made.results for each in result.get("instances", []))
+    state = {"state": "running", "capsule": capsule, "vlan": vlan, "epoch": int(time.time())}
+    orders = {rm: [{**clone, **state} for clone in clones[place :: len(RMS)]] for place, rm in enumerate(RMS)}
+    done = mesh.play("../tests/bench/instances", orders=orders, bare=BARE)
+    assert done.ok, done.output
+    made = [each["seconds"] for unused, task, result in done.results if task == "Make them" for each in result["instances"]]
+    restored = [span(result["stdout"]) for unused, task, result in done.results if task == "Restore as many by hand" and result["stdout"]]
+    return max(made), max(restored)
 
 
 def bare(mesh: Mesh) -> float:
-    """Return the seconds in which virsh restores all suspended instances on all RMs."""
+    """Return the seconds in which virsh restores all suspended instances on all RMs at once."""
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        spans = [line.split() for line in pool.map(lambda rm: mesh.shell(rm, BARE), RMS) if line]
-    return max(float(ended) for unused, ended in spans) - min(float(began) for began, unused in spans)
+        moments = [moment for line in pool.map(lambda rm: mesh.shell(rm, BARE), RMS) for moment in line.split()]
+    return span(" ".join(moments))
+
+
+def span(moments: str) -> float:
+    """Return the seconds from the first to the last of some moments."""
+    return max(map(float, moments.split())) - min(map(float, moments.split()))
 
 
 def fitted(points: list[tuple[int, float]]) -> tuple[float, float]:
@@ -99,19 +106,22 @@ def main() -> None:
             scaled(mesh, 1)
             figures.add(f"standbys, the whole play: {size}", scaled(mesh, 1 + size).seconds)
             scaled(mesh, 1)
-            figures.add(f"clones, the RMs' module: {size}", alone(mesh, size, version, vlan))
-            # Last of all: what ran on by hand is no standby any more.
-            figures.add(f"bare parallel virsh restore: {size}", bare(mesh))
+            for unused_too in range(TRIALS):
+                # What ran on by hand is no standby any more, but can be restored by hand again.
+                module, by_hand = alone(mesh, size, version, vlan)
+                figures.add(f"clones, the RM's module: {size}", module)
+                figures.add(f"bare virsh restore, one RM at a time: {size}", by_hand)
+            figures.add(f"bare virsh restore, both RMs at once: {size}", bare(mesh))
             scaled(mesh, 1, surplus="absent")
             figures.add(f"cold boots, the whole play: {size}", scaled(mesh, 1 + size, capsule="1.0.0").seconds)
             scaled(mesh, 1, surplus="absent")
 
     figures.show("s")
     for size in SIZES:
-        figures.ratio(f"clones, the RMs' module: {size}", f"bare parallel virsh restore: {size}", "1.2")
-        figures.ratio(f"clones, the whole play: {size}", f"bare parallel virsh restore: {size}", "2")
+        figures.ratio(f"clones, the RM's module: {size}", f"bare virsh restore, one RM at a time: {size}", "1.2")
+        figures.ratio(f"clones, the whole play: {size}", f"bare virsh restore, both RMs at once: {size}", "2")
         figures.ratio(f"cold boots, the whole play: {size}", f"clones, the whole play: {size}")
-    for what in ("clones, the whole play", "clones, the RMs' module", "bare parallel virsh restore", "cold boots, the whole play"):
+    for what in ("clones, the whole play", "clones, the RM's module", "bare virsh restore, one RM at a time", "cold boots, the whole play"):
         slope, start = fitted([(size, figures.median(f"{what}: {size}")) for size in SIZES])
         print(f"{what}: {start:.2f} s, and {slope:.2f} s for each instance")
 

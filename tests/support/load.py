@@ -62,7 +62,8 @@ def whole(body):
         raise ValueError("a download was broken")
 async def slow():
     while not stop.is_set():
-        await ask("/big", "downloads", whole, pace)
+        # One that is refused at once is not tried again at once.
+        await asyncio.gather(ask("/big", "downloads", whole, pace), asyncio.sleep(1 / rate))
 async def main():
     loop = asyncio.get_running_loop()
     loop.run_in_executor(None, sys.stdin.read).add_done_callback(lambda ended: stop.set())

@@ -114,7 +114,9 @@ class Mesh:
                 quiet=True,
                 **what,
             )
-            return Play(runner, time.monotonic() - began)
+            play = Play(runner, time.monotonic() - began)
+        assert "Callback dispatch" not in play.output, f"what a module returned could not be shown:\n{play.output}"
+        return play
 
     def import_anew(self, rm: str, capsule: dict[str, t.Any]) -> Play:
         """Import a capsule (the variables of the playbook) that no instance uses; an earlier one of its name and version may hold another certificate."""

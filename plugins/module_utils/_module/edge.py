@@ -29,14 +29,14 @@ class Outcome(t.NamedTuple):
 
     Attributes:
         changed: whether the state differs (or would differ) from before.
-        before: the state that was found, as JSON-like data; shown in a diff.
+        before: the state that was found, as JSON-like data; shown in a diff, which Ansible can make of mappings only (None is nothing).
         after: the state that is there now (or would be).
         result: what the module returns besides.
     """
 
     changed: bool
-    before: t.Any
-    after: t.Any
+    before: t.Mapping[str, t.Any] | None
+    after: t.Mapping[str, t.Any] | None
     result: dict[str, t.Any]
 
 

@@ -35,11 +35,11 @@ def update_all(url: str, wanted: t.Sequence[dict[str, t.Any]], dry_run: bool = F
         if asked.count(instance) > 1:
             raise InvalidInput(f"{instance} is there more than once.")
     with transaction(url, dry_run) as tx:
-        before = [records.view(tx, instance) for instance in asked]
+        before = {instance: records.view(tx, instance) for instance in asked}
         for each in wanted:
             if each.get("reservation") is not None:
                 reservations.ensure(tx, {"operation": each.get("operation"), **each["reservation"], "instance": each["instance"]})
             instances.change(tx, each)
-        after = [records.view(tx, instance) for instance in asked]
-        result = {"records": [view["record"] for view in after], "router": records.router(tx, domains[0])}
+        after = {instance: records.view(tx, instance) for instance in asked}
+        result = {"records": [view["record"] for view in after.values()], "router": records.router(tx, domains[0])}
         return Change(before != after, before, after, result)
