@@ -18,7 +18,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import M
 
 
 class Library(t.NamedTuple):
-    """A Python library that an engine needs: its name, and the traceback of the import that failed (None if it did not)."""
+    """A Python library that an engine needs: its name, and what is said where it cannot be imported (None where it can)."""
 
     name: str
     import_error: str | None

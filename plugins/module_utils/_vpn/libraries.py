@@ -5,42 +5,29 @@
 # Note that this module util is private to the collection. It can break at any time.
 # Do not use it from other collections or your own code.
 
-"""The third-party libraries of this engine, imported in one place so that a module can say which one is missing."""
+"""The third-party libraries of this engine, named in one place so that a module can say which one is missing."""
 
 from __future__ import annotations
 
-import traceback
-
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.lazy import Lazy
 
-__all__ = ("CRYPTOGRAPHY", "LIBRARIES", "VICI", "cryptography", "require", "vici")
+cryptography = Lazy(
+    "cryptography",
+    "exceptions",
+    "x509",
+    "hazmat.primitives.asymmetric.ec",
+    "hazmat.primitives.asymmetric.x25519",
+    "hazmat.primitives.ciphers.aead",
+    "hazmat.primitives.hashes",
+    "hazmat.primitives.kdf.hkdf",
+    "hazmat.primitives.serialization",
+)
+vici = Lazy("vici", "exception")
 
-CRYPTOGRAPHY_ERROR = None
-try:
-    import cryptography
-    import cryptography.exceptions
-    import cryptography.x509
-    import cryptography.hazmat.primitives.asymmetric.ec
-    import cryptography.hazmat.primitives.asymmetric.x25519
-    import cryptography.hazmat.primitives.ciphers.aead
-    import cryptography.hazmat.primitives.hashes
-    import cryptography.hazmat.primitives.kdf.hkdf
-    import cryptography.hazmat.primitives.serialization  # noqa: F401
-except ImportError:
-    cryptography = None
-    CRYPTOGRAPHY_ERROR = traceback.format_exc()
-
-VICI_ERROR = None
-try:
-    import vici
-    import vici.exception  # noqa: F401
-except ImportError:
-    vici = None
-    VICI_ERROR = traceback.format_exc()
-
-#: (name, traceback of the failed import or None) of each: what certificates need, and what tunnels need.
-CRYPTOGRAPHY = ("cryptography", CRYPTOGRAPHY_ERROR)
-VICI = ("vici", VICI_ERROR)
+#: (name, why it cannot be imported or None) of each: what certificates need, and what tunnels need.
+CRYPTOGRAPHY = (cryptography.name, cryptography.problem)
+VICI = (vici.name, vici.problem)
 LIBRARIES = (CRYPTOGRAPHY, VICI)
 
 
