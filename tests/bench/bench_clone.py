@@ -53,7 +53,7 @@ def alone(mesh: Mesh, size: int, capsule: str, vlan: int) -> tuple[float, float]
     clones = [{"name": f"shop-{number}.example.com", "record": {"fabric_address": f"192.168.1.{number}"}} for number in range(101, 101 + size)]
     state = {"state": "running", "capsule": capsule, "vlan": vlan, "epoch": int(time.time())}
     orders = {rm: [{**clone, **state} for clone in clones[place :: len(RMS)]] for place, rm in enumerate(RMS)}
-    done = mesh.play("../tests/bench/instances", orders=orders, bare=BARE)
+    done = mesh.play("../tests/bench/instances", limit=",".join(RMS), orders=orders, bare=BARE)
     assert done.ok, done.output
     made = [each["seconds"] for unused, task, result in done.results if task == "Make them" for each in result["instances"]]
     restored = [span(result["stdout"]) for unused, task, result in done.results if task == "Restore as many by hand" and result["stdout"]]
