@@ -103,6 +103,10 @@ def main() -> None:
             up = scaled(mesh, 1 + size, capsule=version)
             figures.add(f"clones, the whole play: {size}", up.seconds)
             figures.add(f"clones, first answer after the gateway began to ask: {size}", first(up))
+            # The VMA is told to reserve and of the new state, both RMs and the gateway act, the name follows, the VMA is told that all is done.
+            idle = mesh.play("../tests/bench/round_trips", told=2, acting=":".join(("gw-east", *RMS)), settled=2)
+            assert idle.ok, idle.output
+            figures.add("a play of the same round trips that does nothing", idle.seconds)
             scaled(mesh, 1)
             figures.add(f"standbys, the whole play: {size}", scaled(mesh, 1 + size).seconds)
             scaled(mesh, 1)
@@ -120,6 +124,7 @@ def main() -> None:
     for size in SIZES:
         figures.ratio(f"clones, the RM's module: {size}", f"bare virsh restore, one RM at a time: {size}", "1.2")
         figures.ratio(f"clones, the whole play: {size}", f"bare virsh restore, both RMs at once: {size}", "2")
+        figures.ratio("a play of the same round trips that does nothing", f"bare virsh restore, both RMs at once: {size}")
         figures.ratio(f"cold boots, the whole play: {size}", f"clones, the whole play: {size}")
     for what in ("clones, the whole play", "clones, the RM's module", "bare virsh restore, one RM at a time", "cold boots, the whole play"):
         slope, start = fitted([(size, figures.median(f"{what}: {size}")) for size in SIZES])
