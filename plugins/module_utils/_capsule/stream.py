@@ -33,6 +33,10 @@ _DEPTH = 32
 _PERIOD = 0.02
 _END = object()
 
+# Not when it is first used: a guest may stand still then.
+if zstandard.problem is None:
+    zstandard.load()
+
 T = t.TypeVar("T")
 
 

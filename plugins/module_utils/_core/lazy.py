@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import importlib.util
 import typing as t
@@ -30,10 +29,10 @@ class Lazy:
         self._parts = parts
 
     def __getattr__(self, attribute: str) -> t.Any:
-        return getattr(self._library, attribute)
+        return getattr(self.load(), attribute)
 
-    @functools.cached_property
-    def _library(self) -> t.Any:
+    def load(self) -> t.Any:
+        """Import it, unless that was done before, and return it."""
         for part in self._parts:
             importlib.import_module(f"{self.name}.{part}")
         return importlib.import_module(self.name)
