@@ -25,7 +25,8 @@ SERVICE = {"service": "shop", "domain": "example.com", "to_hn": "hn-east"}
 SIZES = (1, 2, 4, 8)
 #: How often a round measures what takes a second or two, and varies by as much as a half.
 TRIALS = 3
-#: Restores all suspended instances of an RM side by side, and ends them; prints when that began, and when the last one ran.
+#: Restores all suspended instances of an RM side by side, and ends them; prints when that began, and when the last one ran. It is a variable of a play, too,
+#: and a brace with a number sign begins a comment there.
 BARE = """
 shopt -s nullglob
 cd /var/lib/vmatrix/instances
@@ -63,8 +64,7 @@ def alone(mesh: Mesh, size: int, capsule: str, vlan: int) -> tuple[float, float]
 def bare(mesh: Mesh) -> float:
     """Return the seconds in which virsh restores all suspended instances on all RMs at once."""
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        moments = [moment for line in pool.map(lambda rm: mesh.shell(rm, BARE), RMS) for moment in line.split()]
-    return span(" ".join(moments))
+        return span(" ".join(pool.map(lambda rm: mesh.shell(rm, BARE), RMS)))
 
 
 def span(moments: str) -> float:
