@@ -63,8 +63,8 @@ capsules:
   elements: dict
   returned: when the options make sense
   sample:
-    - {instance: shop-1.example.com, version: 1.0.0-warm, made: true, outage: 0.912, error: null}
-    - {instance: db-1.example.com, version: 1.0.0-warm, made: true, outage: 0.912, error: null}
+    - {instance: shop-1.example.com, version: 1.0.0-warm, made: true, outage: 0.312, error: null}
+    - {instance: db-1.example.com, version: 1.0.0-warm, made: true, outage: 0.312, error: null}
   contains:
     instance:
       description: The instance.
@@ -85,7 +85,7 @@ capsules:
       description: Seconds for which a running instance stood still; null for a suspended one, or if nothing was done.
       type: float
       returned: success
-      sample: 0.912
+      sample: 0.312
     error:
       description: Why it failed; null if it did not.
       type: str

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import image
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import manifest as manifests
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.store import Store
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import files, names
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, NotFound, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import disks, home, operations, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound, Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import disks, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.standstill import held_still
 
 
 class Published(t.NamedTuple):
@@ -41,7 +41,7 @@ def publish(
 ) -> Published:
     """Make a capsule of the given version from instance *name* as it is now: its memory and what it has written.
 
-    A running instance is suspended for it, and goes on when its memory is safe and its overlays are copied; a suspended one stays as it is.
+    A running instance stands still for it until its memory and its overlays are copied; a suspended one stays as it is.
 
     Args:
         host: this RM.
@@ -55,7 +55,7 @@ def publish(
     Raises:
         NotFound: there is no such instance here.
         Refused: it is stopped, or the version exists and was not made from it, or there is no room.
-        MeshError: it could not be made; what was begun is gone. If the instance does not run again, the sentence says so.
+        MeshError: it could not be made; what was begun is gone. If the instance does not run on, the sentence says so.
     """
     parts = names.instance(name)
     names.version(version)
@@ -72,30 +72,27 @@ def publish(
             raise Refused(f"{name} is {found.state}: only a running or suspended instance has a memory that could be published.")
         store.ensure_intact(found.document["manifest"])
         _require_room(host, store, found)
-        suspend = operations.suspend(host, found, _as_it_is(found, timeout)) if found.state == "running" else None
+        if found.live not in (None, "running"):
+            raise Refused(f"{name} cannot be published: its guest is {found.live}, not running.")
         if check:
             return Published(True, None, None)
-        return _publish(host, store, found, version, suspend, timeout, meet)
+        return _publish(host, store, found, version, timeout, meet)
 
 
-def _publish(
-    host: state.Host, store: Store, found: state.Found, version: str, suspend: operations.Step | None, timeout: float, meet: t.Callable[[], None]
-) -> Published:
+def _publish(host: state.Host, store: Store, found: state.Found, version: str, timeout: float, meet: t.Callable[[], None]) -> Published:
     captured: dict[str, str] = {}
     blobs: dict[str, dict[str, t.Any]] = {}
     outage = None
     try:
-        if suspend:
-            began = time.monotonic()
-            suspend.act()
-            try:
-                _capture(host, store, found, captured)
+        captured["memory"] = store.temporary()
+        if found.live:
+            with held_still(host, found.name, captured["memory"], timeout) as stood:
+                _copy_overlays(host, store, found, captured)
                 meet()
-            finally:
-                _go_on(host, found, timeout)
-            outage = round(time.monotonic() - began, 4)
+            outage = stood.seconds
         else:
-            _capture(host, store, found, captured)
+            _link_memory(host, store, found, captured["memory"])
+            _copy_overlays(host, store, found, captured)
             meet()
         for disk in found.document["manifest"]["disks"]:
             if "overlay" in disk:
@@ -113,27 +110,23 @@ def _publish(
     return Published(True, manifest, outage)
 
 
-def _capture(host: state.Host, store: Store, found: state.Found, captured: dict[str, str]) -> None:
-    """Keep the memory and the overlays of a suspended instance as files of the store; noted in *captured* by C(memory) and the disks' names as they appear."""
-    captured["memory"] = store.temporary()
+def _link_memory(host: state.Host, store: Store, found: state.Found, target: str) -> None:
+    """Keep the memory of a suspended instance as the file *target* of the store."""
     memory = os.path.realpath(host.places.memory(found.name))
-    linked = f"{captured['memory']}-linked"
+    linked = f"{target}-linked"
     try:
         # A memory image is never written to again, so a second name is as good as a copy.
         os.link(memory, linked)
-        os.replace(linked, captured["memory"])
+        os.replace(linked, target)
     except OSError:
-        store.copy_into(memory, captured["memory"])
+        store.copy_into(memory, target)
+
+
+def _copy_overlays(host: state.Host, store: Store, found: state.Found, captured: dict[str, str]) -> None:
+    """Keep the overlays of an instance that stands still as files of the store, noted in *captured* by the disks' names as they appear."""
     for disk in found.document["manifest"]["disks"]:
         captured[f"disk-{disk['name']}"] = store.temporary()
         disks.snapshot(host.places.overlay(found.name, disk["name"]), captured[f"disk-{disk['name']}"])
-
-
-def _go_on(host: state.Host, found: state.Found, timeout: float) -> None:
-    try:
-        operations.resume(host, state.find(host, found.name), _as_it_is(found, timeout)).act()
-    except MeshError as exc:
-        raise type(exc)(f"{found.name} was suspended to publish its memory and is {state.find(host, found.name).state} now: {exc.message}") from exc
 
 
 def _merge(store: Store, disk: dict[str, t.Any], captured: dict[str, str]) -> None:
@@ -162,7 +155,3 @@ def _require_room(host: state.Host, store: Store, found: state.Found) -> None:
     free = store.free_bytes()
     if needed > free:
         raise Refused(f"There is not enough disk on this RM to publish {found.name}: it takes up to {needed} bytes, {free} bytes are free for it.")
-
-
-def _as_it_is(found: state.Found, timeout: float) -> home.Orders:
-    return home.Orders(found.epoch.number, None, None, timeout)

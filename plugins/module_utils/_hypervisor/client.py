@@ -108,6 +108,24 @@ class Hypervisor:
         with _deadline(timeout, domain.abortJob, f"libvirt saves {name}"), _saying(f"save {name}"):
             domain.saveFlags(path, None, libvirt.VIR_DOMAIN_SAVE_RUNNING)
 
+    def copy_memory(self, name: str, path: str, timeout: float) -> None:
+        """Write CPU, memory and devices of the paused domain *name* to *path*, as save() does. It stays paused, and its images are complete until it runs.
+
+        Raises:
+            CommandFailed: libvirt could not; the domain stays paused.
+            DeadlineExceeded: it took longer than *timeout* seconds and was broken off; the domain stays paused.
+        """
+        domain = self._lookup(name)
+        # To libvirt it is a snapshot (https://libvirt.org/formatsnapshot.html) of memory and no disk, which nobody is to remember.
+        wanted = ET.Element("domainsnapshot")
+        ET.SubElement(wanted, "memory", snapshot="external", file=path)
+        disks = ET.SubElement(wanted, "disks")
+        for target in _described(domain).findall("devices/disk/target"):
+            ET.SubElement(disks, "disk", name=target.attrib["dev"], snapshot="no")
+        flags = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC
+        with _deadline(timeout, domain.abortJob, f"libvirt copies the memory of {name}"), _saying(f"copy the memory of {name}"):
+            domain.snapshotCreateXML(ET.tostring(wanted, encoding="unicode"), flags)
+
     def restore_paused(self, name: str, path: str, xml: str, timeout: float) -> None:
         """Bring *name* back from *path* with our own *xml*, loaded but not running one instruction yet.
 
@@ -157,6 +175,12 @@ class Hypervisor:
         with _saying(f"tell how {name} was moved"):
             told = domain.jobStats(libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED)
         return {"bytes_wire": told.get("memory_processed", 0), "downtime": told.get("downtime", 0) / 1000}
+
+    def pause(self, name: str) -> None:
+        """Stop the CPUs of a running domain."""
+        domain = self._lookup(name)
+        with _saying(f"pause {name}"):
+            domain.suspend()
 
     def unpause(self, name: str) -> None:
         """Let the CPUs of a paused domain run."""

@@ -62,6 +62,10 @@ class Places(t.NamedTuple):
         """Return the path of the file that is there from before a guest is made until its CPUs run."""
         return os.path.join(self.directory(name), "starting")
 
+    def still(self, name: str) -> str:
+        """Return the path of the file that is there while a guest stands still and is to go on."""
+        return os.path.join(self.directory(name), "still")
+
     def coming(self, name: str) -> str:
         """Return the path of the file that is there while a guest arrives alive, until it was handed over: so long nothing of it is this RM's."""
         return os.path.join(self.directory(name), "coming")

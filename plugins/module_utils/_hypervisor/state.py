@@ -128,7 +128,7 @@ def settle(host: Host, name: str) -> None:
 
     A memory image is taken out of use before the CPUs of the guest that came from it run. So a paused domain beside its image never ran
     and can be had from it again, and an image out of use is never used again; a guest that is still paused then goes on. A paused domain
-    whose start was never brought to an end did not run either. One that was coming from another RM may be the only one that there is.
+    whose start was never brought to an end did not run either. One that stood still for a copy of its memory goes on. One that was coming from another RM may be the only one that there is.
     """
     memory = host.places.memory(name)
     live = host.hypervisor.state(name)
@@ -140,11 +140,11 @@ def settle(host: Host, name: str) -> None:
     if live == "paused" and _unborn(host.places, name):
         host.hypervisor.destroy(name)
         live = None
-    elif live == "paused" and os.path.exists(f"{memory}.used"):
+    elif live == "paused" and (os.path.exists(f"{memory}.used") or os.path.exists(host.places.still(name))):
         host.hypervisor.unpause(name)
     if live is None and _whole(f"{memory}.part"):
         os.rename(f"{memory}.part", memory)
-    for leftover in (f"{memory}.part", f"{memory}.used", host.places.starting(name), host.places.pipe(name)):
+    for leftover in (f"{memory}.part", f"{memory}.used", host.places.starting(name), host.places.still(name), host.places.pipe(name)):
         if os.path.lexists(leftover):
             os.unlink(leftover)
     if live is None:

@@ -79,13 +79,14 @@ def test_a_running_instance_is_published_and_goes_on(made):
     assert foretold.changed and foretold.manifest is None and len(made.rm.connection.lives) == 1
     done = made.publish()
     assert done.changed and done.outage > 0 and made.rm.found.state == "running"
-    assert len(made.rm.connection.lives) == 2 and made.rm.files() == ["disk-root.qcow2", "instance.json"]
+    assert made.rm.connection.lives == [(NAME, "boot")], "it was not ended and begun again"
+    assert made.rm.files() == ["disk-root.qcow2", "instance.json"]
     assert done.manifest == made.store.get("example.com", "shop", "warm")
     assert done.manifest["memory"]["accelerator"] == "tcg" and made.content(done.manifest["disks"][0]["overlay"]) == qcow2() + NAME.encode()
-    assert made.rm.connection.lives[-1] == (NAME, fake_libvirt.read_image(made.store.blob_path(done.manifest["memory"]["blob"]["sha256"]))[1])
+    assert fake_libvirt.read_image(made.store.blob_path(done.manifest["memory"]["blob"]["sha256"]))[0].findtext("name") == NAME
     for check in (True, False):
         again = made.publish(check=check)
-        assert not again.changed and again.manifest == done.manifest and len(made.rm.connection.lives) == 2
+        assert not again.changed and again.manifest == done.manifest and made.rm.connection.calls.count("snapshotCreateXML") == 1
 
 
 def test_clones_begin_where_a_suspended_instance_is_and_so_does_it(made):
@@ -134,16 +135,25 @@ def test_what_cannot_be_published_is_refused(made):
         made.publish("cold")
 
 
-@pytest.mark.parametrize("call", ["saveFlags", "restoreFlags"])
+@pytest.mark.parametrize("call", ["suspend", "snapshotCreateXML", "resume"])
 def test_what_fails_leaves_nothing_behind_and_says_how_the_instance_is(made, call):
     before = made.files()
     made.rm.connection.fail[call] = fake_libvirt.libvirtError("no")
     with pytest.raises(CommandFailed) as caught:
         made.publish()
     assert made.files() == before and made.store.find("example.com", "shop", "warm") is None
-    suspended = call == "restoreFlags"
-    assert made.rm.found.state == ("suspended" if suspended else "running")
-    assert ("was suspended to publish its memory and is suspended now" in caught.value.message) == suspended
+    stands = call == "resume"
+    assert made.rm.found.live == ("paused" if stands else "running")
+    assert ("stood still for a copy of its memory, and its guest is paused now" in caught.value.message) == stands
+    made.rm.connection.fail.clear()
+    assert made.publish().changed and made.rm.found.live == "running"
+
+
+def test_whom_somebody_paused_is_left_alone(made):
+    made.rm.connection.domains[NAME].suspend()
+    with pytest.raises(Refused, match="cannot be published: its guest is paused"):
+        made.publish()
+    assert made.rm.found.live == "paused"
 
 
 def test_a_copy_that_fails_lets_the_instance_go_on(made, monkeypatch):
@@ -152,3 +162,4 @@ def test_a_copy_that_fails_lets_the_instance_go_on(made, monkeypatch):
     with pytest.raises((OSError, MeshError)):
         made.publish()
     assert made.files() == before and made.store.find("example.com", "shop", "warm") is None
+    assert made.rm.found.live == "running"

@@ -37,8 +37,8 @@ def test_nobody_goes_on_before_the_memory_of_all_is_safe(two):
     before = len(two.rm.connection.calls)
     done = told(two, *wanted)
     assert [(each.name, each.version, each.error) for each in done] == [(*each, None) for each in wanted]
-    acts = [call for call in two.rm.connection.calls[before:] if call in ("saveFlags", "restoreFlags")]
-    assert acts == ["saveFlags"] * 2 + ["restoreFlags"] * 2
+    acts = [call for call in two.rm.connection.calls[before:] if call in ("snapshotCreateXML", "resume")]
+    assert acts == ["snapshotCreateXML"] * 2 + ["resume"] * 2
     assert len({each.done.manifest["memory"]["blob"]["sha256"] for each in done}) == 2
     assert [two.store.get("example.com", "shop", version)["version"] for unused, version in wanted] == ["warm", "warm-2"]
     assert not any(each.done.changed for each in told(two, *wanted))

@@ -22,6 +22,7 @@ VIR_CONNECT_LIST_DOMAINS_ACTIVE = 1
 VIR_DOMAIN_RUNNING, VIR_DOMAIN_BLOCKED, VIR_DOMAIN_PAUSED, VIR_DOMAIN_SHUTDOWN, VIR_DOMAIN_PMSUSPENDED = 1, 2, 3, 4, 7
 VIR_DOMAIN_START_PAUSED = 1
 VIR_DOMAIN_SAVE_RUNNING, VIR_DOMAIN_SAVE_PAUSED = 2, 4
+VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA, VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC = 16, 128
 VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN = 1
 VIR_DOMAIN_DESTROY_GRACEFUL = 1
 VIR_DOMAIN_PAUSED_USER, VIR_DOMAIN_PAUSED_MIGRATION, VIR_DOMAIN_PAUSED_STARTING_UP = 1, 2, 11
@@ -170,8 +171,6 @@ class Connection:
         # As libvirt does: whatever is started or restored gets a new VM generation ID, if it has any.
         xml = re.sub(r"<genid( />|>[^<]*</genid>)", f"<genid>{uuid.uuid4()}</genid>", xml)
         self.domains[name] = Domain(self, name, xml, state, origin)
-        if state == VIR_DOMAIN_RUNNING:
-            self.lives.append((name, origin))
 
 
 class Domain:
@@ -182,6 +181,7 @@ class Domain:
     def __init__(self, connection: Connection, name: str, xml: str, state: int, origin: str) -> None:
         self.connection, self._name, self.xml, self.current, self.origin = connection, name, xml, state, origin
         self.reason = 0
+        self.ran = False
 
     def name(self):
         return self._name
@@ -235,10 +235,26 @@ class Domain:
         del self.connection.domains[self._name]
         self.connection.called("saveFlags!")
 
+    def snapshotCreateXML(self, xml, flags):
+        wanted = ET.fromstring(xml)
+        assert flags == VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA | VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC and self.current == VIR_DOMAIN_PAUSED
+        assert {disk.get("name") for disk in wanted.iterfind("disks/disk[@snapshot='no']")} == {
+            target.get("dev") for target in ET.fromstring(self.xml).iterfind("devices/disk/target")
+        }, "a snapshot of a disk, too"
+        self.connection.called("snapshotCreateXML")
+        Domain.images += 1
+        write_image(wanted.find("memory[@snapshot='external']").get("file"), self.xml, f"image {Domain.images}")
+
+    def suspend(self):
+        self.connection.called("suspend")
+        self.current, self.reason = VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_USER
+
     def resume(self):
         self.connection.called("resume")
         self.current, self.reason = VIR_DOMAIN_RUNNING, 0
-        self.connection.lives.append((self._name, self.origin))
+        if not self.ran:
+            self.connection.lives.append((self._name, self.origin))
+            self.ran = True
         self.connection.called("resume!")
 
     def abortJob(self):
