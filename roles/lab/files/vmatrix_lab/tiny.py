@@ -2,12 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The lab's small guest: Debian's cloud kernel, an initramfs with BusyBox and a web page, and a disk with data."""
+"""The lab's small guest: Debian's cloud kernel, an initramfs with BusyBox, tcpsvd and a web page, and a disk with data."""
 
 from __future__ import annotations
 
 import glob
 import os
+import re
 import shutil
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
@@ -15,6 +16,8 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
 
 SOURCE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tiny")
 BUSYBOX = "/bin/busybox"
+#: Takes the web server's calls.
+_LISTENER = "/usr/bin/tcpsvd"
 #: What the kernel has as modules and the guest needs; in dependency order they are loaded at boot.
 _MODULES = ("virtio_pci", "virtio_blk", "virtio_net")
 _LINE = "this line was on the disk from the beginning\n"
@@ -59,6 +62,10 @@ def _initramfs(modules: str, tree: str, target: str) -> None:
         os.mkdir(os.path.join(tree, directory))
     shutil.copy(BUSYBOX, os.path.join(tree, "bin/busybox"))
     os.symlink("busybox", os.path.join(tree, "bin/sh"))
+    shutil.copy(_LISTENER, os.path.join(tree, "bin"))
+    for library in re.findall(r"/\S+", run(["ldd", _LISTENER]).stdout):
+        os.makedirs(os.path.dirname(tree + library), exist_ok=True)
+        shutil.copy(library, tree + library)
     for name in ("big", "big.sha256"):
         os.symlink(os.path.join("/run", name), os.path.join(tree, "www", name))
     with open(os.path.join(modules, "modules.dep"), encoding="utf-8") as handle:
