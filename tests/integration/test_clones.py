@@ -74,7 +74,7 @@ def test_one_becomes_six_in_rotation_and_goes_back(alone):
     assert len({line for line in genids if "<genid>" in line}) == 6, "a guest that looks can tell that it is another one"
     before = inside(mesh, addresses)
     assert {page["boot_id"] for page in before.values()} == {origin["boot_id"]}
-    assert {page["address"] for page in before.values()} == {"192.168.1.10/24"}, "inside, all believe to be the same"
+    assert {page["address"] for page in before.values()} == {"192.168.1.10"}, "inside, all believe to be the same"
     assert {mesh.page(EAST)["caller"] for unused in range(4)} == {mesh.page(EAST)["caller"]}
 
     def answered():
