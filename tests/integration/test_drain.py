@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+
 import pytest
 from load import Download, connections
 from mesh_lab import SHOP, until
@@ -13,9 +15,9 @@ from mesh_lab import SHOP, until
 EAST = "198.18.1.10"
 
 
-def downloading(mesh, rate):
-    """Begin a download and wait until it is under way."""
-    download = Download(EAST, rate)
+def downloading(mesh):
+    """Begin a download and wait until it is under way; it does not end by itself."""
+    download = Download(EAST)
     until(lambda: sum(connections(mesh, EAST).values()) > 0, 20, "the download has begun")
     return download
 
@@ -36,18 +38,20 @@ def test_check_apply_check_apply(shop, mesh):
 
 
 def test_a_download_ends_before_the_instance_goes(digest, mesh):
-    download = downloading(mesh, "200k")
-    drained = mesh.play("drain", instance=SHOP, then="remove", timeout=60)
+    download = downloading(mesh)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(lambda: until(lambda: mesh.refused(EAST), 60, "new callers are refused") and download.end())
+        drained = mesh.play("drain", instance=SHOP, then="remove", timeout=60)
     assert drained.ok, drained.output
     done = drained.result("Wait until its connections have ended")
     assert (done["connections"], done["ended"], done["cut"]) == (1, 1, 0)
-    assert download.end() == (True, digest)
+    assert ended.result() == (True, digest)
     assert mesh.refused(EAST) or mesh.page(EAST, timeout=1) is None
 
 
 def test_one_that_never_ends(digest, mesh):
     """The three choices at the deadline: wait (in vain), give up, cut."""
-    download = downloading(mesh, "30k")
+    download = downloading(mesh)
     for choice, patience in (("wait", 1), ("give_up", 0)):
         drained = mesh.play("drain", instance=SHOP, timeout=1, at_deadline=choice, drain_patience=patience)
         assert not drained.ok

@@ -177,7 +177,7 @@ def test_the_members_of_a_router(shop, mesh, truth):
     members = [{key: member[key] for key in ("instance", "address")} for member in services[0]["members"]]
     document = {key: router[key] for key in ("domain", "vlan", "generation", "gateways")}
     drain = ("domain_router_drain", {"domain": "example.com", "addresses": [members[0]["address"]], "timeout": 0, "at_deadline": "cut"})
-    download = Download(EAST, "10k")
+    download = Download(EAST)
     try:
         until(lambda: sum(connections(mesh, EAST).values()) > 0, 20, "the download has begun")
         unused, drained = truth("gw-east", ("domain_router", {**document, "services": [{**services[0], "members": []}]}), drain)

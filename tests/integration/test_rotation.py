@@ -79,7 +79,7 @@ def test_an_update_that_fails_in_the_middle_is_rolled_back(two):
     digest = ("client-west", "curl", "-sf", f"http://{EAST}/big.sha256")
     until(lambda: all(two.ssh(*digest, check=False) for unused in range(4)), 20, "each has made its large file")
     while True:
-        download = Download(EAST, "10k")
+        download = Download(EAST)
         until(lambda: sum(connections(two, EAST).values()), 20, "the download has begun")
         if connections(two, EAST)[second]:
             break

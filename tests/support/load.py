@@ -72,6 +72,21 @@ asyncio.run(main())
 print(json.dumps(done))
 """
 
+#: Begins a download and holds it until a line comes in; without one it goes away.
+HELD = """
+import hashlib, http.client, sys
+connection = http.client.HTTPConnection(sys.argv[1], timeout=60)
+connection.request("GET", "/big")
+answer = connection.getresponse()
+got = hashlib.sha256(answer.read(1))
+if sys.stdin.readline():
+    try:
+        got.update(answer.read())
+        print("whole", got.hexdigest())
+    except (OSError, http.client.HTTPException):
+        print("broken", got.hexdigest())
+"""
+
 
 @dataclasses.dataclass
 class Outcome:
@@ -98,23 +113,22 @@ class Load:
 
 
 class Download:
-    """A client that fetches the large file slowly, and tells whether it got all of it."""
+    """A client that begins to fetch the large file, reads no further until it is told to, and tells whether it got all of it then."""
 
-    def __init__(self, address: str, rate: str) -> None:
-        """Begin; *rate* is as curl takes it."""
-        script = f"curl -s --limit-rate {rate} -o /tmp/big http://{address}/big; echo $?; sha256sum < /tmp/big"
-        argv = ["ssh", "-F", str(LAB / "ssh_config"), "-tt", "client-west", script]
-        self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    def __init__(self, address: str) -> None:
+        """Begin."""
+        argv = ["ssh", "-F", str(LAB / "ssh_config"), "client-west", shlex.join(["python3", "-c", HELD, address])]
+        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def end(self) -> tuple[bool, str]:
-        """Return whether curl was content, and the digest of what it got."""
-        status, digest = self.process.communicate(timeout=120)[0].split()[:2]
-        return status == "0", digest
+        """Read on, and return whether the end came in peace, and the digest of what it got."""
+        status, digest = self.process.communicate("\n", timeout=120)[0].split()
+        return status == "whole", digest
 
     def abandon(self) -> None:
         """Go away in the middle of it."""
         self.process.terminate()
-        self.process.wait()
+        self.process.communicate()
 
 
 def connections(mesh: Mesh, address: str) -> dict[str, int]:
