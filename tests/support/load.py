@@ -72,16 +72,19 @@ asyncio.run(main())
 print(json.dumps(done))
 """
 
-#: Begins a download and holds it until a line comes in; without one it goes away.
+#: Begins a download and holds it until a line comes in, which says how long to sleep after every 64 KiB; without one it goes away.
 HELD = """
-import hashlib, http.client, sys
+import hashlib, http.client, sys, time
 connection = http.client.HTTPConnection(sys.argv[1], timeout=60)
 connection.request("GET", "/big")
 answer = connection.getresponse()
 got = hashlib.sha256(answer.read(1))
-if sys.stdin.readline():
+pause = sys.stdin.readline()
+if pause:
     try:
-        got.update(answer.read())
+        while not answer.isclosed():
+            got.update(answer.read(65536))
+            time.sleep(float(pause))
         print("whole", got.hexdigest())
     except (OSError, http.client.HTTPException):
         print("broken", got.hexdigest())
@@ -120,9 +123,9 @@ class Download:
         argv = ["ssh", "-F", str(LAB / "ssh_config"), "client-west", shlex.join(["python3", "-c", HELD, address])]
         self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def end(self) -> tuple[bool, str]:
-        """Read on, and return whether the end came in peace, and the digest of what it got."""
-        status, digest = self.process.communicate("\n", timeout=120)[0].split()
+    def end(self, pause: float = 0) -> tuple[bool, str]:
+        """Read on, with a *pause* (seconds) after every 64 KiB, and return whether the end came in peace, and the digest of what it got."""
+        status, digest = self.process.communicate(f"{pause}\n", timeout=120)[0].split()
         return status == "whole", digest
 
     def abandon(self) -> None:
