@@ -128,7 +128,8 @@ def settle(host: Host, name: str) -> None:
 
     A memory image is taken out of use before the CPUs of the guest that came from it run. So a paused domain beside its image never ran
     and can be had from it again, and an image out of use is never used again; a guest that is still paused then goes on. A paused domain
-    whose start was never brought to an end did not run either. One that stood still for a copy of its memory goes on. One that was coming from another RM may be the only one that there is.
+    whose start was never brought to an end did not run either. One that stood still for a copy of its memory goes on. One that was coming
+    from another RM may be the only one that there is.
     """
     memory = host.places.memory(name)
     live = host.hypervisor.state(name)
