@@ -117,8 +117,9 @@ def test_a_move_by_clone_first_loses_nobody(shop, forgetful):
     # The guest makes its large file after it has begun to serve.
     until(lambda: mesh.ssh("client-east", "curl", "-sf", f"http://{EAST}/big.sha256", check=False), 30, "the large file is there")
     watch = Watch(NAME)
-    loads = [Load(NAME, client) for client in ("client-east", "client-west")]
-    late = Load(EAST, downloads=0)
+    # Together a third of what the emulated guest answers when nobody else uses the processors.
+    loads = [Load(NAME, client, rate=5) for client in ("client-east", "client-west")]
+    late = Load(EAST, rate=5, downloads=0)
     moved = mesh.four_times("move", instance=SHOP, to_hn="hn-west", public_address=WEST, strategy="clone_first", publish_margin=10 * TTL)
     assert mesh.page(WEST)["boot_id"] == shop["boot_id"], "it goes on where it was"
     suffered = [load.end() for load in loads]

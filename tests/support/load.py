@@ -75,7 +75,7 @@ print(json.dumps(done))
 #: Begins a download and holds it until a line comes in, which says how long to sleep after every 64 KiB; without one it goes away.
 HELD = """
 import hashlib, http.client, sys, time
-connection = http.client.HTTPConnection(sys.argv[1], timeout=60)
+connection = http.client.HTTPConnection(sys.argv[1], timeout=20)
 connection.request("GET", "/big")
 answer = connection.getresponse()
 got = hashlib.sha256(answer.read(1))
