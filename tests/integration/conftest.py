@@ -9,9 +9,17 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from load import Load
 from mesh_lab import CAPSULE, SHOP, TWIN, Mesh
 
 AT_HOME = {"rm-east-1": "running", "gw-east": "1.0.0 rm-east-1 running 1 198.18.1.10 0"}
+
+
+@pytest.fixture(autouse=True)
+def no_load_outlives_its_test() -> t.Iterator[None]:
+    """Whatever becomes of a test, its load ends with it."""
+    yield
+    Load.abandon_all()
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import shlex
 import subprocess
+import typing as t
 
 from mesh_lab import LAB, Mesh
 
@@ -104,14 +105,26 @@ class Outcome:
 class Load:
     """A load on a public address, from now until end() is called."""
 
+    _running: t.ClassVar[list[subprocess.Popen]] = []
+
     def __init__(self, address: str, client: str = "client-east", rate: float = 10, downloads: int = 2, bytes_per_second: int = 300_000) -> None:
         command = shlex.join(["python3", "-c", SCRIPT, address, str(rate), str(downloads), str(bytes_per_second)])
         argv = ["ssh", "-F", str(LAB / "ssh_config"), client, command]
         self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._running.append(self._process)
+
+    @classmethod
+    def abandon_all(cls) -> None:
+        """End all that was not ended; who failed before it came to that would burden those that follow."""
+        while cls._running:
+            process = cls._running.pop()
+            process.terminate()
+            process.communicate()
 
     def end(self) -> Outcome:
         """Let what has begun come to its end, and return what became of all."""
         said, unused = self._process.communicate(timeout=120)
+        self._running.remove(self._process)
         return Outcome(**json.loads(said))
 
 
