@@ -20,6 +20,7 @@ import time
 import typing as t
 
 import ansible_runner
+import compiled_once
 import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -63,9 +64,23 @@ class Mesh:
 
     def stand_up(self) -> None:
         """Build and start this lab, unless it stands."""
-        for playbook in ("lab", "lab_backends"):
+        self._all_pass("lab", "lab_backends")
+
+    def start_over(self) -> None:
+        """Take this lab down with all that lives in it, and start it anew."""
+        self._all_pass("lab_teardown", "lab", "lab_backends")
+
+    def _all_pass(self, *playbooks: str) -> None:
+        for playbook in playbooks:
             done = self.play(playbook)
             assert done.ok, done.output
+
+    def hasten(self) -> None:
+        """Have Python on every host keep what it compiled of the modules that it was sent."""
+        hook, directory = pathlib.Path(compiled_once.__file__), "/usr/local/lib/python3.11/dist-packages"
+        script = f"mkdir -p {compiled_once.CACHE}; cat > {directory}/{hook.name}; echo 'import {hook.stem}; {hook.stem}.install()' > {directory}/{hook.stem}.pth"
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            list(pool.map(lambda host: self.ssh(host, "sh", "-ec", script, stdin=hook.read_text(encoding="utf-8")), self.group("lab")))
 
     def play(self, playbook: str, check: bool = False, limit: str | None = None, **variables: t.Any) -> Play:
         """Run a playbook, by its name or a path, with extra variables, if need be on some hosts only."""
@@ -209,6 +224,14 @@ class Mesh:
         """Tell whether a connection is refused at once (TCP reset), rather than lost or served."""
         done = self.ssh(client, "curl", "-s", "-o", "/dev/null", "-m", "3", "-w", "%{exitcode}", f"http://{address}:{port}/", check=False)
         return done.strip() == "7"
+
+    def instances(self) -> set[str]:
+        """Return the names of all instances that an RM or a VMA knows."""
+        select = "sqlite3.connect('file:/var/lib/vmatrix/vma/registry.db?mode=ro', uri=True).execute('select instance from records')"
+        registry = f"import sqlite3; [print(*row) for row in {select}]"
+        looks = [(host, "ls", "/var/lib/vmatrix/instances") for host in self.group("rms")] + [(host, "python3", "-c", registry) for host in self.group("vmas")]
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            return {name for said in pool.map(lambda look: self.ssh(*look, check=False), looks) for name in said.split()}
 
     def whereabouts(self, instance: str) -> dict[str, str]:
         """Return what each device that knows an instance says of it: RMs its state, VMAs its record and how many operations on it are open."""
