@@ -3,8 +3,11 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.NOTPARALLEL:
 .DELETE_ON_ERROR:
+# One thing after the other, but for those that are said to go side by side.
+ifndef SIDE_BY_SIDE
+.NOTPARALLEL:
+endif
 
 export LC_ALL := C.UTF-8
 unexport PYTHONPATH
@@ -34,7 +37,10 @@ lab: $(READY)  ## Build and start the lab: a whole mesh on this machine
 # --- Gates
 
 .PHONY: test
-test: quick sanity molecule integration  ## Run every gate: quick, sanity, molecule, integration
+test: $(READY)  ## Run every gate: unit, lint, sanity, molecule, integration
+	@echo 'Each of sanity, lint and unit, which run side by side, shows what it printed when it is done.'
+	$(MAKE) SIDE_BY_SIDE=yes --jobs=2 --output-sync=target sanity lint unit
+	$(MAKE) molecule integration
 
 .PHONY: quick
 quick: unit lint  ## Run the gates of daily work: unit, lint
@@ -56,8 +62,8 @@ LABS ?= 2
 ifeq ($(filter 1 2,$(LABS)),)
 $(error LABS is the number of labs that share the tests, 1 or 2)
 endif
-# With two labs it comes first, so that both are done at about the same time.
-LONGEST := tests/integration/test_vpn.py
+# With two labs these come first, so that both are done at about the same time.
+LONGEST := $(patsubst %,tests/integration/test_%.py,vpn failures clones lifecycle cluster names)
 SHARED := -n 2 --dist loadfile --no-loadscope-reorder $(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/integration/test_*.py))
 
 .PHONY: integration

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import stat
@@ -13,7 +14,6 @@ import tempfile
 import typing as t
 import zipfile
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 #: Where module_utils lies in this collection, and under which name Python looks for it in the archive.
@@ -59,37 +59,29 @@ def archive(module_utils: str) -> bytes:
 
 
 class ActionModule(ActionBase):
-    """One copy of one archive that is made anew in each run."""
+    """Asks the host by the archive's digest, and sends it the archive only if need be."""
 
+    TRANSFERS_FILES = True
     _requires_connection = True
     _supports_check_mode = True
     _supports_diff = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        """Build the archive, let ansible.builtin.copy bring it to the host, and return what that says."""
-        result = super().run(tmp, task_vars)
-        dummy, options = self.validate_argument_spec({"path": {"type": "path", "default": "/usr/lib/vmatrix/engines.zip"}})
-        with tempfile.NamedTemporaryFile(prefix="vmatrix-engines-", suffix=".zip") as engines:
-            engines.write(archive(MODULE_UTILS))
-            engines.flush()
-            copied = self._copy(engines.name, options["path"], task_vars)
-        if copied.get("failed"):
-            raise AnsibleActionFail(f"The engines could not be installed as {options['path']}: {copied.get('msg', 'copy gave no reason')}")
-        result.update(changed=copied["changed"], path=options["path"])
-        if "diff" in copied:
-            result["diff"] = copied["diff"]
+        """Build the archive, have it on the host, and return what the module says."""
+        super().run(tmp, task_vars)
+        engines = archive(MODULE_UTILS)
+        arguments = {**self._task.args, "sha256": hashlib.sha256(engines).hexdigest(), "source": None}
+        result = self._ask(arguments, task_vars)
+        if result.pop("missing", False):
+            with tempfile.NamedTemporaryFile(prefix="vmatrix-engines-", suffix=".zip") as here:
+                here.write(engines)
+                here.flush()
+                there = self._connection._shell.join_path(self._make_tmp_path(), "engines.zip")
+                self._transfer_file(here.name, there)
+            self._fixup_perms2((self._connection._shell.tmpdir, there))
+            result = self._ask({**arguments, "source": there}, task_vars)
+            self._remove_tmp_path(self._connection._shell.tmpdir)
         return result
 
-    def _copy(self, source: str, destination: str, task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
-        task = self._task.copy()
-        task.args = {"src": source, "dest": destination, "mode": "0644"}
-        action = self._shared_loader_obj.action_loader.get(
-            "ansible.legacy.copy",
-            task=task,
-            connection=self._connection,
-            play_context=self._play_context,
-            loader=self._loader,
-            templar=self._templar,
-            shared_loader_obj=self._shared_loader_obj,
-        )
-        return action.run(task_vars=task_vars)
+    def _ask(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+        return self._execute_module(module_name="vmatrix.mesh.engines", module_args=arguments, task_vars=task_vars)

@@ -27,11 +27,19 @@ options:
   path:
     description:
       - Where to put the archive.
-      - Its directory must exist.
+      - Its directory is made if it is missing.
     type: path
     default: /usr/lib/vmatrix/engines.zip
-seealso:
-  - module: ansible.builtin.copy
+  sha256:
+    description:
+      - The SHA-256 of the archive in hexadecimal.
+      - The action plugin sets it, whatever a playbook says.
+    type: str
+  source:
+    description:
+      - Where on the host the archive is before it is installed.
+      - The action plugin sets it, whatever a playbook says.
+    type: path
 """
 
 EXAMPLES = r"""
@@ -50,3 +58,29 @@ path:
   returned: success
   sample: /usr/lib/vmatrix/engines.zip
 """
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import archive
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Outcome, run_module
+
+
+def call(params: dict, check_mode: bool) -> Outcome:
+    """Install the archive, or say that the action plugin has to bring it first."""
+    path, sha256 = params["path"], params["sha256"]
+    done = archive.install(path, sha256, params["source"], dry_run=check_mode)
+    return Outcome(done.changed, {"engines": done.before}, {"engines": sha256}, {"path": path, **({"missing": True} if done.missing else {})})
+
+
+def main() -> None:
+    """Run the module."""
+    run_module(
+        call,
+        argument_spec={
+            "path": {"type": "path", "default": "/usr/lib/vmatrix/engines.zip"},
+            "sha256": {"type": "str"},
+            "source": {"type": "path"},
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -11,20 +11,14 @@ import subprocess
 import pytest
 from answers import Watch
 from load import Load
-from mesh_lab import LAB, SHOP, until
+from mesh_lab import LAB, SHOP
 
 EAST, WEST = "198.18.1.10", "198.18.2.10"
 #: Of the memory's way on the source; the first thing of a live move that is worth cutting.
 CUT = "until pid=$(pgrep -of '[w]ay .* memory'); do sleep 0.01; done; kill $pid"
 
 
-def with_large_file(mesh):
-    """The guest makes its large file after it has begun to serve."""
-    until(lambda: mesh.ssh("client-east", "curl", "-sf", f"http://{EAST}/big.sha256", check=False), 30, "the large file is there")
-
-
 def test_inside_its_hn_nobody_notices(shop, mesh):
-    with_large_file(mesh)
     load = Load(EAST)
     moved = mesh.four_times("move", instance=SHOP, to_rm="rm-east-2")
     suffered = load.end()
@@ -41,7 +35,6 @@ def test_inside_its_hn_nobody_notices(shop, mesh):
 
 
 def test_what_breaks_on_the_way_runs_on_where_it_was(shop, mesh):
-    with_large_file(mesh)
     home, load = mesh.whereabouts(SHOP), Load(EAST)
     cutter = subprocess.Popen(["ssh", "-F", str(LAB / "ssh_config"), "rm-east-1", CUT], stdin=subprocess.DEVNULL)
     broken = mesh.play("move", instance=SHOP, to_rm="rm-east-2")

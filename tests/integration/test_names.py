@@ -114,8 +114,6 @@ def test_without_the_name_server_all_stays_as_it_is(shop, mesh):
 
 def test_a_move_by_clone_first_loses_nobody(shop, forgetful):
     mesh = forgetful
-    # The guest makes its large file after it has begun to serve.
-    until(lambda: mesh.ssh("client-east", "curl", "-sf", f"http://{EAST}/big.sha256", check=False), 30, "the large file is there")
     watch = Watch(NAME)
     # Together a third of what the emulated guest answers when nobody else uses the processors.
     loads = [Load(NAME, client, rate=5) for client in ("client-east", "client-west")]

@@ -76,8 +76,6 @@ def test_a_member_that_dies_leaves_the_rotation_within_three_seconds(two, death)
 def test_an_update_that_fails_in_the_middle_is_rolled_back(two):
     """The second instance has a caller that does not end, so it stays; the first was replaced by then, and comes back."""
     first, second = (record["fabric_address"] for record in two.module("gw-east", "vma_info")["records"])
-    digest = ("client-west", "curl", "-sf", f"http://{EAST}/big.sha256")
-    until(lambda: all(two.ssh(*digest, check=False) for unused in range(4)), 20, "each has made its large file")
     while True:
         download = Download(EAST)
         until(lambda: sum(connections(two, EAST).values()), 20, "the download has begun")

@@ -78,7 +78,8 @@ class Mesh:
     def hasten(self) -> None:
         """Have Python on every host keep what it compiled of the modules that it was sent."""
         hook, directory = pathlib.Path(compiled_once.__file__), "/usr/local/lib/python3.11/dist-packages"
-        script = f"mkdir -p {compiled_once.CACHE}; cat > {directory}/{hook.name}; echo 'import {hook.stem}; {hook.stem}.install()' > {directory}/{hook.stem}.pth"
+        start = f"import {hook.stem}; {hook.stem}.install()"
+        script = f"mkdir -p {compiled_once.CACHE}; cat > {directory}/{hook.name}; echo '{start}' > {directory}/{hook.stem}.pth"
         with concurrent.futures.ThreadPoolExecutor() as pool:
             list(pool.map(lambda host: self.ssh(host, "sh", "-ec", script, stdin=hook.read_text(encoding="utf-8")), self.group("lab")))
 

@@ -5,11 +5,81 @@
 # Note that this module util is private to the collection. It can break at any time.
 # Do not use it from other collections or your own code.
 
-"""Which engines run: those of one archive, whose modules must not be mixed with those of a newer one."""
+"""The archive of the engines on a host: installing it, and telling by which one a program runs."""
 
 from __future__ import annotations
 
 import os
+import stat
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import files
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
+
+#: Everybody may import from it.
+MODE = 0o644
+
+
+class Installed(t.NamedTuple):
+    """What became of an archive.
+
+    Attributes:
+        changed: whether another one was there, or none, or not for everybody to read.
+        before: the SHA-256 of the one that was there; None when there was none.
+        missing: whether the archive has to be brought here first; nothing was done then.
+    """
+
+    changed: bool
+    before: str | None
+    missing: bool
+
+
+def install(path: str, sha256: str, source: str | None, dry_run: bool = False) -> Installed:
+    """Have the archive with the digest *sha256* at *path*, in a directory that is made if need be.
+
+    Args:
+        path: where it shall be.
+        sha256: its digest in lower case hexadecimal.
+        source: a file on this host that holds it, or None when nobody has brought it yet.
+        dry_run: say what would change, and change nothing.
+
+    Raises:
+        InvalidInput: it cannot be written there, or the source holds something else.
+    """
+    try:
+        before = files.sha256_file(path)
+        mode = stat.S_IMODE(os.stat(path).st_mode)
+    except FileNotFoundError:
+        before, mode = None, MODE
+    except OSError as exc:
+        raise _not_there(path, exc) from exc
+    changed = before != sha256 or mode != MODE
+    if changed and not dry_run:
+        if before == sha256:
+            os.chmod(path, MODE)
+        elif source is None:
+            return Installed(changed, before, True)
+        else:
+            _write(path, sha256, source)
+    return Installed(changed, before, False)
+
+
+def _write(path: str, sha256: str, source: str) -> None:
+    if files.sha256_file(source) != sha256:
+        raise InvalidInput(f"The engines could not be installed as {path}: what was sent is not what was to be installed.")
+    directory = os.path.dirname(path)
+    try:
+        if not os.path.isdir(directory):
+            os.makedirs(directory)
+            os.chmod(directory, 0o755)
+        with open(source, "rb") as archive:
+            files.write_atomic(path, archive.read(), MODE)
+    except OSError as exc:
+        raise _not_there(path, exc) from exc
+
+
+def _not_there(path: str, exc: OSError) -> InvalidInput:
+    return InvalidInput(f"The engines could not be installed as {path}: {exc.filename or path}: {exc.strerror}.")
 
 
 def version() -> int:

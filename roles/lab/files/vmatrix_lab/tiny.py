@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
+import random
 import re
 import shutil
 
@@ -66,8 +68,7 @@ def _initramfs(modules: str, tree: str, target: str) -> None:
     for library in re.findall(r"/\S+", run(["ldd", _LISTENER]).stdout):
         os.makedirs(os.path.dirname(tree + library), exist_ok=True)
         shutil.copy(library, tree + library)
-    for name in ("big", "big.sha256"):
-        os.symlink(os.path.join("/run", name), os.path.join(tree, "www", name))
+    _large_file(os.path.join(tree, "www", "big"))
     with open(os.path.join(modules, "modules.dep"), encoding="utf-8") as handle:
         order = module_order(handle.read(), _MODULES)
     for path in order:
@@ -77,6 +78,15 @@ def _initramfs(modules: str, tree: str, target: str) -> None:
     names = sorted(os.path.relpath(os.path.join(parent, name), tree) for parent, directories, files in os.walk(tree) for name in [*directories, *files])
     # Not compressed: unpacking would cost the guest more than reading it does.
     run(["env", "--chdir", tree, BUSYBOX, "cpio", "-o", "-H", "newc", "-F", target], stdin="".join(name + "\n" for name in names))
+
+
+def _large_file(path: str) -> None:
+    # Nothing in it repeats, and it is the same whenever the image is built.
+    content = random.Random(0).randbytes(3 << 20)
+    with open(path, "wb") as handle:
+        handle.write(content)
+    with open(f"{path}.sha256", "w", encoding="ascii") as handle:
+        handle.write(f"{hashlib.sha256(content).hexdigest()}\n")
 
 
 def _data_disk(work: str, target: str) -> None:

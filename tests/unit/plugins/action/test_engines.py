@@ -111,12 +111,14 @@ def install(tmp_path):
 
 
 def test_it_installs_once_and_says_beforehand_what_it_will_do(install, tmp_path):
-    path = tmp_path / "engines.zip"
+    path = tmp_path / "made" / "engines.zip"
 
     assert install(path, "--check")["changed"] is True
-    assert not path.exists()
+    assert not path.parent.exists()
 
-    assert install(path) == {"changed": True, "path": str(path)}
+    done = install(path)
+    assert (done["changed"], done["path"]) == (True, str(path))
+    assert path.parent.stat().st_mode & 0o777 == 0o755
     assert path.read_bytes() == archive(MODULE_UTILS)
     assert path.stat().st_mode & 0o777 == 0o644
 
@@ -126,8 +128,15 @@ def test_it_installs_once_and_says_beforehand_what_it_will_do(install, tmp_path)
     assert install(path)["changed"] is True
     assert path.read_bytes() == archive(MODULE_UTILS)
 
+    path.chmod(0o600)
+    assert install(path, "--check")["changed"] is True
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert install(path)["changed"] is True
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert list(path.parent.iterdir()) == [path]
 
-def test_a_missing_directory_is_one_clear_sentence(install, tmp_path):
-    message = install(tmp_path / "missing" / "engines.zip")["msg"]
-    assert message.startswith("The engines could not be installed as ")
-    assert str(tmp_path / "missing") in message
+
+def test_what_cannot_be_installed_is_one_clear_sentence(install, tmp_path):
+    (tmp_path / "file").write_text("no directory")
+    path = tmp_path / "file" / "engines.zip"
+    assert install(path)["msg"] == f"The engines could not be installed as {path}: {path}: Not a directory."
