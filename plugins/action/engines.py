@@ -61,7 +61,8 @@ def archive(module_utils: str) -> bytes:
 class ActionModule(ActionBase):
     """Asks the host by the archive's digest, and sends it the archive only if need be."""
 
-    TRANSFERS_FILES = True
+    # No temporary directory before it is known that there is something to transfer.
+    TRANSFERS_FILES = False
     _requires_connection = True
     _supports_check_mode = True
     _supports_diff = True
@@ -71,17 +72,20 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         engines = archive(MODULE_UTILS)
         arguments = {**self._task.args, "sha256": hashlib.sha256(engines).hexdigest(), "source": None}
-        result = self._ask(arguments, task_vars)
-        if result.pop("missing", False):
+        result, missing = self._ask(arguments, task_vars)
+        if missing:
             with tempfile.NamedTemporaryFile(prefix="vmatrix-engines-", suffix=".zip") as here:
                 here.write(engines)
                 here.flush()
-                there = self._connection._shell.join_path(self._make_tmp_path(), "engines.zip")
+                # Where modules are not piped to Python, there is one already.
+                directory = self._connection._shell.tmpdir or self._make_tmp_path()
+                there = self._connection._shell.join_path(directory, "engines.zip")
                 self._transfer_file(here.name, there)
-            self._fixup_perms2((self._connection._shell.tmpdir, there))
-            result = self._ask({**arguments, "source": there}, task_vars)
-            self._remove_tmp_path(self._connection._shell.tmpdir)
+            self._fixup_perms2((directory, there))
+            result, missing = self._ask({**arguments, "source": there}, task_vars)
         return result
 
-    def _ask(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
-        return self._execute_module(module_name="vmatrix.mesh.engines", module_args=arguments, task_vars=task_vars)
+    def _ask(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> tuple[dict[str, t.Any], bool]:
+        """Return the module's result, and whether the archive has to be sent first."""
+        result = self._execute_module(module_name="vmatrix.mesh.engines", module_args=arguments, task_vars=task_vars)
+        return result, result.pop("missing", False)

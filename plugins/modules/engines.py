@@ -67,7 +67,7 @@ def call(params: dict, check_mode: bool) -> Outcome:
     """Install the archive, or say that the action plugin has to bring it first."""
     path, sha256 = params["path"], params["sha256"]
     done = archive.install(path, sha256, params["source"], dry_run=check_mode)
-    return Outcome(done.changed, {"engines": done.before}, {"engines": sha256}, {"path": path, **({"missing": True} if done.missing else {})})
+    return Outcome(done.changed, {"engines": done.before}, {"engines": sha256}, {"path": path, "missing": done.missing})
 
 
 def main() -> None:

@@ -80,8 +80,7 @@ class Mesh:
         hook, directory = pathlib.Path(compiled_once.__file__), "/usr/local/lib/python3.11/dist-packages"
         start = f"import {hook.stem}; {hook.stem}.install()"
         script = f"mkdir -p {compiled_once.CACHE}; cat > {directory}/{hook.name}; echo '{start}' > {directory}/{hook.stem}.pth"
-        with concurrent.futures.ThreadPoolExecutor() as pool:
-            list(pool.map(lambda host: self.ssh(host, "sh", "-ec", script, stdin=hook.read_text(encoding="utf-8")), self.group("lab")))
+        self._at_once(*((host, "sh", "-ec", script) for host in self.group("lab")), check=True, stdin=hook.read_text(encoding="utf-8"))
 
     def play(self, playbook: str, check: bool = False, limit: str | None = None, **variables: t.Any) -> Play:
         """Run a playbook, by its name or a path, with extra variables, if need be on some hosts only."""
@@ -196,6 +195,11 @@ class Mesh:
         assert not check or done.returncode == 0, f"{host}: {shlex.join(command)}: {done.stderr or done.stdout}"
         return done.stdout
 
+    def _at_once(self, *commands: tuple[str, ...], check: bool = False, stdin: str | None = None) -> list[str]:
+        """Run commands, each on the host that it begins with, at the same time, and return what each printed."""
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            return list(pool.map(lambda command: self.ssh(*command, check=check, stdin=stdin), commands))
+
     def shell(self, host: str, script: str) -> str:
         """Run a shell script on a host of the lab and return what it printed."""
         return self.ssh(host, "bash", "-euo", "pipefail", "-c", script)
@@ -230,9 +234,9 @@ class Mesh:
         """Return the names of all instances that an RM or a VMA knows."""
         select = "sqlite3.connect('file:/var/lib/vmatrix/vma/registry.db?mode=ro', uri=True).execute('select instance from records')"
         registry = f"import sqlite3; [print(*row) for row in {select}]"
-        looks = [(host, "ls", "/var/lib/vmatrix/instances") for host in self.group("rms")] + [(host, "python3", "-c", registry) for host in self.group("vmas")]
-        with concurrent.futures.ThreadPoolExecutor() as pool:
-            return {name for said in pool.map(lambda look: self.ssh(*look, check=False), looks) for name in said.split()}
+        rms, vmas = ("ls", "/var/lib/vmatrix/instances"), ("python3", "-c", registry)
+        said = self._at_once(*((host, *rms) for host in self.group("rms")), *((host, *vmas) for host in self.group("vmas")))
+        return {name for names in said for name in names.split()}
 
     def whereabouts(self, instance: str) -> dict[str, str]:
         """Return what each device that knows an instance says of it: RMs its state, VMAs its record and how many operations on it are open."""
@@ -246,9 +250,8 @@ class Mesh:
             **{host: ("bash", "-c", rms) for host in self.group("rms")},
             **{host: ("python3", "-c", registry, instance) for host in self.group("vmas")},
         }
-        with concurrent.futures.ThreadPoolExecutor() as pool:
-            said = pool.map(lambda look: self.ssh(look[0], *look[1], check=False).strip(), looks.items())
-            return {host: words for host, words in zip(looks, said) if words}
+        said = self._at_once(*((host, *command) for host, command in looks.items()))
+        return {host: words.strip() for host, words in zip(looks, said) if words.strip()}
 
     def snapshot(self) -> dict[str, str]:
         """Return everything that an operation may change on any device."""
@@ -267,9 +270,7 @@ class Mesh:
         zones = f"import sqlite3; print(*sqlite3.connect('file:/var/lib/powerdns/vmatrix.sqlite3?mode=ro', uri=True).execute('''{select}'''), sep=chr(10))"
         names = f"python3 -c {shlex.quote(zones)}"
         looks = {host: look for group, look in (("rms", rms), ("gateways", gateways), ("dns_servers", names)) for host in self.group(group)}
-        with concurrent.futures.ThreadPoolExecutor() as pool:
-            seen = pool.map(lambda look: self.ssh(look[0], "bash", "-c", look[1], check=False), looks.items())
-            return dict(zip(looks, seen))
+        return dict(zip(looks, self._at_once(*((host, "bash", "-c", look) for host, look in looks.items()))))
 
     @staticmethod
     @functools.lru_cache(maxsize=None)

@@ -134,6 +134,7 @@ def test_it_installs_once_and_says_beforehand_what_it_will_do(install, tmp_path)
     assert install(path)["changed"] is True
     assert path.stat().st_mode & 0o777 == 0o644
     assert list(path.parent.iterdir()) == [path]
+    assert list((tmp_path / "remote").iterdir()) == [], "what was sent lies about"
 
 
 def test_what_cannot_be_installed_is_one_clear_sentence(install, tmp_path):
