@@ -16,7 +16,8 @@ BIN := .venv/bin
 READY := .build/ready
 PLAYBOOK := $(BIN)/ansible-playbook
 # The lab's own playbooks work on this machine, and there is no inventory before the lab is up.
-LAB_PLAYBOOK = $(PLAYBOOK) $(if $(wildcard .lab/inventory.yml),,-i localhost,)
+# Who else makes something of it waits.
+LAB_PLAYBOOK = flock .build/lab.lock $(PLAYBOOK) $(if $(wildcard .lab/inventory.yml),,-i localhost,)
 
 .PHONY: help
 help:  ## Show this list
@@ -37,10 +38,10 @@ lab: $(READY)  ## Build and start the lab: a whole mesh on this machine
 # --- Gates
 
 .PHONY: test
-test: $(READY)  ## Run every gate: unit, lint, sanity, molecule, integration
-	@echo 'Each of sanity, lint and unit, which run side by side, shows what it printed when it is done.'
-	$(MAKE) SIDE_BY_SIDE=yes --jobs=2 --output-sync=target sanity lint unit
-	$(MAKE) molecule integration
+test: $(READY)  ## Run every gate: molecule, sanity, lint, unit, integration
+	@echo 'Each of molecule, sanity, lint and unit, which run side by side, shows what it printed when it is done.'
+	$(MAKE) SIDE_BY_SIDE=yes --jobs=2 --output-sync=target molecule sanity lint unit
+	$(MAKE) integration
 
 .PHONY: quick
 quick: unit lint  ## Run the gates of daily work: unit, lint

@@ -29,8 +29,10 @@ def mesh() -> Mesh:
     capsule = {"rm": "rm-east-1", **CAPSULE}
     if TWIN:
         lab.stand_up()
-    # What was cut off in the middle of something may have left an instance that cannot be removed.
-    if not all(lab.play("remove", instance=one).ok for one in sorted(lab.instances())) or lab.instances():
+    try:
+        lab.remove_all()
+    except AssertionError:
+        # What was cut off in the middle of something may have left an instance that cannot be removed.
         lab.start_over()
     lab.hasten()
     if TWIN:

@@ -89,9 +89,13 @@ class Mesh:
 
     def module(self, host: str, module: str, /, check: bool = False, **arguments: t.Any) -> dict[str, t.Any]:
         """Run one module of ours on a host, with diff, and return its result."""
-        play = self._run({"module": f"vmatrix.mesh.{module}", "module_args": json.dumps(arguments) if arguments else "", "host_pattern": host}, check)
+        return self.everywhere(host, module, check, **arguments)[-1]
+
+    def everywhere(self, hosts: str, module: str, /, check: bool = False, **arguments: t.Any) -> list[dict[str, t.Any]]:
+        """Run one module of ours on all hosts of a pattern at the same time, with diff, and return their results."""
+        play = self._run({"module": f"vmatrix.mesh.{module}", "module_args": json.dumps(arguments) if arguments else "", "host_pattern": hosts}, check)
         assert play.results, play.output
-        return play.results[-1][2]
+        return [result for unused, unused_too, result in play.results]
 
     def modules(self, host: str, *calls: tuple[str, dict[str, t.Any], bool]) -> list[dict[str, t.Any]]:
         """Run several modules of ours on a host in one play, one after the other, with diff.
@@ -136,8 +140,7 @@ class Mesh:
     def import_anew(self, rm: str, capsule: dict[str, t.Any]) -> Play:
         """Import a capsule (the variables of the playbook) that no instance uses; an earlier one of its name and version may hold another certificate."""
         identity = {key: capsule[f"capsule_import_{key}"] for key in ("domain", "name", "version")}
-        for host in self.group("rms"):
-            removed = self.module(host, "capsule", **identity, state="absent")
+        for removed in self.everywhere("rms", "capsule", **identity, state="absent"):
             assert "exception" not in removed, removed["msg"]
         imported = self.play("capsule_import", rm=rm, **capsule)
         assert imported.ok and imported.changed, imported.output
@@ -229,6 +232,13 @@ class Mesh:
         """Tell whether a connection is refused at once (TCP reset), rather than lost or served."""
         done = self.ssh(client, "curl", "-s", "-o", "/dev/null", "-m", "3", "-w", "%{exitcode}", f"http://{address}:{port}/", check=False)
         return done.strip() == "7"
+
+    def remove_all(self) -> None:
+        """Remove every instance of the lab."""
+        for name in sorted(self.instances()):
+            gone = self.play("remove", instance=name)
+            assert gone.ok, gone.output
+        assert not self.instances(), "what no VMA knows of cannot be removed"
 
     def instances(self) -> set[str]:
         """Return the names of all instances that an RM or a VMA knows."""

@@ -23,6 +23,9 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.places im
 DEVICE = "/dev/kvm"
 #: What a kernel without a root file system says last; it has come through its whole boot by then.
 CAME_UP = (b"Kernel panic", b"Unable to mount root")
+#: Seconds of a processor that a kernel may use up before its first word. When QEMU emulates it, it needs one, so this one hangs, or KVM is slower than that.
+#: The clock alone would have it burn a processor for all of the deadline; and a kernel that other work keeps from running is given the time that it needs.
+SILENCE = 3.0
 
 
 def usable(places: Places) -> str:
@@ -84,21 +87,30 @@ def _boots(kernel: str, timeout: float) -> bool:
     end = time.monotonic() + timeout
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True) as process:
         try:
-            return _says(process.stdout, CAME_UP, end)
+            return _says(process, CAME_UP, end)
         finally:
             process.kill()
 
 
-def _says(stream: t.Any, words: t.Sequence[bytes], end: float) -> bool:
-    """Read *stream* until one of *words* appears (true), it ends, or the clock passes *end* (false)."""
+def _says(process: subprocess.Popen, words: t.Sequence[bytes], end: float) -> bool:
+    """Read what *process* says until it is one of *words* (true), or it ends, is silent for too long, or the clock passes *end* (false)."""
     heard = b""
     with selectors.DefaultSelector() as selector:
-        selector.register(stream, selectors.EVENT_READ)
-        while selector.select(max(0.0, end - time.monotonic())):
-            chunk = os.read(stream.fileno(), 65536)
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while time.monotonic() < end and (heard or _used(process.pid) < SILENCE):
+            if not selector.select(max(0.0, min(0.2, end - time.monotonic()))):
+                continue
+            chunk = os.read(process.stdout.fileno(), 65536)
             if not chunk:
                 return False
             heard = heard[-64:] + chunk
             if any(word in heard for word in words):
                 return True
     return False
+
+
+def _used(pid: int) -> float:
+    """Return how many seconds of a processor a process has used (proc(5), C(/proc/PID/stat), utime and stime)."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

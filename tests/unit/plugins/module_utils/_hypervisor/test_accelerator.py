@@ -50,6 +50,19 @@ def test_a_kernel_that_hangs_does_not(probing, script):
     assert not os.path.exists(f"/proc/{probing.runs()[0]}")
 
 
+def test_one_that_burns_a_processor_in_silence_is_not_waited_for(probing, monkeypatch):
+    monkeypatch.setattr(accelerator, "SILENCE", 0.1)
+    began = time.monotonic()
+    assert probing("while :; do :; done", timeout=60) == "tcg"
+    assert time.monotonic() - began < 30
+    assert not os.path.exists(f"/proc/{probing.runs()[0]}")
+
+
+def test_one_that_works_hard_and_says_so_is_waited_for(probing, monkeypatch):
+    monkeypatch.setattr(accelerator, "SILENCE", 0.1)
+    assert probing(f"echo Linux version; n=0; while [ $n -lt 300000 ]; do n=$((n+1)); done; {PANIC}exec sleep 600", timeout=60) == "kvm"
+
+
 @pytest.mark.parametrize("script", ["exit 1", "echo no kvm >&2; exit 1", "echo Linux version; exit 0"])
 def test_a_qemu_that_exits_before_does_not(probing, script):
     assert probing(script) == "tcg"
