@@ -35,21 +35,19 @@ def test_check_apply_check_apply(shop, mesh):
     assert mesh.page(EAST)["boot_id"] == shop["boot_id"]
 
 
-def test_a_download_ends_before_the_instance_goes(digest, mesh):
-    def drains():
-        """Return how often the gateway was told to wait for the end of connections."""
-        return mesh.ssh("gw-east", "journalctl", "-q", "-o", "cat", "-t", "ansible-vmatrix.mesh.domain_router_drain").count("Invoked")
+def test_a_dead_guest_shows_and_comes_back(shop, mesh):
+    def healthy():
+        (router,) = mesh.module("gw-east", "domain_router_info")["routers"]
+        return router["services"][0]["members"][0]["healthy"]
 
-    download, before = downloading(mesh), drains()
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        # What is left of it takes some seconds, so that there is something to wait for.
-        ended = pool.submit(lambda: until(lambda: drains() > before, 60, "the gateway waits") and download.end(pause=0.1))
-        drained = mesh.play("drain", instance=SHOP, then="remove", timeout=60)
-    assert drained.ok, drained.output
-    done = drained.result("Wait until its connections have ended")
-    assert (done["connections"], done["ended"], done["cut"]) == (1, 1, 0)
-    assert ended.result() == (True, digest)
-    assert mesh.refused(EAST) or mesh.page(EAST, timeout=1) is None
+    assert healthy()
+    mesh.ssh("rm-east-1", "virsh", "-q", "suspend", SHOP)
+    try:
+        until(lambda: not healthy(), 15, "its death is seen")
+    finally:
+        mesh.ssh("rm-east-1", "virsh", "-q", "resume", SHOP)
+    until(healthy, 15, "its life is seen")
+    assert mesh.page(EAST)["boot_id"] == shop["boot_id"]
 
 
 def test_one_that_never_ends(digest, mesh):
@@ -68,16 +66,18 @@ def test_one_that_never_ends(digest, mesh):
     assert mesh.refused(EAST)
 
 
-def test_a_dead_guest_shows_and_comes_back(shop, mesh):
-    def healthy():
-        (router,) = mesh.module("gw-east", "domain_router_info")["routers"]
-        return router["services"][0]["members"][0]["healthy"]
+def test_a_download_ends_before_the_instance_goes(digest, mesh):
+    def drains():
+        """Return how often the gateway was told to wait for the end of connections."""
+        return mesh.ssh("gw-east", "journalctl", "-q", "-o", "cat", "-t", "ansible-vmatrix.mesh.domain_router_drain").count("Invoked")
 
-    assert healthy()
-    mesh.ssh("rm-east-1", "virsh", "-q", "suspend", SHOP)
-    try:
-        until(lambda: not healthy(), 15, "its death is seen")
-    finally:
-        mesh.ssh("rm-east-1", "virsh", "-q", "resume", SHOP)
-    until(healthy, 15, "its life is seen")
-    assert mesh.page(EAST)["boot_id"] == shop["boot_id"]
+    download, before = downloading(mesh), drains()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        # What is left of it takes some seconds, so that there is something to wait for.
+        ended = pool.submit(lambda: until(lambda: drains() > before, 60, "the gateway waits") and download.end(pause=0.1))
+        drained = mesh.play("drain", instance=SHOP, then="remove", timeout=60)
+    assert drained.ok, drained.output
+    done = drained.result("Wait until its connections have ended")
+    assert (done["connections"], done["ended"], done["cut"]) == (1, 1, 0)
+    assert ended.result() == (True, digest)
+    assert mesh.refused(EAST) or mesh.page(EAST, timeout=1) is None

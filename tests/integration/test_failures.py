@@ -120,6 +120,19 @@ def test_an_rm_out_of_service_gets_nothing_new(clean):
         assert clean.play("rm_service", rm="rm-east-1", in_service=True).ok
 
 
+@pytest.mark.parametrize("host", ["gw-east", "rm-east-1"])
+def test_a_reboot_loses_nothing_but_what_was_in_memory(shop, mesh, host):
+    mesh.ssh("client-east", "curl", "-sf", f"http://{EAST}/cgi-bin/write?before-the-reboot")
+    mesh.reboot(host)
+    if host.startswith("rm"):
+        # Its guest was switched off with it: placing it again starts it from the disk that it has.
+        placed = mesh.play("place", instance=SHOP, capsule="1.0.0", to_hn="hn-east", public_address=EAST)
+        assert placed.ok, placed.output
+    until(lambda: mesh.page(EAST, timeout=1), 60, "the service answers again")
+    assert "before-the-reboot" in mesh.ssh("client-east", "curl", "-sf", f"http://{EAST}/cgi-bin/notes")
+    assert (mesh.page(EAST)["boot_id"] == shop["boot_id"]) == host.startswith("gw")
+
+
 def test_a_registry_that_was_lost_is_rebuilt(shop, mesh):
     before = mesh.module("gw-east", "vma_info")
     mesh.shell("gw-east", "rm /var/lib/vmatrix/vma/registry.db*")
@@ -133,16 +146,3 @@ def test_a_registry_that_was_lost_is_rebuilt(shop, mesh):
         for instance, epoch in mesh.module(rm, "instance_info")["epochs"].items():
             assert after["epochs"][instance] >= epoch, f"{rm} would refuse {instance}"
     assert mesh.play("move", **MOVE).ok, "a rebuilt registry must be good enough for a move"
-
-
-@pytest.mark.parametrize("host", ["gw-east", "rm-east-1"])
-def test_a_reboot_loses_nothing_but_what_was_in_memory(shop, mesh, host):
-    mesh.ssh("client-east", "curl", "-sf", f"http://{EAST}/cgi-bin/write?before-the-reboot")
-    mesh.reboot(host)
-    if host.startswith("rm"):
-        # Its guest was switched off with it: placing it again starts it from the disk that it has.
-        placed = mesh.play("place", instance=SHOP, capsule="1.0.0", to_hn="hn-east", public_address=EAST)
-        assert placed.ok, placed.output
-    until(lambda: mesh.page(EAST, timeout=1), 60, "the service answers again")
-    assert "before-the-reboot" in mesh.ssh("client-east", "curl", "-sf", f"http://{EAST}/cgi-bin/notes")
-    assert (mesh.page(EAST)["boot_id"] == shop["boot_id"]) == host.startswith("gw")

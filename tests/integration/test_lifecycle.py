@@ -76,6 +76,15 @@ def after_home(moved):
     return moved.result("Reserve room and addresses at the target")["record"]["rm"]
 
 
+def test_remove_leaves_nothing_of_it(shop, mesh):
+    gone = mesh.four_times("remove", instance=SHOP)
+    assert gone.changed > 0
+    assert mesh.page(EAST, timeout=1) is None
+    assert mesh.ssh("rm-east-1", "virsh", "-q", "list", "--all").strip() == ""
+    assert "shop-1" not in mesh.shell("rm-east-1", "ls /var/lib/vmatrix/instances")
+    assert EAST not in mesh.shell("gw-east", "ip route; ip neigh show proxy; ip netns list")
+
+
 def test_move_of_a_suspended_instance(shop, mesh):
     assert mesh.play("suspend", instance=SHOP).ok
     moved = mesh.play("move", instance=SHOP, to_hn="hn-west", public_address=WEST)
@@ -85,12 +94,3 @@ def test_move_of_a_suspended_instance(shop, mesh):
     after = mesh.page(WEST)
     assert after["boot_id"] == shop["boot_id"]
     assert after["counter"] > shop["counter"]
-
-
-def test_remove_leaves_nothing_of_it(shop, mesh):
-    gone = mesh.four_times("remove", instance=SHOP)
-    assert gone.changed > 0
-    assert mesh.page(EAST, timeout=1) is None
-    assert mesh.ssh("rm-east-1", "virsh", "-q", "list", "--all").strip() == ""
-    assert "shop-1" not in mesh.shell("rm-east-1", "ls /var/lib/vmatrix/instances")
-    assert EAST not in mesh.shell("gw-east", "ip route; ip neigh show proxy; ip netns list")
