@@ -4,31 +4,39 @@
 
 """Has Python keep what it compiled of zip archives, as it does of directories.
 
-A module of Ansible reaches a host as a zip archive, and is compiled there at each call. The tests put this file onto the lab's hosts, where a C(.pth)
-file installs it whenever Python starts. The demo and the benches do without, since the hosts of users have nothing like it.
+A module of Ansible reaches a host as a zip archive, and is unpacked and compiled there at each call. The tests put this file onto the lab's hosts, where a
+C(.pth) file installs it whenever Python starts. The demo and the benches do without, since the hosts of users have nothing like it.
 """
 
 from __future__ import annotations
 
 import _imp
-import _sha1
 import marshal
 import os
 import zipimport
 
 CACHE = "/var/cache/compiled-once"
 
-_compile = getattr(zipimport, "_compile_source")
+_get_module_code = getattr(zipimport, "_get_module_code")
 
 
-def _compile_once(path: str, source: bytes) -> object:
-    """Return the code of a source file, from the cache if it was compiled before."""
-    kept = os.path.join(CACHE, _sha1.sha1(source).hexdigest())
+def _get_kept_code(importer: zipimport.zipimporter, fullname: str) -> tuple[object, bool, str]:
+    """Return the code of a module, whether it is a package, and its path; from the cache if a source of the same size and checksum was compiled before."""
+    path = getattr(zipimport, "_get_module_path")(importer, fullname)
+    for suffix, is_package in (("/__init__.py", True), (".py", False)):
+        entry = getattr(importer, "_files").get(path + suffix)
+        if entry:
+            break
+    else:
+        return _get_module_code(importer, fullname)
+    # The path that tracebacks name, the size, and the CRC-32.
+    origin, size, crc = entry[0], entry[3], entry[7]
+    kept = f"{CACHE}/{fullname}-{size}-{crc:08x}"
     try:
         with open(kept, "rb") as file:
-            code = marshal.load(file)
+            code = marshal.loads(file.read())
     except (OSError, EOFError, ValueError, TypeError):
-        code = _compile(path, source)
+        code = _get_module_code(importer, fullname)[0]
         try:
             with open(f"{kept}.{os.getpid()}", "wb") as file:
                 marshal.dump(code, file)
@@ -36,12 +44,12 @@ def _compile_once(path: str, source: bytes) -> object:
         except OSError:
             # Who may not write there compiles each time.
             pass
-        return code
-    # Tracebacks shall name the archive that it came in.
-    getattr(_imp, "_fix_co_filename")(code, path)
-    return code
+    else:
+        # The archive that it came in had another name.
+        getattr(_imp, "_fix_co_filename")(code, origin)
+    return code, is_package, origin
 
 
 def install() -> None:
     """Have it so in this process from now on."""
-    setattr(zipimport, "_compile_source", _compile_once)
+    setattr(zipimport, "_get_module_code", _get_kept_code)

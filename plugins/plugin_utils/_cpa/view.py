@@ -43,7 +43,7 @@ class RealMachine(t.NamedTuple):
         name: its host name in the inventory.
         hn: the HN it stands in.
         address: where other RMs reach it.
-        capsules: the manifests of the capsules that its store holds whole.
+        capsules: the manifests of the capsules that its store holds whole; none where it was only asked whether it answers.
         broken: sentences about those that it holds in part or altered.
         problem: why it could not be asked; None when it answered.
     """
@@ -68,7 +68,8 @@ def mesh_view(groups: t.Mapping[str, t.Sequence[str]], hostvars: t.Mapping[str, 
 
     Args:
         groups: the inventory's groups; C(vmas), C(gateways) and C(rms) count.
-        hostvars: the variables of each host: C(hn), C(rm_address), and the registered C(observe_vma) and C(observe_capsules).
+        hostvars: the variables of each host: C(hn), C(rm_address), and the registered C(observe_vma) and C(observe_capsules), or C(observe_answer) where RMs
+            were not asked for their capsules.
     """
     gateways = {hostvars[host]["hn"]: host for host in groups.get("gateways", [])}
     sites = {}
@@ -89,13 +90,13 @@ def mesh_view(groups: t.Mapping[str, t.Sequence[str]], hostvars: t.Mapping[str, 
             hostvars[host]["rm_address"],
             [entry["manifest"] for entry in held if entry["complete"]],
             [problem for entry in held for problem in entry["problems"]],
-            _problem(answer, "capsules"),
+            _problem(answer, "capsules") if answer else _problem(hostvars[host].get("observe_answer") or {}, "rc"),
         )
     return View(sites, rms)
 
 
 def _problem(answer: t.Mapping[str, t.Any], expected: str) -> str | None:
-    if expected in answer:
+    if expected in answer and not answer.get("failed"):
         return None
     if answer.get("unreachable") or not answer:
         return "it does not answer"

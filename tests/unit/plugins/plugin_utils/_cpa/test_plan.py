@@ -145,6 +145,26 @@ def test_here_finds_the_home(operation):
     assert plan["record"]["rm"] == "rm-west-1"
 
 
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ({"rc": 0, "stdout": ""}, None),
+        ({"unreachable": True, "msg": "no route"}, "it does not answer"),
+        ({"rc": 127, "failed": True, "msg": "non-zero return code"}, "non-zero return code"),
+    ],
+)
+def test_here_an_rm_only_has_to_answer(answer, why):
+    variables = hostvars(east=[RECORD])
+    for rm in GROUPS["rms"]:
+        del variables[rm]["observe_capsules"]
+        variables[rm]["observe_answer"] = answer if rm == "rm-east-1" else {"unreachable": True}
+    if why is None:
+        assert plan_here(mesh_view(GROUPS, variables), "suspend", SHOP)["record"]["rm"] == "rm-east-1"
+    else:
+        with pytest.raises(Refused, match=f"The RM rm-east-1 cannot be used: {why}"):
+            plan_here(mesh_view(GROUPS, variables), "suspend", SHOP)
+
+
 def test_here_unknown_instance():
     with pytest.raises(NotFound, match="No HN knows the instance blog-1.example.com; known are: shop-1.example.com"):
         plan_here(view(east=[RECORD]), "suspend", "blog-1.example.com")
