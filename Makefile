@@ -63,8 +63,8 @@ LABS ?= 2
 ifeq ($(filter 1 2,$(LABS)),)
 $(error LABS is the number of labs that share the tests, 1 or 2)
 endif
-# With two labs these come first, so that both are done at about the same time.
-LONGEST := $(patsubst %,tests/integration/test_%.py,vpn failures clones lifecycle cluster names)
+# With two labs the long ones come first, so that both are done at about the same time.
+LONGEST := $(patsubst %,tests/integration/test_%.py,vpn failures clones lifecycle cluster isolation rotation names module_truth live drain stranger)
 SHARED := -n 2 --dist loadfile --no-loadscope-reorder $(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/integration/test_*.py))
 
 .PHONY: integration

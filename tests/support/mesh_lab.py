@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -76,7 +77,11 @@ class Mesh:
             assert done.ok, done.output
 
     def hasten(self) -> None:
-        """Have Python on every host keep what it compiled of the modules that it was sent."""
+        """Have Python on every host keep what it compiled of the modules that it was sent, and Ansible what it built to be sent."""
+        archives = ROOT / ".build" / f"modules-{LAB.name}"
+        shutil.rmtree(archives, ignore_errors=True)
+        archives.mkdir(parents=True)
+        os.environ.update(ANSIBLE_CALLBACK_PLUGINS=str(ROOT / "tests" / "support" / "callback"), VMATRIX_BUILT_ONCE=str(archives))
         hook, directory = pathlib.Path(compiled_once.__file__), "/usr/local/lib/python3.11/dist-packages"
         start = f"import {hook.stem}; {hook.stem}.install()"
         script = f"mkdir -p {compiled_once.CACHE}; cat > {directory}/{hook.name}; echo '{start}' > {directory}/{hook.stem}.pth"
