@@ -44,7 +44,8 @@ test: $(READY)  ## Run every gate: molecule, sanity, lint, unit, integration
 	$(MAKE) integration
 
 .PHONY: quick
-quick: unit lint  ## Run the gates of daily work: unit, lint
+quick: $(READY)  ## Run the gates of daily work: unit, lint
+	$(MAKE) SIDE_BY_SIDE=yes --jobs=2 --output-sync=target unit lint
 
 .PHONY: unit
 unit: root  ## Run the unit tests, where all is installed that the roles install

@@ -92,6 +92,21 @@ def test_a_controller_killed_in_the_cutover_is_taken_up(trip, mesh):
     trip.arrives()
 
 
+def test_what_the_source_cannot_withdraw_keeps_its_address_until_a_second_run(trip, mesh):
+    unused, break_it, mend_it = BREAKS["its network cannot even be prepared"]
+    mesh.shell(trip.source["gateway"], break_it)
+    try:
+        moved = mesh.play("move", **trip.move)
+    finally:
+        mesh.shell(trip.source["gateway"], mend_it)
+    assert not moved.ok, moved.output
+    assert mesh.page(trip.target["address"])["boot_id"] == trip.before["boot_id"], "it serves at the target already"
+    (left,) = mesh.module(trip.source["gateway"], "vma_info")["records"]
+    assert (left["state"], left["public_address"]) == ("leaving", trip.source["address"]), "nobody else may get the address yet"
+    trip.arrives()
+    assert not mesh.module(trip.source["gateway"], "vma_info")["records"]
+
+
 def test_an_rm_that_is_down_is_left_out(shop, mesh):
     mesh.ssh("rm-west-1", "systemctl", "poweroff", check=False)
     try:
