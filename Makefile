@@ -41,7 +41,7 @@ lab: $(READY)  ## Build and start the lab: a whole mesh on this machine
 test: $(READY)  ## Run every gate: molecule, sanity, lint, unit, integration
 	@echo 'Each of molecule, sanity, lint and unit, which run side by side, shows what it printed when it is done.'
 	$(MAKE) SIDE_BY_SIDE=yes --jobs=2 --output-sync=target molecule sanity lint unit
-	$(MAKE) integration
+	$(MAKE) LAB_STANDS=yes integration
 
 .PHONY: quick
 quick: $(READY)  ## Run the gates of daily work: unit, lint
@@ -68,8 +68,9 @@ endif
 LONGEST := $(patsubst %,tests/integration/test_%.py,vpn failures clones lifecycle cluster isolation rotation names module_truth live drain stranger)
 SHARED := -n 2 --dist loadfile --no-loadscope-reorder $(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/integration/test_*.py))
 
+# make test has built the lab already, for molecule (LAB_STANDS=yes).
 .PHONY: integration
-integration: lab  ## Run the tests that use the lab and a second one beside it (LABS=1: without), with the oldest Ansible that the collection works with
+integration: $(if $(LAB_STANDS),,lab)  ## Run the tests that use the lab and a second one beside it (LABS=1: without), with the oldest Ansible that the collection works with
 	.venv-oldest/bin/python -m pytest --durations 20 $(if $(filter 2,$(LABS)),$(SHARED),tests/integration)
 
 .PHONY: molecule
