@@ -113,6 +113,7 @@ def render(document: Document, down: t.Collection[str] = ()) -> str:
         *_sent_on(elsewhere),
         "  chain forward {",
         "    type filter hook forward priority filter; policy drop;",
+        *_patient(elsewhere),
         "    ct state established,related accept",
         f"    meta mark {marks.VPN:#x} accept",
         *_opened(forward),
@@ -153,6 +154,15 @@ def _sent_on(elsewhere: list[tuple[str, str, str, int]]) -> list[str]:
     pairs = sorted({(public, target) for public, target, _proto, _number in elsewhere})
     rules = [f'    oifname "{OUTSIDE}" ct status dnat ip daddr {target} ct original ip daddr {public} snat ip to {public}' for public, target in pairs]
     return ["  chain send-on {", "    type nat hook postrouting priority srcnat; policy accept;", *rules, "  }"]
+
+
+def _patient(elsewhere: list[tuple[str, str, str, int]]) -> t.Iterator[str]:
+    """Yield the rules that keep from late-comers that the other HN refuses them: it does so until it has published what comes, and their TCP asks again.
+
+    Who refuses a connection resets it with a sequence number of zero (RFC 9293, section 3.10.7.1).
+    """
+    for public in sorted({public for public, _target, proto, _number in elsewhere if proto == "tcp"}):
+        yield f'    oifname "{OUTSIDE}" ct direction reply ct original ip daddr {public} tcp flags & (rst | ack) == rst | ack tcp sequence 0 drop'
 
 
 def _shares(members: list[str], weights: t.Mapping[str, int]) -> tuple[dict[str, int], int]:

@@ -10,6 +10,7 @@ machine's own interfaces are never seen. A Linux bridge stands in for the switch
 
 from __future__ import annotations
 
+import concurrent.futures
 import ctypes
 import json
 import os
@@ -266,14 +267,26 @@ def test_late_comers_are_sent_to_where_it_is_served_now(mesh):
             for line in self.rfile:
                 self.wfile.write(f"elsewhere {self.client_address[0]} {line.decode()}".encode())
 
-    server = call_inside(mesh.client, lambda: Server((elsewhere, 80), Handler))
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    def serve():
+        server = call_inside(mesh.client, lambda: Server((elsewhere, 80), Handler))
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        return server
+
+    server = serve()
     try:
         wanted = document([], generation=2)
         wanted["services"][0]["forward_to"] = elsewhere
         assert apply(mesh, wanted).changed and not apply(mesh, wanted).changed
         assert call_inside(mesh.client, ask) == ["elsewhere", PUBLIC, "hello"]
         assert call_inside(mesh.client, lambda: connect(PUBLIC, 22, 0.3)) == "silent"
+        # While nobody serves there yet, they are not refused, but try again by themselves.
+        server.shutdown()
+        server.server_close()
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(call_inside, mesh.client, ask)
+            wait_for(lambda: waiting.done() or f"{PUBLIC}:80" in call_inside(mesh.client, lambda: sh("ss", "-tnH", "state", "syn-sent")), 5, "it calls")
+            server = serve()
+            assert waiting.result(10) == ["elsewhere", PUBLIC, "hello"]
         # Whoever serves here does so.
         wanted = document([one.member], generation=3)
         wanted["services"][0]["forward_to"] = elsewhere
