@@ -40,7 +40,7 @@ lab: $(READY)  ## Build and start the lab: a whole mesh on this machine
 .PHONY: test
 test: $(READY)  ## Run every gate: molecule, sanity, lint, unit, integration
 	@echo 'Each of molecule, sanity, lint and unit, which run side by side, shows what it printed when it is done.'
-	$(MAKE) SIDE_BY_SIDE=yes --jobs=2 --output-sync=target molecule sanity lint unit
+	$(MAKE) SIDE_BY_SIDE=yes --jobs=3 --output-sync=target molecule sanity lint unit
 	$(MAKE) LAB_STANDS=yes integration
 
 .PHONY: quick

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from mesh_lab import CAPSULE, SHOP
+from mesh_lab import CAPSULE
 
 WARM = "warm"
 EAST = "198.18.1.50"
@@ -42,10 +42,7 @@ def cluster(mesh):
 
     def tidy():
         # The shop that another test may have left would decide who gets which RM.
-        for name in (SHOP, FRONT, BACK, *COPIES):
-            if mesh.whereabouts(name):
-                gone = mesh.play("remove", instance=name)
-                assert gone.ok, gone.output
+        mesh.remove_all()
         for name, version in capsules(mesh, *mesh.group("rms")):
             forget(mesh, name, version)
 

@@ -94,7 +94,7 @@ def test_an_update_that_fails_in_the_middle_is_rolled_back(two):
 
 def test_a_service_is_updated_and_restarted_under_load(two):
     # Each instance makes a large file of its own, so that downloads cannot be compared.
-    load = Load(EAST, downloads=0)
+    load = Load(EAST, rate=5, downloads=0)
     assert two.four_times("update", capsule=NEWER, **SERVICE).changed > 0
     assert running(two) == {"shop-3.example.com": NEWER, "shop-4.example.com": NEWER}
     before = boots(two)

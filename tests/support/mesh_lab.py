@@ -99,7 +99,7 @@ class Mesh:
     def everywhere(self, hosts: str, module: str, /, check: bool = False, **arguments: t.Any) -> list[dict[str, t.Any]]:
         """Run one module of ours on all hosts of a pattern at the same time, with diff, and return their results."""
         play = self._run({"module": f"vmatrix.mesh.{module}", "module_args": json.dumps(arguments) if arguments else "", "host_pattern": hosts}, check)
-        assert play.results, play.output
+        assert play.results and not any(result.get("unreachable") for unused, unused_too, result in play.results), play.output
         return [result for unused, unused_too, result in play.results]
 
     def modules(self, host: str, *calls: tuple[str, dict[str, t.Any], bool]) -> list[dict[str, t.Any]]:
