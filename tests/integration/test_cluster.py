@@ -21,7 +21,7 @@ def machine(name, number, words=""):
     """Return the variables that import the shop's machine under another name and address."""
     address = f"192.168.1.{number}/24"
     boot = CAPSULE["capsule_import_boot"]
-    told = f"console=ttyS0 quiet mitigations=off cryptomgr.notests vmx.address={address} vmx.gateway=192.168.1.1 vmx.hostname={name} {words}"
+    told = f"console=ttyS0 quiet mitigations=off cryptomgr.notests acpi=noirq vmx.address={address} vmx.gateway=192.168.1.1 vmx.hostname={name} {words}"
     return {
         **CAPSULE,
         "capsule_import_name": name,

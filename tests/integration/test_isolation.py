@@ -69,7 +69,7 @@ def domains(mesh):
         "capsule_import_guest": {"address": "192.168.1.20/24", "gateway": "192.168.1.1", "mac": "52:54:00:c0:ff:20"},
         "capsule_import_boot": {
             **CAPSULE["capsule_import_boot"],
-            "cmdline": "console=ttyS0 quiet mitigations=off cryptomgr.notests vmx.address=192.168.1.20/24 vmx.gateway=192.168.1.1 vmx.hostname=desk",
+            "cmdline": "console=ttyS0 quiet mitigations=off cryptomgr.notests acpi=noirq vmx.address=192.168.1.20/24 vmx.gateway=192.168.1.1 vmx.hostname=desk",
         },
     }
     for rm, capsule in (("rm-east-1", other), ("rm-east-2", desk)):

@@ -6,9 +6,15 @@
 
 from __future__ import annotations
 
-from ansible_collections.vmatrix.mesh.plugins.filter.wave_failures import wave_failures
+import pathlib
+
+import yaml
+
+from ansible_collections.vmatrix.mesh.plugins.filter.wave_failures import RESULTS, wave_failures
 
 SKIPPED = {"changed": False, "skipped": True}
+#: The tasks of the role that leaves these results.
+WAVE = pathlib.Path(__file__).resolve().parents[4] / "roles" / "wave" / "tasks"
 
 
 def test_all_well():
@@ -30,3 +36,9 @@ def test_each_kind_of_failure():
         "gw-2: it was not asked.",
         "gw-3: it was not asked.",
     ]
+
+
+def test_it_reads_what_a_wave_registers_and_forgets():
+    forget, *unused = yaml.safe_load((WAVE / "main.yml").read_text(encoding="utf-8"))
+    parts = [task for part in (WAVE / "part").iterdir() for task in yaml.safe_load(part.read_text(encoding="utf-8"))]
+    assert set(RESULTS) == {task["register"] for task in parts} == set(forget["ansible.builtin.set_fact"])
