@@ -82,7 +82,7 @@ def test_one_becomes_six_in_rotation_and_goes_back(alone):
         pages = inside(mesh, addresses)
         return [pages[name]["counter"] - before[name]["counter"] for name in names]
 
-    shares = until(lambda: (now := answered()) and sum(now) >= 60 and now, 60, "the load has gone on")
+    shares = until(lambda: (now := answered()) and sum(now) >= 120 and now, 60, "the load has gone on")
     assert min(shares) >= 0.75 * max(shares), f"the rotation shares {shares}, not evenly"
 
     sums = mesh.ssh("client-east", "bash", "-c", DOWNLOADS, "-", *"12345678").split()

@@ -25,6 +25,8 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.state import End
 
 #: Seconds that a daemon has for starting.
 _START = 15.0
+#: Seconds within which a peer says why it refuses.
+_WORD = 0.5
 
 
 class Report(t.NamedTuple):
@@ -227,7 +229,8 @@ def _wait(endpoint: Endpoint, wanted: dict[str, connection.Connection], timeout:
             if left <= 0:
                 raise DeadlineExceeded(f"The tunnel of {down[0][0]}.{endpoint.domain} did not come up within {timeout:g} s: {reason}.")
             trying = {one["connection"] for one in session.tunnels() if one["state"] in ("CREATED", "CONNECTING")}
-            if down[0][0] not in trying and time.monotonic() >= grace:
+            # One that has no time to hear the peer's refusal would only hide why the one before was refused.
+            if down[0][0] not in trying and time.monotonic() >= grace and left >= _WORD:
                 reason = session.initiate(*down[0], timeout=min(left, 5.0)) or reason
                 grace = time.monotonic() + 0.5
             time.sleep(min(pause, max(left, 0)))

@@ -1,0 +1,52 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Waiting for a tunnel, with a daemon that is made up."""
+
+from __future__ import annotations
+
+import contextlib
+import types
+
+import pytest
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn import tunnel
+
+
+class Refusing:
+    """A session in which each try takes a tenth of a second to be refused, if it has that long."""
+
+    def __init__(self, clock):
+        self.clock = clock
+
+    def tunnels(self):
+        return []
+
+    def initiate(self, name, child, timeout):
+        self.clock.now += min(timeout, 0.1)
+        return "received AUTHENTICATION_FAILED notify error" if timeout >= 0.1 else f"CHILD_SA '{child}' not established after {timeout * 1000:.0f}ms"
+
+
+class Clock(types.SimpleNamespace):
+    """The time, which passes by sleeping only."""
+
+    def __init__(self):
+        super().__init__(now=0.0)
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.mark.parametrize("timeout", [number / 20 for number in range(10, 60)])
+def test_the_peers_reason_outlives_a_try_that_had_no_time_for_it(monkeypatch, timeout):
+    clock = Clock()
+    monkeypatch.setattr(tunnel, "time", clock)
+    monkeypatch.setattr(tunnel, "opened", lambda socket, namespace: contextlib.nullcontext(Refusing(clock)))
+    monkeypatch.setattr(tunnel, "missing", lambda session, wanted, childless, replaced: [("shop", "shop-1")])
+    with pytest.raises(DeadlineExceeded, match="AUTHENTICATION_FAILED" if timeout > 1 else "did not come up"):
+        tunnel._wait(types.SimpleNamespace(socket="", namespace="", domain="example.com"), {}, timeout, ())
