@@ -38,10 +38,10 @@ lab: $(READY)  ## Build and start the lab: a whole mesh on this machine
 # --- Gates
 
 .PHONY: test
-test: $(READY)  ## Run every gate: molecule, sanity, lint, unit, integration
-	@echo 'Each of molecule, sanity, lint and unit, which run side by side, shows what it printed when it is done.'
-	$(MAKE) SIDE_BY_SIDE=yes --jobs=3 --output-sync=target molecule sanity lint unit
-	$(MAKE) LAB_STANDS=yes integration
+test: $(READY)  ## Run every gate: molecule, unit, integration, sanity, lint
+	@echo 'Molecule and the unit tests run side by side, and show what they printed when they are done; so do sanity and lint, beside the tests on the lab.'
+	$(MAKE) SIDE_BY_SIDE=yes --jobs=2 --output-sync=target molecule unit
+	LAB_STANDS=yes tests/run/beside integration sanity lint
 
 .PHONY: quick
 quick: $(READY)  ## Run the gates of daily work: unit, lint
