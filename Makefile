@@ -39,9 +39,14 @@ lab: $(READY)  ## Build and start the lab: a whole mesh on this machine
 
 .PHONY: test
 test: $(READY)  ## Run every gate: molecule, unit, integration, sanity, lint
-	@echo 'Molecule and the unit tests run side by side, and show what they printed when they are done; so do sanity and lint, beside the tests on the lab.'
+	@echo 'Sanity and lint only read, beside all others, and show at the end what they printed; molecule and unit run side by side, and show it when they are done.'
+	tests/run/beside running sanity lint
+
+# The gates that run the code.
+.PHONY: running
+running: $(READY)
 	$(MAKE) SIDE_BY_SIDE=yes --jobs=2 --output-sync=target molecule unit
-	LAB_STANDS=yes tests/run/beside integration sanity lint
+	$(MAKE) LAB_STANDS=yes integration
 
 .PHONY: quick
 quick: $(READY)  ## Run the gates of daily work: unit, lint
@@ -68,7 +73,7 @@ endif
 LONGEST := $(patsubst %,tests/integration/test_%.py,vpn failures clones lifecycle cluster isolation rotation names module_truth live drain stranger)
 SHARED := -n 2 --dist loadfile --no-loadscope-reorder $(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/integration/test_*.py))
 
-# make test has built the lab already, for molecule (LAB_STANDS=yes).
+# LAB_STANDS=yes: where molecule has built the lab already.
 .PHONY: integration
 integration: $(if $(LAB_STANDS),,lab)  ## Run the tests that use the lab and a second one beside it (LABS=1: without), with the oldest Ansible that the collection works with
 	.venv-oldest/bin/python -m pytest --durations 20 $(if $(filter 2,$(LABS)),$(SHARED),tests/integration)

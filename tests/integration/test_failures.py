@@ -107,7 +107,9 @@ def test_what_the_source_cannot_withdraw_keeps_its_address_until_a_second_run(tr
     assert not mesh.module(trip.source["gateway"], "vma_info")["records"]
 
 
-def test_an_rm_that_is_down_is_left_out(shop, mesh):
+def test_an_rm_that_is_down_is_left_out(shop, mesh, monkeypatch):
+    # How long each run waits for a host that is down.
+    monkeypatch.setenv("ANSIBLE_TIMEOUT", "3")
     mesh.ssh("rm-west-1", "systemctl", "poweroff", check=False)
     try:
         until(lambda: not mesh.alive("rm-west-1"), 60, "rm-west-1 is down")
