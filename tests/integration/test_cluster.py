@@ -8,26 +8,13 @@ from __future__ import annotations
 import re
 
 import pytest
-from mesh_lab import CAPSULE
+from mesh_lab import machine
 
 WARM = "warm"
 EAST = "198.18.1.50"
 FRONT, BACK = "front-1.example.com", "back-1.example.com"
 COPIES = ("front-2.example.com", "back-2.example.com")
 CLONE = {"instance": f"{FRONT},{BACK}", "clones": ",".join(COPIES), "to_hn": "hn-west", "capsule": WARM}
-
-
-def machine(name, number, words=""):
-    """Return the variables that import the shop's machine under another name and address."""
-    address = f"192.168.1.{number}/24"
-    boot = CAPSULE["capsule_import_boot"]
-    told = f"console=ttyS0 quiet mitigations=off cryptomgr.notests acpi=noirq vmx.address={address} vmx.gateway=192.168.1.1 vmx.hostname={name} {words}"
-    return {
-        **CAPSULE,
-        "capsule_import_name": name,
-        "capsule_import_guest": {"address": address, "gateway": "192.168.1.1", "mac": f"52:54:00:c0:ff:{number}"},
-        "capsule_import_boot": {**boot, "cmdline": told.strip()},
-    }
 
 
 def forget(mesh, name, version):

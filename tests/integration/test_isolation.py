@@ -13,7 +13,7 @@ import shlex
 import isolation
 import pytest
 from isolation import DESK, OTHER_SHOP, PORT, SHOP
-from mesh_lab import CAPSULE, LAB, until
+from mesh_lab import CAPSULE, LAB, machine, until
 
 PLACES = {
     SHOP: ("rm-east-1", "198.18.1.10"),
@@ -63,15 +63,7 @@ print(json.dumps(answers))
 def domains(mesh):
     """Both domains with their instances, and the stand-in."""
     other = {**CAPSULE, "capsule_import_domain": "example.org"}
-    desk = {
-        **other,
-        "capsule_import_name": "desk",
-        "capsule_import_guest": {"address": "192.168.1.20/24", "gateway": "192.168.1.1", "mac": "52:54:00:c0:ff:20"},
-        "capsule_import_boot": {
-            **CAPSULE["capsule_import_boot"],
-            "cmdline": "console=ttyS0 quiet mitigations=off cryptomgr.notests acpi=noirq vmx.address=192.168.1.20/24 vmx.gateway=192.168.1.1 vmx.hostname=desk",
-        },
-    }
+    desk = {**machine("desk", 20), "capsule_import_domain": "example.org"}
     for rm, capsule in (("rm-east-1", other), ("rm-east-2", desk)):
         imported = mesh.play("capsule_import", rm=rm, **capsule)
         assert imported.ok, imported.output

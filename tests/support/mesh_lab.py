@@ -322,3 +322,17 @@ def until(condition: t.Callable[[], t.Any], timeout: float, what: str) -> t.Any:
 
 SHOP = "shop-1.example.com"
 CAPSULE = yaml.safe_load((ROOT / "playbooks" / "vars" / "shop.yml").read_text(encoding="utf-8"))
+
+
+def machine(name: str, number: int, words: str = "") -> dict[str, t.Any]:
+    """Return the variables that import the shop's machine under another name and address, which ends in *number*; its kernel is told further *words*."""
+    address, boot = f"192.168.1.{number}/24", CAPSULE["capsule_import_boot"]
+    # What comes before is for every such guest.
+    options, unused, unused_too = boot["cmdline"].partition("vmx.")
+    told = f"{options}vmx.address={address} vmx.gateway=192.168.1.1 vmx.hostname={name} {words}"
+    return {
+        **CAPSULE,
+        "capsule_import_name": name,
+        "capsule_import_guest": {"address": address, "gateway": "192.168.1.1", "mac": f"52:54:00:c0:ff:{number}"},
+        "capsule_import_boot": {**boot, "cmdline": told.strip()},
+    }
