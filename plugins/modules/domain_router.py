@@ -35,7 +35,8 @@ options:
   generation:
     description:
       - The registry's counter for the document; required if O(state=present).
-      - A document that is older than the one in force is ignored, see RV(stale).
+      - A document that is older than the one in force is refused, also in check mode and with O(state=absent); RV(stale) is V(true) then. Another operation
+        of the domain was faster, or the registry was restored from a copy and must be rebuilt. One of the same generation is applied again.
     type: int
   gateways:
     description: The addresses, with prefix, that guests believe to be their router; required if O(state=present).
@@ -279,10 +280,10 @@ tunnels:
       backends: [{address: 172.21.162.10, ports: [{protocol: tcp, port: 5432}]}]
       inbound: []
 stale:
-  description: Whether the document was ignored because the one in force has a higher generation.
-  returned: success
+  description: That the document was refused because the one in force has a higher generation.
+  returned: when the document is older than the one in force
   type: bool
-  sample: false
+  sample: true
 """
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gatehouse import gatehouse
@@ -296,7 +297,7 @@ DOCUMENT = ("domain", "vlan", "generation", "gateways", "services")
 def call(params: dict, check_mode: bool) -> Outcome:
     place = gatehouse.Place(switch.find, params["bridge"], params["wan_interface"])
     if params["state"] == "absent":
-        report = gatehouse.remove(params["domain"], place, check_mode)
+        report = gatehouse.remove(params["domain"], place, check_mode, params["generation"])
     else:
         report = gatehouse.apply(
             {key: params[key] for key in DOCUMENT},
@@ -308,7 +309,7 @@ def call(params: dict, check_mode: bool) -> Outcome:
             close_connections=params["close_connections"],
         )
     result = {key: report.after[key] for key in ("router", "tunnels")}
-    return Outcome(report.changed, report.before, report.after, {**result, "waited": [one._asdict() for one in report.waited], "stale": report.stale})
+    return Outcome(report.changed, report.before, report.after, {**result, "waited": [one._asdict() for one in report.waited]})
 
 
 def main() -> None:

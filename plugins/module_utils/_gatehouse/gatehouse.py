@@ -69,8 +69,12 @@ def apply(
     return _joined(report, done, endpoint)
 
 
-def remove(domain: str, place: Place, dry_run: bool = False) -> router.Report:
-    """Remove the router of a domain, and before it the tunnels that begin there."""
+def remove(domain: str, place: Place, dry_run: bool = False, generation: int | None = None) -> router.Report:
+    """Remove the router of a domain, and before it the tunnels that begin there; *generation* is that of the document that says so, if one does.
+
+    Raises:
+        What C(router.remove) and C(tunnel.apply_tunnels) raise.
+    """
     endpoint = place.tunnels(domain)
     done: list[tunnel.Report] = []
 
@@ -78,7 +82,7 @@ def remove(domain: str, place: Place, dry_run: bool = False) -> router.Report:
         done.append(tunnel.apply_tunnels(endpoint, [], (), 0, dry_run))
 
     concerned = _concerned(endpoint, False)
-    return _joined(router.remove(domain, place.switch_of, dry_run, place.directory, companion if concerned else None), done, endpoint)
+    return _joined(router.remove(domain, place.switch_of, dry_run, place.directory, companion if concerned else None, generation), done, endpoint)
 
 
 def _concerned(endpoint: state.Endpoint, wanted: t.Any) -> bool:

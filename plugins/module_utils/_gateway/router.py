@@ -41,14 +41,12 @@ class Report(t.NamedTuple):
         before: C(router), the document in force before, and C(drift), what no longer was as that document says.
         after: the same afterwards.
         waited: how long each new member took to answer.
-        stale: whether the document was ignored because a newer one is in force.
     """
 
     changed: bool
     before: dict[str, t.Any]
     after: dict[str, t.Any]
     waited: list[answers.Waited]
-    stale: bool
 
 
 class Seen(t.NamedTuple):
@@ -89,7 +87,8 @@ def apply(
 
     Raises:
         InvalidInput: the document cannot be meant.
-        Refused: another router of this gateway, or the gateway itself, has the VLAN or a public address.
+        Refused: a newer document is in force (the result says C(stale) then), or another router of this gateway, or the gateway itself, has the VLAN or a
+            public address.
         DeadlineExceeded: a new member did not answer (Refused: somebody called the wait off); the network is ready for it, the rotation is as it was.
     """
     document = checked(desired)
@@ -98,9 +97,7 @@ def apply(
     with state.locked(document["domain"]):
         known = state.load(document["domain"], directory)
         previous = known.document if known else None
-        if previous and document["generation"] < previous["generation"]:
-            kept = {"router": previous, "drift": drift(known, switch)}
-            return Report(False, kept, kept, [], True)
+        _refuse_stale(document["domain"], document["generation"], previous)
         _refuse_conflicts(document, directory)
         seen = _observe(document["domain"], known.wan_interface if known else wan, switch, [document, previous])
         wrong = _drift(known, seen) if known else []
@@ -110,7 +107,7 @@ def apply(
         if dry_run or not changed:
             if companion:
                 companion()
-            return Report(changed, before, after, [], False)
+            return Report(changed, before, after, [])
         if moved:
             _unplug(known, switch_of(known.bridge))
             seen = NOTHING
@@ -132,7 +129,7 @@ def apply(
             connections.close(namespace.names(document["domain"]).namespace, left_members(document, previous))
         if companion and not newcomers:
             companion()
-        return Report(True, before, after, waited, False)
+        return Report(True, before, after, waited)
 
 
 def remove(
@@ -141,18 +138,33 @@ def remove(
     dry_run: bool = False,
     directory: str = state.DIRECTORY,
     companion: t.Callable[[], None] | None = None,
+    generation: int | None = None,
 ) -> Report:
-    """Remove the router of *domain*; *switch_of* finds the switch of a bridge's name, *companion* removes what else lives in it before that."""
+    """Remove the router of a domain.
+
+    Args:
+        domain: whose router.
+        switch_of: finds the switch of a bridge's name.
+        dry_run: whether to only say what would change.
+        directory: where the states of the routers are kept.
+        companion: removes what else lives in the router before it goes.
+        generation: of the document that has no service left, if one says so.
+
+    Raises:
+        Refused: that document is older than the one in force (the result says C(stale)).
+    """
     core_names.domain(domain)
     with state.locked(domain):
         known = state.load(domain, directory)
+        if generation is not None:
+            _refuse_stale(domain, generation, known.document if known else None)
         before, after = {"router": known.document if known else None, "drift": []}, {"router": None, "drift": []}
         if companion:
             companion()
         if known and not dry_run:
             _unplug(known, switch_of(known.bridge))
             state.forget(domain, directory)
-        return Report(known is not None, before, after, [], False)
+        return Report(known is not None, before, after, [])
 
 
 def restore(known: state.State, switch: Switch, directory: str = state.DIRECTORY) -> None:
@@ -261,6 +273,15 @@ def _unplug(known: state.State, switch: Switch) -> None:
 def _rules_digest(called: str) -> str | None:
     listed = call_inside(called, functools.partial(run, ["nft", "-j", "list", "table", "inet", rules.TABLE], check=False))
     return rules.digest(listed.stdout) if listed.returncode == 0 else None
+
+
+def _refuse_stale(domain: str, generation: int, previous: Document | None) -> None:
+    if previous and generation < previous["generation"]:
+        raise Refused(
+            f"The document of generation {generation} for the router of {domain} is older than the one in force, of generation {previous['generation']}: "
+            f"either another operation of {domain} was faster (run this one again), or the registry was restored from a copy (rebuild it).",
+            {"stale": True},
+        )
 
 
 def _refuse_conflicts(document: Document, directory: str) -> None:

@@ -210,7 +210,7 @@ def test_a_caller_reaches_the_declared_port_and_keeps_its_address(mesh):
     one = mesh.guests[0]
     one.serve(80)
     report = apply(mesh, document([one.member]))
-    assert report.changed and not report.stale
+    assert report.changed
     assert call_inside(mesh.client, ask) == [one.instance, CLIENT, "hello"]
 
 
@@ -529,13 +529,24 @@ def test_the_second_run_changes_nothing_and_check_mode_tells_what_a_run_does(mes
     assert not again.changed and again.before == again.after
 
 
-def test_an_older_document_is_ignored(mesh):
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_an_older_document_is_refused_and_one_of_the_same_generation_is_not(mesh, dry_run):
     newer = document([mesh.guests[0].member], 7)
     apply(mesh, newer)
-    report = apply(mesh, document([], 6))
-    assert report.stale and not report.changed
-    assert report.after["router"]["generation"] == 7
-    assert state.load(DOMAIN, mesh.directory).document["services"][0]["members"]
+    before = state.load(DOMAIN, mesh.directory)
+    with pytest.raises(Refused) as caught:
+        apply(mesh, document([], 6), dry_run=dry_run)
+    assert caught.value.message == (
+        f"The document of generation 6 for the router of {DOMAIN} is older than the one in force, of generation 7: "
+        f"either another operation of {DOMAIN} was faster (run this one again), or the registry was restored from a copy (rebuild it)."
+    )
+    assert caught.value.result == {"stale": True}
+    with pytest.raises(Refused, match="older than the one in force"):
+        router.remove(DOMAIN, lambda _bridge: mesh.switch, dry_run, mesh.directory, generation=6)
+    assert state.load(DOMAIN, mesh.directory) == before
+    assert not apply(mesh, newer, dry_run=dry_run).changed
+    assert apply(mesh, document([], 7), dry_run=dry_run).changed
+    assert router.remove(DOMAIN, lambda _bridge: mesh.switch, dry_run, mesh.directory, generation=7).changed
 
 
 @pytest.mark.parametrize(
@@ -587,7 +598,8 @@ def test_a_companion_is_called_once_before_new_members_are_published_else_at_the
     apply(mesh, document([one.member], 2), companion=companion, dry_run=True)
     apply(mesh, document([], 3), companion=companion)
     assert seen[1:] == [("open", [one.instance]), ("refused", [])]
-    assert apply(mesh, document([one.member], 2), companion=companion).stale
+    with pytest.raises(Refused, match="older than the one in force"):
+        apply(mesh, document([one.member], 2), companion=companion)
     router.remove(DOMAIN, lambda _bridge: mesh.switch, directory=mesh.directory, companion=companion)
     assert seen[3:] == [("refused", [])]
 
