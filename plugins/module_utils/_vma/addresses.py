@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
@@ -83,7 +84,7 @@ def choose_public(hn: str, cidrs: t.Sequence[str], taken: t.Collection[str], res
     Raises:
         Refused: none is free.
     """
-    used = {int(netaddr.IPAddress(address)) for address in (*taken, *rested)}
+    used = {int.from_bytes(socket.inet_aton(address), "big") for address in (*taken, *rested)}
     for first, last in map(_usable, cidrs):
         for number in range(first, last + 1):
             if number not in used:
@@ -126,7 +127,8 @@ def choose_vlan(hn: str, first: int, last: int, taken: t.Collection[int], rested
     Raises:
         Refused: none is free.
     """
-    for vlan in (*(number for number in range(first, last + 1) if number not in taken and number not in rested), *rested):
+    used = {*taken, *rested}
+    for vlan in (*(number for number in range(first, last + 1) if number not in used), *rested):
         if first <= vlan <= last:
             return vlan
     raise Refused(f"{hn} has no free VLAN: all of {first} to {last} are in use.")

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import copy
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
@@ -84,9 +85,10 @@ def _target(tx: Transaction, record: dict[str, t.Any], wanted: dict[str, t.Any])
     """Return the RM that an instance moves to inside its HN: the one that was chosen before, if it will do."""
     if wanted.get("rm") in (None, record["moves_to"]) and record["moves_to"]:
         return record["moves_to"]
-    others = [other for other in records.everything(tx) if other["instance"] != record["instance"]]
+    by_others = copy.deepcopy(records.used(tx))
+    placement.count(by_others, record, -1)
     overcommit, pin, here = tx.hn["vcpu_overcommit"], wanted.get("rm"), [record["rm"]]
-    return placement.choose(tx.hn["name"], record["instance"], record["requirements"], rms.everything(tx), others, overcommit, pin=pin, exclude=here)
+    return placement.choose(tx.hn["name"], record["instance"], record["requirements"], rms.everything(tx), by_others, overcommit, pin=pin, exclude=here)
 
 
 def _journal(tx: Transaction, wanted: dict[str, t.Any], changed: bool) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import datetime
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import schema
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import sa
 
@@ -53,14 +52,10 @@ def summary(tx: Transaction, instance: str) -> dict[str, t.Any] | None:
 
 def listing(tx: Transaction, last: int, instance: str | None = None, domain: str | None = None) -> list[dict[str, t.Any]]:
     """Return all open operations and the *last* closed ones, oldest first; only those of *instance* or *domain*, if given."""
-    operations = [
-        operation
-        for operation in tx.rows(sa.select(schema.OPERATIONS).order_by(schema.OPERATIONS.c.id))
-        if instance in (None, operation["instance"]) and domain in (None, names.instance(operation["instance"]).domain)
-    ]
-    closed = [operation["id"] for operation in operations if operation["closed"] is not None]
-    shown = set(closed[max(len(closed) - last, 0) :])
-    return [operation for operation in operations if operation["closed"] is None or operation["id"] in shown]
+    ended, number = schema.OPERATIONS.c.closed, schema.OPERATIONS.c.id
+    asked = schema.only(sa.select(schema.OPERATIONS), schema.OPERATIONS, instance, domain)
+    found = [*tx.rows(asked.where(ended.is_(None))), *tx.rows(asked.where(ended.is_not(None)).order_by(number.desc()).limit(last))]
+    return sorted(found, key=lambda operation: operation["id"])
 
 
 def _now() -> str:

@@ -13,8 +13,11 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import claims, journal, placement, records, rms
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import transaction
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import claims, journal, placement, records, rms, schema, surroundings
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import reading
+
+if t.TYPE_CHECKING:
+    from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Transaction
 
 
 def overview(url: str, instance: str | None = None, domain: str | None = None, last: int = 20) -> dict[str, t.Any]:
@@ -34,23 +37,40 @@ def overview(url: str, instance: str | None = None, domain: str | None = None, l
         names.domain(domain)
     if last < 0:
         raise InvalidInput(f"The number of operations must not be negative, as {last} is.")
-    with transaction(url, dry_run=True) as tx:
-        everything = records.everything(tx)
-        of_domain = [record for record in everything if domain in (None, record["domain"])]
-        shown = [record for record in of_domain if instance in (None, record["instance"])]
-        owners = sorted({row["domain"] for row in claims.vlans(tx) if row["domain"] == domain or (domain is None and row["released"] is None)})
-        return {
-            "hn": {**tx.hn, "generation": tx.generation},
-            "rms": [
-                {
-                    **rm,
-                    **{f"{key}_left": room for key, room in placement.left(rm, everything, tx.hn["vcpu_overcommit"]).items()},
-                    "instances": [record["instance"] for record in everything if record["rm"] == rm["name"]],
-                }
-                for rm in rms.everything(tx)
-            ],
-            "records": shown,
-            "routers": {owner: records.router(tx, owner) for owner in owners},
-            "epochs": {name: epoch for name, epoch in records.epochs(tx).items() if instance in (None, name) and domain in (None, names.instance(name).domain)},
-            "operations": journal.listing(tx, last, instance, domain),
-        }
+    with reading(url) as tx:
+        used, holdings, machines = records.used(tx), records.holdings(tx), rms.everything(tx)
+        shown = records.everything(tx) if domain is None else records.of_domain(tx, domain)
+        vlans = _vlans(tx, domain)
+        epochs, operations = records.epochs(tx, instance, domain), journal.listing(tx, last, instance, domain)
+    # A commit waits for those who read, so what else there is to do is done afterwards.
+    return {
+        "hn": {**tx.hn, "generation": tx.generation},
+        "rms": [
+            {
+                **rm,
+                **{f"{key}_left": room for key, room in placement.left(rm, used, tx.hn["vcpu_overcommit"]).items()},
+                "instances": holdings.get(rm["name"], []),
+            }
+            for rm in machines
+        ],
+        "records": [record for record in shown if instance in (None, record["instance"])],
+        "routers": _routers(vlans, shown, tx.generation),
+        "epochs": epochs,
+        "operations": operations,
+    }
+
+
+def _vlans(tx: Transaction, domain: str | None) -> dict[str, int]:
+    """Return the VLAN of each domain that has one, or of *domain* the one that it has or had last."""
+    if domain is None:
+        return {row["domain"]: row["vlan"] for row in claims.vlans(tx, schema.VLANS.c.released.is_(None))}
+    vlan = claims.latest_vlan(tx, domain)
+    return {} if vlan is None else {domain: vlan}
+
+
+def _routers(vlans: dict[str, int], shown: list[dict[str, t.Any]], generation: int) -> dict[str, dict[str, t.Any]]:
+    """Return the document of each domain in *vlans*, whose records are *shown*."""
+    of_domain: dict[str, list[dict[str, t.Any]]] = {domain: [] for domain in sorted(vlans)}
+    for record in shown:
+        of_domain[record["domain"]].append(record)
+    return {domain: surroundings.router_document(mine, domain, generation, vlans[domain]) for domain, mine in of_domain.items()}

@@ -15,19 +15,28 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import R
 
 MIB = 1 << 20
 
+#: What an instance takes of an RM.
+QUANTITIES = ("memory_mib", "vcpus", "disk_bytes")
 
-def left(rm: dict[str, t.Any], records: t.Iterable[dict[str, t.Any]], vcpu_overcommit: int) -> dict[str, int]:
-    """Return what an RM has left beside all its *records*: memory_mib, vcpus (overcommitted) and disk_bytes.
+#: What records take of each RM, by its name.
+Used = t.Dict[str, t.Dict[str, int]]
+
+
+def count(used: Used, record: dict[str, t.Any], times: int = 1) -> None:
+    """Add what a record takes to *used*, or take it away again (*times* -1).
 
     A record takes its room in every state: a suspended instance must be able to resume; one that moves inside its HN takes it on both RMs.
-    Numbers are negative when an RM has shrunk under its instances.
     """
+    for rm in {record["rm"], record.get("moves_to")} - {None}:
+        sums = used.setdefault(rm, dict.fromkeys(QUANTITIES, 0))
+        for key in QUANTITIES:
+            sums[key] += times * record["requirements"][key]
+
+
+def left(rm: dict[str, t.Any], used: Used, vcpu_overcommit: int) -> dict[str, int]:
+    """Return what an RM has left: memory_mib, vcpus (overcommitted) and disk_bytes; negative when it has shrunk under its instances."""
     room = {"memory_mib": rm["memory_mib"], "vcpus": rm["vcpus"] * vcpu_overcommit, "disk_bytes": rm["disk_bytes"]}
-    for record in records:
-        if rm["name"] in (record["rm"], record.get("moves_to")):
-            for key in room:
-                room[key] -= record["requirements"][key]
-    return room
+    return {key: room[key] - used.get(rm["name"], {}).get(key, 0) for key in QUANTITIES}
 
 
 def why_not(rm: dict[str, t.Any], room: dict[str, int], requirements: dict[str, t.Any]) -> str | None:
@@ -55,7 +64,7 @@ def choose(
     instance: str,
     requirements: dict[str, t.Any],
     rms: t.Iterable[dict[str, t.Any]],
-    records: t.Sequence[dict[str, t.Any]],
+    used: Used,
     vcpu_overcommit: int,
     pin: str | None = None,
     exclude: t.Collection[str] = (),
@@ -64,7 +73,7 @@ def choose(
 
     Args:
         rms: subscriptions.
-        records: what is reserved already; a record of *instance* itself must not be among them.
+        used: what is reserved already, but not by *instance* itself.
         pin: the only RM that may be chosen.
         exclude: RMs that must not be chosen.
 
@@ -78,7 +87,7 @@ def choose(
         if not rms:
             raise Refused(f"{hn} has no room for {instance}: {pin} is not one of its RMs.")
     for rm in rms:
-        room = left(rm, records, vcpu_overcommit)
+        room = left(rm, used, vcpu_overcommit)
         reason = "is excluded" if rm["name"] in exclude else why_not(rm, room, requirements)
         if reason:
             reasons.append(f"{rm['name']} {reason}")

@@ -13,8 +13,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import addresses, claims, records, rms, schema, surroundings
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import sa
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import addresses, claims, records, rms, surroundings
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Change, transaction
 
 if t.TYPE_CHECKING:
@@ -156,11 +155,11 @@ def _store(tx: Transaction, before: list[dict[str, t.Any]], after: list[dict[str
     changed = [record for record in before if record not in after]
     for record in changed:
         # All that changes goes first: two records may have swapped what only one may have.
-        tx.change(sa.delete(schema.RECORDS).where(schema.RECORDS.c.instance == record["instance"]))
+        records.drop(tx, record)
     for record in after:
         if record not in before:
             records.write(tx, record)
-    claims.release(tx, after)
+    claims.release_all_but(tx, after)
     vlans = {row["vlan"] for row in claims.vlans(tx) if row["released"] is None}
     public = {row["address"] for row in claims.public_addresses(tx) if row["released"] is None}
     for record in after:

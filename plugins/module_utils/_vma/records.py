@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import claims, journal, schema, surroundings
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import claims, journal, placement, schema, surroundings
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import sa
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Change
 
@@ -21,13 +21,47 @@ if t.TYPE_CHECKING:
 
 def everything(tx: Transaction) -> list[dict[str, t.Any]]:
     """Return all records, sorted by instance."""
-    rows = tx.rows(sa.select(schema.RECORDS).order_by(schema.RECORDS.c.instance))
-    return [{key: row[key] for key in surroundings.FIELDS} for row in rows]
+    return _found(tx)
+
+
+def of_domain(tx: Transaction, domain: str) -> list[dict[str, t.Any]]:
+    """Return the records of a domain."""
+    if domain not in tx.neighbours:
+        tx.neighbours[domain] = {record["instance"]: record for record in _found(tx, schema.RECORDS.c.domain == domain)}
+    return list(tx.neighbours[domain].values())
 
 
 def one(tx: Transaction, instance: str) -> dict[str, t.Any] | None:
     """Return the record of an instance, None if it has none."""
-    return next((record for record in everything(tx) if record["instance"] == instance), None)
+    found = _found(tx, schema.RECORDS.c.instance == instance)
+    return found[0] if found else None
+
+
+def used(tx: Transaction) -> placement.Used:
+    """Return what all records take of each RM."""
+    if tx.used is None:
+        tx.used = {}
+        records = schema.RECORDS.c
+        sums = [sa.func.sum(sa.cast(records.requirements[key].as_string(), sa.BigInteger)).label(key) for key in placement.QUANTITIES]
+        for rm, which in ((records.rm, sa.true()), (records.moves_to, records.moves_to != records.rm)):
+            for row in tx.rows(sa.select(rm.label("rm"), *sums).where(which).group_by(rm)):
+                placement.count(tx.used, {"rm": row["rm"], "requirements": {key: int(row[key]) for key in placement.QUANTITIES}})
+    return tx.used
+
+
+def holdings(tx: Transaction) -> dict[str, list[str]]:
+    """Return the names of the instances that each RM holds, sorted."""
+    held: dict[str, list[str]] = {}
+    for row in tx.rows(sa.select(schema.RECORDS.c.rm, schema.RECORDS.c.instance).order_by(schema.RECORDS.c.instance)):
+        held.setdefault(row["rm"], []).append(row["instance"])
+    return held
+
+
+def on(tx: Transaction, rm: str) -> list[str]:
+    """Return the names of the instances that an RM holds or has room for because they move to it, sorted."""
+    records = schema.RECORDS.c
+    statement = sa.select(records.instance).where(sa.or_(records.rm == rm, records.moves_to == rm)).order_by(records.instance)
+    return [row["instance"] for row in tx.rows(statement)]
 
 
 def write(tx: Transaction, record: dict[str, t.Any]) -> None:
@@ -36,14 +70,42 @@ def write(tx: Transaction, record: dict[str, t.Any]) -> None:
     if before is None:
         tx.change(sa.insert(schema.RECORDS).values(**record))
     elif before != record:
-        tx.change(sa.update(schema.RECORDS).where(schema.RECORDS.c.instance == record["instance"]).values(**record))
+        different = {key: value for key, value in record.items() if before[key] != value}
+        tx.change(sa.update(schema.RECORDS).where(schema.RECORDS.c.instance == record["instance"]).values(**different))
+    _replaced(tx, before, record)
     remember_epoch(tx, record["instance"], record["epoch"])
 
 
 def remove(tx: Transaction, instance: str) -> None:
-    """Remove a record; what only it used rests from now on."""
-    tx.change(sa.delete(schema.RECORDS).where(schema.RECORDS.c.instance == instance))
-    claims.release(tx, everything(tx))
+    """Remove a record, if there is one; what only it used rests from now on."""
+    before = one(tx, instance)
+    if before is not None:
+        drop(tx, before)
+        claims.release(tx, before)
+
+
+def drop(tx: Transaction, record: dict[str, t.Any]) -> None:
+    """Remove a record that is there, but not what it used."""
+    tx.change(sa.delete(schema.RECORDS).where(schema.RECORDS.c.instance == record["instance"]))
+    _replaced(tx, record, None)
+
+
+def _found(tx: Transaction, *where: t.Any) -> list[dict[str, t.Any]]:
+    rows = tx.rows(sa.select(schema.RECORDS).where(*where).order_by(schema.RECORDS.c.instance))
+    return [{key: row[key] for key in surroundings.FIELDS} for row in rows]
+
+
+def _replaced(tx: Transaction, before: dict[str, t.Any] | None, after: dict[str, t.Any] | None) -> None:
+    """Keep what the transaction knows of records true."""
+    for record, times in ((before, -1), (after, 1)):
+        if record is None:
+            continue
+        if tx.used is not None:
+            placement.count(tx.used, record, times)
+        known = tx.neighbours.get(record["domain"], {})
+        known.pop(record["instance"], None)
+        if times > 0:
+            known[record["instance"]] = record
 
 
 def highest_epoch(tx: Transaction, instance: str) -> int:
@@ -52,9 +114,10 @@ def highest_epoch(tx: Transaction, instance: str) -> int:
     return found[0]["epoch"] if found else 0
 
 
-def epochs(tx: Transaction) -> dict[str, int]:
-    """Return the highest epoch ever granted here or seen, by instance; also of those that are gone."""
-    return {row["instance"]: row["epoch"] for row in tx.rows(sa.select(schema.EPOCHS).order_by(schema.EPOCHS.c.instance))}
+def epochs(tx: Transaction, instance: str | None = None, domain: str | None = None) -> dict[str, int]:
+    """Return the highest epoch ever granted here or seen, by instance, also of those that are gone; only of *instance* or *domain*, if given."""
+    statement = schema.only(sa.select(schema.EPOCHS), schema.EPOCHS, instance, domain).order_by(schema.EPOCHS.c.instance)
+    return {row["instance"]: row["epoch"] for row in tx.rows(statement)}
 
 
 def remember_epoch(tx: Transaction, instance: str, epoch: int) -> None:
@@ -67,7 +130,7 @@ def remember_epoch(tx: Transaction, instance: str, epoch: int) -> None:
 
 def router(tx: Transaction, domain: str) -> dict[str, t.Any]:
     """Return the current document of a domain's router."""
-    return surroundings.router_document(everything(tx), domain, tx.generation, claims.latest_vlan(tx, domain))
+    return surroundings.router_document(of_domain(tx, domain), domain, tx.generation, claims.latest_vlan(tx, domain))
 
 
 def view(tx: Transaction, instance: str) -> dict[str, t.Any]:

@@ -5,7 +5,13 @@
 # Note that this module util is private to the collection. It can break at any time.
 # Do not use it from other collections or your own code.
 
-"""Opening the registry: one transaction at a time, whose check mode is the same work, rolled back."""
+"""Opening the registry: one transaction at a time, whose check mode is the same work, rolled back; any number of readers beside it.
+
+With SQLite the journal's mode stays DELETE. A WAL would let readers and writers pass each other without any wait, but every call here is a process that
+closes the database as its last user, so a WAL would be made, synced, copied and deleted with each one; a copy of the one file would no longer be the whole
+registry; and turning an existing file's mode fails at once where somebody else has it open. In mode DELETE a reader waits only while a commit is written, and
+a commit only for readers that are reading at that moment.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +40,7 @@ class Change(t.NamedTuple):
 
 
 class Transaction:
-    """The registry while nobody else changes it.
+    """The registry while nobody else changes it, or as it was when reading it began.
 
     Attributes:
         connection: for statements.
@@ -42,6 +48,8 @@ class Transaction:
         generation: the counter, as it is with the changes so far.
         generation_before: the counter, as it was found.
         raised: whether anything was changed.
+        neighbours: the records of the domains that were looked at, by domain and instance; records keeps them as they are with the changes so far.
+        used: what records take of each RM; None until somebody asks, then the same.
     """
 
     def __init__(self, connection: t.Any, row: dict[str, t.Any]) -> None:
@@ -50,6 +58,8 @@ class Transaction:
         self.generation: int = row["generation"]
         self.generation_before = self.generation
         self.raised = False
+        self.neighbours: dict[str, dict[str, dict[str, t.Any]]] = {}
+        self.used: dict[str, dict[str, int]] | None = None
 
     def rows(self, statement: t.Any) -> list[dict[str, t.Any]]:
         """Return what a SELECT finds, as dictionaries."""
@@ -86,19 +96,37 @@ def transaction(url: str, dry_run: bool = False, create: bool = False) -> t.Iter
         NotFound: nobody has set the registry up.
         Refused: others held it for 30 s, or a newer version of the collection made it.
     """
-    engine, shown = _engine(url, dry_run, create)
+    with _connected(url, dry_run=dry_run, create=create) as (connection, shown):
+        work = connection.begin()
+        try:
+            yield _opened(connection, shown, create)
+        except BaseException:
+            work.rollback()
+            raise
+        if dry_run:
+            work.rollback()
+        else:
+            work.commit()
+
+
+@contextlib.contextmanager
+def reading(url: str) -> t.Iterator[Transaction]:
+    """Look at the registry as it is at one moment, while others may change it.
+
+    Raises:
+        What transaction() raises.
+    """
+    with _connected(url, reads=True) as (connection, shown), connection.begin():
+        yield _opened(connection, shown, reads=True)
+
+
+@contextlib.contextmanager
+def _connected(url: str, **how: bool) -> t.Iterator[tuple[t.Any, str]]:
+    """Connect to the database of a URL, which is yielded as it can be shown, too; say in a sentence what goes wrong with it."""
+    engine, shown = _engine(url, **how)
     try:
         with engine.connect() as connection:
-            work = connection.begin()
-            try:
-                yield _opened(connection, shown, create)
-            except BaseException:
-                work.rollback()
-                raise
-            if dry_run:
-                work.rollback()
-            else:
-                work.commit()
+            yield connection, shown
     except sa.exc.DBAPIError as exc:
         if "locked" in str(exc.orig):
             raise Refused(f"Other calls have held the registry {shown} for {PATIENCE} s; try again when they have ended.") from exc
@@ -107,14 +135,16 @@ def transaction(url: str, dry_run: bool = False, create: bool = False) -> t.Iter
         engine.dispose()
 
 
-def _engine(url: str, dry_run: bool, create: bool) -> tuple[t.Any, str]:
+def _engine(url: str, dry_run: bool = False, create: bool = False, reads: bool = False) -> tuple[t.Any, str]:
     try:
         parsed = sa.engine.make_url(url)
         if parsed.password is not None:
             raise InvalidInput("The registry's URL must not hold a password: it belongs into the database's own password file (such as ~/.pgpass).")
         shown = str(parsed)
         if parsed.get_backend_name() != "sqlite":
-            return sa.create_engine(parsed, future=True, poolclass=sa.pool.NullPool), shown
+            # Several SELECTs see one moment only so; those who change something lock the registry's row instead.
+            isolation = {"isolation_level": "REPEATABLE READ"} if reads else {}
+            return sa.create_engine(parsed, future=True, poolclass=sa.pool.NullPool, **isolation), shown
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as exc:
         raise InvalidInput("The registry's URL cannot be used on this host: it must look like 'sqlite:////var/lib/vmatrix/vma/registry.db'.") from exc
     path = parsed.database
@@ -130,21 +160,28 @@ def _engine(url: str, dry_run: bool, create: bool) -> tuple[t.Any, str]:
         else:
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
     engine = sa.create_engine(parsed, future=True, poolclass=sa.pool.NullPool, connect_args={"timeout": PATIENCE})
-    sa.event.listen(engine, "connect", _own_transactions)
-    sa.event.listen(engine, "begin", _begin_alone)
+    sa.event.listen(engine, "connect", _prepare)
+    sa.event.listen(engine, "begin", _begin if reads else _begin_alone)
     return engine, shown
 
 
-def _own_transactions(connection: t.Any, _record: t.Any) -> None:
+def _prepare(connection: t.Any, _record: t.Any) -> None:
     # The driver would begin a transaction only at the first change: too late, two could have read the same.
     connection.isolation_level = None
+    # These do nothing inside a transaction. In mode DELETE a commit is the journal's end, and only EXTRA has that on the disk before it returns.
+    connection.execute("PRAGMA synchronous = EXTRA")
+    connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _begin_alone(connection: t.Any) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _opened(connection: t.Any, shown: str, create: bool) -> Transaction:
+def _begin(connection: t.Any) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
+def _opened(connection: t.Any, shown: str, create: bool = False, reads: bool = False) -> Transaction:
     if not sa.inspect(connection).has_table("registry"):
         if not create:
             raise _missing(shown)
@@ -154,9 +191,14 @@ def _opened(connection: t.Any, shown: str, create: bool) -> Transaction:
                 id=1, schema_version=schema.VERSION, generation=0, name=None, public_pools=[], vlan_first=100, vlan_last=4000, vcpu_overcommit=8
             )
         )
-    row = dict(connection.execute(sa.select(schema.REGISTRY).with_for_update()).mappings().one())
+    own = sa.select(schema.REGISTRY)
+    row = dict(connection.execute(own if reads else own.with_for_update()).mappings().one())
     if row["schema_version"] != schema.VERSION:
         raise Refused(f"The registry {shown} has schema version {row['schema_version']}; this version of the collection knows version {schema.VERSION} only.")
+    if create:
+        # One that was made before there were these is searched faster from now on.
+        for index in (index for table in schema.METADATA.tables.values() for index in table.indexes):
+            index.create(connection, checkfirst=True)
     return Transaction(connection, row)
 
 

@@ -95,8 +95,7 @@ def _differs(record: dict[str, t.Any], asked: dict[str, t.Any], wanted: dict[str
 
 
 def _grant(tx: Transaction, name: names.InstanceName, asked: dict[str, t.Any], wanted: dict[str, t.Any]) -> None:
-    instance, others = wanted["instance"], records.everything(tx)
-    neighbours = [record for record in others if record["domain"] == name.domain]
+    instance, neighbours = wanted["instance"], records.of_domain(tx, name.domain)
     addresses.refuse_taken_intranet(instance, asked["intranet_address"], neighbours)
     fabric_address = addresses.fabric_address(instance, asked["guest"], neighbours, own=bool(wanted.get("own_address")))
     rm = placement.choose(
@@ -104,7 +103,7 @@ def _grant(tx: Transaction, name: names.InstanceName, asked: dict[str, t.Any], w
         instance,
         asked["requirements"],
         rms.everything(tx),
-        others,
+        records.used(tx),
         tx.hn["vcpu_overcommit"],
         pin=wanted.get("rm"),
         exclude=wanted.get("exclude_rms") or (),

@@ -64,12 +64,12 @@ def unsubscribe(url: str, name: str, dry_run: bool = False) -> Change:
     """Forget an RM.
 
     Raises:
-        Refused: it holds instances.
+        Refused: it holds instances, or room for one that moves to it.
     """
     names.label("real machine", name)
     with transaction(url, dry_run) as tx:
         before = _one(tx, name)
-        held = [record["instance"] for record in records.everything(tx) if record["rm"] == name]
+        held = records.on(tx, name)
         if held:
             raise Refused(f"{name} cannot leave {tx.hn['name']}: it holds {', '.join(held)}.")
         if before is not None:

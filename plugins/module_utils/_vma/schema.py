@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+import typing as t
+
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import sa
 
 VERSION = 4
@@ -74,7 +76,7 @@ if sa is not None:
         "vlans",
         METADATA,
         sa.Column("vlan", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("domain", sa.String(200), nullable=False),
+        sa.Column("domain", sa.String(200), nullable=False, index=True),
         sa.Column("released", sa.BigInteger),
     )
 
@@ -85,6 +87,7 @@ if sa is not None:
         sa.Column("domain", sa.String(200), nullable=False),
         sa.Column("service", sa.String(63), nullable=False),
         sa.Column("released", sa.BigInteger),
+        sa.Index("ix_public_addresses_domain_service", "domain", "service"),
     )
 
     #: The highest epoch ever granted or seen for an instance; outlives its record.
@@ -103,6 +106,16 @@ if sa is not None:
         sa.Column("instance", sa.String(253), nullable=False, index=True),
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("opened", sa.String(32), nullable=False),
-        sa.Column("closed", sa.String(32)),
+        sa.Column("closed", sa.String(32), index=True),
         sa.Column("steps", sa.JSON, nullable=False),
     )
+
+
+def only(statement: t.Any, table: t.Any, instance: str | None, domain: str | None) -> t.Any:
+    """Return a SELECT from *table* for an instance's or (checked) domain's rows only, where one is given."""
+    if instance is not None:
+        return statement.where(table.c.instance == instance)
+    if domain is not None:
+        # A domain's names have one label before it; those of the domains below it have more.
+        return statement.where(table.c.instance.like(f"%.{domain}"), table.c.instance.not_like(f"%.%.{domain}"))
+    return statement

@@ -12,7 +12,7 @@ import stat
 
 import pytest
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn, instances, overview, reservations, rms
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn, instances, overview, records, registry, reservations, rms
 
 
 def fails(call, *arguments):
@@ -149,6 +149,44 @@ def test_an_rm_leaves_when_it_is_empty(url, ask):
     assert rms.unsubscribe(url, "rm-east-2").changed
     assert not rms.unsubscribe(url, "rm-east-2").changed
     assert [rm["name"] for rm in overview.overview(url)["rms"]] == ["rm-east-1"]
+
+
+def test_an_rm_that_somebody_moves_to_stays(url, ask):
+    reservations.reserve(url, ask(rm="rm-east-1"))
+    instances.update(url, {"instance": "shop-1.example.com", "move": "begin"})
+    assert fails(rms.unsubscribe, url, "rm-east-2") == "rm-east-2 cannot leave hn-east: it holds shop-1.example.com."
+
+
+@pytest.mark.parametrize("opened", [registry.transaction, registry.reading])
+def test_a_commit_outlives_a_power_cut_and_references_are_kept(url, opened):
+    with opened(url) as tx:
+        asked = {name: tx.connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous", "foreign_keys")}
+    assert asked == {"journal_mode": "delete", "synchronous": 3, "foreign_keys": 1}
+
+
+def test_the_database_itself_refuses_a_record_on_an_rm_that_there_is_not(url, ask):
+    record = reservations.reserve(url, ask()).result["record"]
+    before = overview.overview(url)
+
+    def write(**different):
+        with registry.transaction(url) as tx:
+            records.write(tx, {**record, **different})
+
+    for different in ({"rm": "rm-east-9"}, {"moves_to": "rm-east-9"}, {"instance": "shop-2.example.com", "fabric_address": "192.168.1.2", "rm": "rm-east-9"}):
+        with pytest.raises(MeshError, match=r"cannot be used: FOREIGN KEY constraint failed\."):
+            write(**different)
+    assert overview.overview(url) == before
+
+
+def test_who_looks_waits_for_no_change_and_holds_none_up(url, ask, monkeypatch):
+    monkeypatch.setattr(registry, "PATIENCE", 0)
+    before = overview.overview(url)
+    with registry.transaction(url) as tx:
+        reservations.ensure(tx, ask())
+        assert overview.overview(url) == before
+    with registry.reading(url) as tx:
+        assert reservations.reserve(url, ask("shop-2.example.com", 11), dry_run=True).changed
+        assert len(records.everything(tx)) == 1
 
 
 def test_epochs_of_what_is_gone_are_told(url, ask):
