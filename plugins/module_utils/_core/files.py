@@ -21,6 +21,8 @@ import typing as t
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
 
 CHUNK = 1 << 20
+#: Another word after each start of the kernel (random(4)).
+BOOT = "/proc/sys/kernel/random/boot_id"
 
 
 def write_atomic(path: str, content: bytes | str, mode: int = 0o644) -> None:
@@ -51,6 +53,21 @@ def read_json(path: str) -> t.Any:
             return json.load(handle)
     except FileNotFoundError:
         return None
+
+
+def sync(path: str) -> None:
+    """Flush the bytes of a file, or the names in a directory, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def boot() -> str:
+    """Return what tells this boot of the host from any other: what was not flushed in another one may not be what was written."""
+    with open(BOOT, encoding="ascii") as handle:
+        return handle.read().strip()
 
 
 def sha256_file(path: str) -> str:

@@ -13,7 +13,7 @@ import contextlib
 import os
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import accelerator, capabilities, disks, domain_xml, epochs, home, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import accelerator, capabilities, disks, domain_xml, durable, epochs, home, state
 
 
 class Arrival:
@@ -33,12 +33,14 @@ class Arrival:
         self._host, self._name, self._orders = host, found.name, orders
         self._guarded = False
         manifest = host.capsules.manifest(found.name, capsule)
-        epochs.check_grant(host.places, found.name, orders.epoch)
+        if epochs.check_grant(host.places, found.name, orders.epoch) == epochs.Epoch(orders.epoch, True):
+            # What comes now would be taken for what was handed over then.
+            raise Refused(f"{found.name} was handed over to this RM in epoch {orders.epoch} before, and is gone.")
         working = accelerator.usable(host.places)
         capabilities.require(host.places, host.hypervisor, manifest, working, None)
         # Room for its memory too, so that it can be suspended one day.
         disks.require_free(host.places.root, (manifest["machine"]["memory_mib"] << 20) + disks.SLACK, f"{found.name} and its memory")
-        self.document = home.document(found, manifest, working, orders)
+        self.document = {**home.document(found, manifest, working, orders), "coming": orders.epoch}
         self.xml, self._blobs = home.render(host, found.name, self.document)
 
     @property
@@ -50,6 +52,7 @@ class Arrival:
         """Make its directory, and one (*ways*) in which QEMU can listen for it."""
         if self._host.hypervisor.state(self._name) is None:
             home.furnish(self._host.places, self._name, self.document, self._blobs, coming=True)
+            durable.flush(self._host.places, self._name)
         os.makedirs(os.path.dirname(ways), mode=0o711, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             os.mkdir(ways)
@@ -63,11 +66,11 @@ class Arrival:
             self._guarded = True
 
     def run(self) -> None:
-        """Let it run: it was handed over.
+        """Let it run: it was handed over. It is for the caller to flush it then.
 
         Raises:
             Refused: it is not here.
-            CommandFailed: libvirt could not; it is paused here, and this can be tried again.
+            CommandFailed: libvirt could not; it is paused here, and goes on with whatever is ordered next.
         """
         if not self.here:
             raise Refused(f"{self._name} was handed over, but is not here: its guest ended on the way.")
@@ -87,7 +90,7 @@ class Arrival:
 
 def expected(host: state.Host, name: str) -> bool:
     """Whether *name* was coming when this RM was last asked."""
-    return os.path.exists(host.places.coming(name))
+    return state.coming(host.places, name)
 
 
 def as_running(xml: str, host: state.Host, name: str) -> str:

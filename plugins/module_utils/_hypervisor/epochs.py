@@ -16,7 +16,7 @@ import os
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import read_json, write_json
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import read_json, sync, write_json
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.places import Places
 
 
@@ -84,8 +84,4 @@ def fence(places: Places, name: str, epoch: int) -> None:
 def _write(path: str, epoch: Epoch) -> None:
     write_json(path, {"epoch": epoch.number, "here": epoch.here})
     # The other RM runs the instance on the strength of this record: it must outlast a power cut from now on.
-    directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync(os.path.dirname(path))

@@ -14,7 +14,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import write_json
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import accelerator, capabilities, disks, epochs, home, operations, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import accelerator, capabilities, disks, durable, epochs, home, operations, state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.places import Places
 
 
@@ -30,7 +30,7 @@ def note(found: state.Found) -> dict[str, t.Any]:
 
 
 def adopt(host: state.Host, found: state.Found, arrived: t.Mapping[str, str], said: t.Mapping[str, t.Any], orders: home.Orders) -> operations.Step:
-    """Take over a suspended instance that was brought here; it is suspended here then.
+    """Take over a suspended instance that was brought here; it is suspended here then, but not flushed (see C(durable)).
 
     Args:
         host: this RM.
@@ -46,7 +46,7 @@ def adopt(host: state.Host, found: state.Found, arrived: t.Mapping[str, str], sa
     if found.live:
         raise Refused(f"{name} lives on this RM already.")
     wanted = {"memory", *(f"disk-{disk['name']}" for disk in manifest["disks"])}
-    if set(arrived) != wanted or said["name"] != name:
+    if set(arrived) != wanted or said["name"] != name or not all(map(os.path.exists, arrived.values())):
         raise Refused(f"What arrived for {name} is not its memory and disks.")
     epochs.check_grant(host.places, name, orders.epoch)
     for disk in manifest["disks"]:
@@ -66,7 +66,7 @@ def adopt(host: state.Host, found: state.Found, arrived: t.Mapping[str, str], sa
         os.rename(arrived["memory"], memory)
         os.chown(memory, os.geteuid(), os.getegid())
         os.chmod(memory, 0o600)
-        write_json(os.path.join(fresh, os.path.basename(host.places.document(name))), document)
+        write_json(os.path.join(fresh, os.path.basename(host.places.document(name))), {**document, **durable.unflushed()})
         home.discard(host.places, name)
         os.rename(fresh, host.places.directory(name))
 

@@ -13,7 +13,7 @@ import time
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import epochs, home, operations, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import durable, epochs, home, operations, state
 
 
 class Wanted(t.NamedTuple):
@@ -72,6 +72,9 @@ def ensure(host: state.Host, wanted: Wanted, check: bool = False) -> Done:
         if not check and before != after:
             step.act()
             after = state.summary(state.find(host, name))
+        elif not check and wanted.state == "suspended" and "unflushed" in found.document:
+            # Whoever suspended it, or brought it here, did not live to see that it lasts.
+            durable.flush(host.places, name)
         memory_bytes = state.memory_bytes(host.places, name) if wanted.state == "suspended" else None
     return Done(before != after, action, before, after, time.monotonic() - began, memory_bytes)
 

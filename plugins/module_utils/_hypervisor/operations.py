@@ -18,7 +18,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, MeshError, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import accelerator, capabilities, disks, domain_xml, epochs, home, saved, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import accelerator, capabilities, disks, domain_xml, durable, epochs, home, saved, state
 
 
 class Step(t.NamedTuple):
@@ -71,6 +71,8 @@ def start(host: state.Host, found: state.Found, capsule: str | None, orders: hom
                 home.discard(host.places, name)
             raise
         state.write(host.places, name, document)
+        # A memory image, or a capsule's, that it came from must not be back after a power cut.
+        durable.flush_names(host.places, name)
 
     return Step(document, act)
 
@@ -95,6 +97,7 @@ def furnish(host: state.Host, found: state.Found, capsule: str, orders: home.Ord
     def act() -> None:
         epochs.grant(host.places, name, orders.epoch)
         home.furnish(host.places, name, document, blobs)
+        durable.flush(host.places, name)
 
     return Step(document, act)
 
@@ -118,6 +121,8 @@ def resume(host: state.Host, found: state.Found, orders: home.Orders) -> Step:
         epochs.grant(host.places, name, orders.epoch)
         _wake(host, name, document, xml, orders.timeout)
         state.write(host.places, name, document)
+        # The memory image that it came from must not be back after a power cut.
+        durable.flush_names(host.places, name)
 
     return Step(document, act)
 
@@ -133,8 +138,10 @@ def keep(host: state.Host, found: state.Found, orders: home.Orders) -> Step:
     return Step(found.document, act)
 
 
-def suspend(host: state.Host, found: state.Found, orders: home.Orders) -> Step:
+def suspend(host: state.Host, found: state.Found, orders: home.Orders, flush: bool = True) -> Step:
     """Suspend a running instance: CPU, memory, devices and disks stop at one and the same point.
+
+    It outlasts a power cut then, for libvirt leaves the image in the page cache. With *flush* off that is left to the caller (see C(durable)).
 
     Raises:
         Refused: it is paused, or there is no room for its memory image.
@@ -147,6 +154,7 @@ def suspend(host: state.Host, found: state.Found, orders: home.Orders) -> Step:
     def act() -> None:
         epochs.grant(host.places, name, orders.epoch)
         part = f"{memory}.part"
+        state.write(host.places, name, durable.unflushed())
         try:
             host.hypervisor.save(name, part, orders.timeout)
         except MeshError:
@@ -156,6 +164,8 @@ def suspend(host: state.Host, found: state.Found, orders: home.Orders) -> Step:
         os.chmod(part, 0o600)
         os.rename(part, memory)
         unplug(host, name)
+        if flush:
+            durable.flush(host.places, name)
 
     return Step(found.document, act)
 

@@ -16,8 +16,8 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import lock, read_json, write_json
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import epochs
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import lock, read_json, sync, write_json
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import durable, epochs
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.client import Hypervisor, pid
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.domain_xml import tap_name
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.places import Places
@@ -129,11 +129,12 @@ def settle(host: Host, name: str) -> None:
     A memory image is taken out of use before the CPUs of the guest that came from it run. So a paused domain beside its image never ran
     and can be had from it again, and an image out of use is never used again; a guest that is still paused then goes on. A paused domain
     whose start was never brought to an end did not run either. One that stood still for a copy of its memory goes on. One that was coming
-    from another RM may be the only one that there is.
+    from another RM may be the only one that there is; what was handed over is this RM's, and goes on. What this RM has failed too early for is dropped.
     """
     memory = host.places.memory(name)
     live = host.hypervisor.state(name)
-    if os.path.exists(host.places.coming(name)):
+    arrived = _arrived(host.places, name)
+    if os.path.exists(host.places.coming(name)) and not arrived:
         if live is None:
             shutil.rmtree(host.places.directory(name))
             host.ports.release(tap_name(name))
@@ -141,8 +142,17 @@ def settle(host: Host, name: str) -> None:
     if live == "paused" and _unborn(host.places, name):
         host.hypervisor.destroy(name)
         live = None
-    elif live == "paused" and (os.path.exists(f"{memory}.used") or os.path.exists(host.places.still(name))):
+    elif live == "paused" and (arrived or os.path.exists(f"{memory}.used") or os.path.exists(host.places.still(name))):
         host.hypervisor.unpause(name)
+    if arrived:
+        os.unlink(host.places.coming(name))
+        sync(host.places.directory(name))
+    if live is None and durable.doubtful(read_json(host.places.document(name)) or {}):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(memory)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{memory}.part")
+        durable.believe(host.places, name)
     if live is None and _whole(f"{memory}.part"):
         os.rename(f"{memory}.part", memory)
     for leftover in (f"{memory}.part", f"{memory}.used", host.places.starting(name), host.places.still(name), host.places.pipe(name)):
@@ -155,6 +165,11 @@ def settle(host: Host, name: str) -> None:
 def write(places: Places, name: str, changes: dict[str, t.Any]) -> None:
     """Change fields of the document of instance *name*."""
     write_json(places.document(name), {**(read_json(places.document(name)) or {}), **changes})
+
+
+def coming(places: Places, name: str) -> bool:
+    """Whether instance *name* is on its way here alive, and was not handed over."""
+    return os.path.exists(places.coming(name)) and not _arrived(places, name)
 
 
 def summary(found: Found) -> dict[str, t.Any]:
@@ -192,15 +207,26 @@ def tell(host: Host, name: str | None) -> list[dict[str, t.Any]]:
 def _found(places: Places, name: str, live: str | None) -> Found:
     memory = places.memory(name)
     document = read_json(places.document(name)) or {}
-    if os.path.exists(places.coming(name)):
+    if coming(places, name):
         return Found(name, "absent", live, {}, epochs.known(places, name))
+    doubtful = live is None and durable.doubtful(document)
     if live and not (live == "paused" and _unborn(places, name)):
         state = "running"
-    elif os.path.exists(memory) or (live is None and _whole(f"{memory}.part")):
+    elif not doubtful and (os.path.exists(memory) or (live is None and _whole(f"{memory}.part"))):
         state = "suspended"
     else:
         state = "stopped" if document else "absent"
     return Found(name, state, live, document, epochs.known(places, name))
+
+
+def _arrived(places: Places, name: str) -> bool:
+    """Whether an instance that is marked as coming was handed over: the mark may outlast a crash, and come back after a power cut; the epoch decides.
+
+    The right to run it here may also be that of a former life, which was given up for nothing that this RM was told. So it is that of this arrival that counts.
+    """
+    epoch = epochs.known(places, name)
+    awaited = (read_json(places.document(name)) or {}).get("coming")
+    return os.path.exists(places.coming(name)) and awaited is not None and epoch.here and epoch.number >= awaited
 
 
 def _unborn(places: Places, name: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import files
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import accelerator, client, disks
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.client import Hypervisor
@@ -58,6 +59,43 @@ def manifest(**changes):
 def qcow2(size=SIZE, features=0, version=3, magic=b"QFI\xfb"):
     """Return the head of a qcow2 image."""
     return disks.QCOW2_HEADER.pack(magic, version, 0, 0, 16, size, features)
+
+
+class Disk:
+    """What is flushed to the disk, seen from a simulated RM.
+
+    Attributes:
+        flushed: (name of the file or directory, whether a guest of the RM ran then), in the order of time.
+    """
+
+    def __init__(self, monkeypatch, rm) -> None:
+        self.flushed: list[tuple[str, bool]] = []
+        real = os.fsync
+
+        def fsync(descriptor):
+            path = os.readlink(f"/proc/self/fd/{descriptor}")
+            if path.startswith(f"{rm.root}/"):
+                running = any(domain.current == fake_libvirt.VIR_DOMAIN_RUNNING for domain in rm.connection.domains.values())
+                self.flushed.append((os.path.basename(path), running))
+            real(descriptor)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+
+    def running(self):
+        """Return what was flushed while the guest ran."""
+        return [name for name, running in self.flushed if running]
+
+    def still(self):
+        """Return what was flushed while it did not, but for what is written whole beside its place, and epochs."""
+        return [name for name, running in self.flushed if not running and not name.startswith(".new-") and name != "epochs"]
+
+
+def reboot(monkeypatch, tmp_path, *rms):
+    """Cut the power of RMs."""
+    (tmp_path / "boot").write_text("another-boot")
+    monkeypatch.setattr(files, "BOOT", str(tmp_path / "boot"))
+    for rm in rms:
+        rm.connection.domains.clear()
 
 
 class Ports:
