@@ -66,6 +66,8 @@ def await_parcel(parcel: str, timeout: float, incoming: str = paths.INCOMING, me
         commit = _decided(path, "receiver")
     if commit["taken"]:
         raise Refused(f"Parcel {parcel} was taken before.")
+    if commit["files"] and commit.get("boot") != files.boot():
+        raise Refused(f"Parcel {parcel} was committed before this RM failed, so it may not be whole any more; the RM that sent it has everything.")
     return Parcel(path, {name: os.path.join(path, name) for name in commit["files"]}, commit["note"])
 
 
@@ -81,7 +83,7 @@ def discard_parcel(parcel: str, incoming: str = paths.INCOMING) -> None:
             name, _at, other = entry.partition("@")
             if name == instance and int(other) < epoch:
                 shutil.rmtree(os.path.join(paths.parcels(incoming), entry))
-        commit = files.read_json(os.path.join(path, "commit.json"))
+        commit = _read(path, "commit.json")
         if commit is None:
             shutil.rmtree(path)
             return
@@ -109,7 +111,8 @@ def prepare_file(parcel: str, name: str, size: int, token: str, incoming: str) -
     path = _prepared(parcel, incoming)
     with _lock(incoming):
         state = _state(path)
-        whole = {"size": size, "token": token}
+        # Of what arrived before this RM failed, nobody knows how much reached the disk.
+        whole = {"size": size, "token": token, "boot": files.boot()}
         known = state.get(name, {})
         if known.get("sha256") and {**known, **whole} == known:
             return os.path.join(path, name), True
@@ -148,16 +151,16 @@ def commit_parcel(parcel: str, note: dict[str, t.Any], digests: dict[str, str], 
         arrived = {name: known.get("sha256") for name, known in _state(path).items()}
         if arrived != digests:
             raise Refused(f"Parcel {parcel} cannot be committed: it holds {sorted(arrived)} instead of just {sorted(digests)}, each whole.")
-        _write(path, "commit.json", {"files": digests, "note": note, "taken": False})
+        _write(path, "commit.json", {"files": digests, "note": note, "taken": False, "boot": files.boot()})
 
 
 def abort_parcel(parcel: str, reason: str, incoming: str) -> None:
     """Decide that the parcel will not arrive, and drop what arrived; raise Refused if it was committed before."""
     path = _prepared(parcel, incoming)
     with _lock(incoming):
-        if os.path.exists(os.path.join(path, "commit.json")):
+        if _read(path, "commit.json") is not None:
             raise Refused(f"Parcel {parcel} was committed before; it cannot be aborted.")
-        if not os.path.exists(os.path.join(path, "abort.json")):
+        if _read(path, "abort.json") is None:
             _abort(path, reason, "sender")
 
 
@@ -185,19 +188,19 @@ def _lock(incoming: str) -> t.ContextManager[None]:
 
 
 def _state(path: str) -> dict[str, t.Any]:
-    return files.read_json(os.path.join(path, "state.json")) or {}
+    return _read(path, "state.json") or {}
 
 
 def _decision(path: str) -> str | None:
-    decisions = [name for name in ("commit.json", "abort.json") if os.path.exists(os.path.join(path, name))]
+    decisions = [name for name in ("commit.json", "abort.json") if _read(path, name) is not None]
     return decisions[0] if decisions else None
 
 
 def _decided(path: str, asking: str) -> dict[str, t.Any] | None:
     """Return the commit, None while nothing is decided, and raise an abort; *asking* is the side that is told, C(sender) or C(receiver)."""
-    abort = files.read_json(os.path.join(path, "abort.json"))
+    abort = _read(path, "abort.json")
     if abort is None:
-        return files.read_json(os.path.join(path, "commit.json"))
+        return _read(path, "commit.json")
     if abort["by"] != asking:
         remove(os.path.join(path, "abort.json"))
     raise Refused(abort["reason"])
@@ -205,7 +208,7 @@ def _decided(path: str, asking: str) -> dict[str, t.Any] | None:
 
 def _forget_stale_abort(path: str) -> None:
     name = os.path.join(path, "abort.json")
-    abort = files.read_json(name)
+    abort = _read(path, "abort.json")
     if abort is not None and (abort["by"] == "receiver" or os.stat(name).st_mtime < time.time() - _STALE):
         remove(name)
 
@@ -215,8 +218,19 @@ def _abort(path: str, reason: str, by: str) -> None:
     _empty(path, keep="abort.json")
 
 
+def _read(path: str, name: str) -> t.Any:
+    """Return what _write() wrote; None also where a power cut has left a name with nothing, or half of it, behind."""
+    try:
+        return files.read_json(os.path.join(path, name))
+    except ValueError:
+        return None
+
+
 def _write(path: str, name: str, value: t.Any) -> None:
-    # Not flushed to the disk, for the instance stands still meanwhile: if this RM fails now, nothing runs here, and the source still has all.
+    # Not flushed to the disk, for the instance stands still meanwhile. The source holds everything until the call that takes it over has returned, which flushes
+    # what it took. If this RM fails before that, a commit may be forgotten, or remembered although its files are not whole; so it counts in the boot only
+    # in which it was written. The source says that it has handed the instance over then, and nothing comes to life here from the parcel: this RM is cleared,
+    # and the source goes on in a newer epoch.
     new = os.path.join(path, f".new-{name}")
     with open(new, "w", encoding="utf-8") as handle:
         json.dump(value, handle)
