@@ -25,16 +25,16 @@ import typing as t
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import door, passage
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.parcel import await_parcel, discard_parcel
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.transfer import Peer, connect
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, NotFound, Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, MeshError, NotFound, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover import source
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.order import Handed, Order, Phases
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import arrival, client, disks, epochs, home, operations, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import arrival, client, disks, durable, epochs, home, operations, state
 
 #: Where the sockets of a live cut-over lie, at both ends.
 WAYS = "/run/vmatrix/live"
-#: What the target has for the source besides sockets: the guest's domain XML there, and the answer to whether all of it is there.
-GUEST, ARRIVED = "guest", "arrived"
-#: Seconds between two looks at whether libvirt has given up.
+#: What the target has for the source besides sockets: the guest's domain XML there, and the answers to whether all of it is there, and whether nothing is.
+GUEST, ARRIVED, MISSING = "guest", "arrived", "missing"
+#: Seconds between two looks at whether libvirt has given up, or whether the target knows by now.
 _PAUSE = 0.05
 
 
@@ -54,16 +54,16 @@ def give(
     """Hand a running instance over to *peer*, which awaits it; C(_cutover.source.give) says what is taken, returned and raised.
 
     When libvirt cannot bring it over, it goes on here. When nobody can say whether it did, or its being there could not be told to the peer,
-    C(handed_over) is C(unknown), and a second run goes on from there.
+    C(handed_over) is C(unknown), and a second run asks the peer first. If it is neither here nor there, C(handed_over) is C(no), and it is stopped here.
     """
     name, places = order.name, host.places
     with state.held(host, name, order.timeout, check) as found:
         before = state.summary(found)
-        handed = not found.document or found.document.get("handed_over") == order.epoch
-        if handed and found.epoch == epochs.Epoch(order.epoch, False):
+        given_up = found.epoch == epochs.Epoch(order.epoch, False)
+        if given_up and (not found.document or source.noted(found.document, "handed_over", order, peer)):
             return Handed(False, before, before, {"handed_over": "yes", "seconds": {}})
-        # An earlier run was cut off before it could hand over what libvirt had brought over.
-        left = found.live is None and found.document.get("leaving") == order.epoch
+        # An earlier run was cut off before it could hand over what libvirt had, or had not, brought over.
+        left = found.live is None and source.noted(found.document, "leaving", order, peer)
         if order.epoch <= found.epoch.number and not left:
             raise Refused(f"{name} cannot leave with epoch {order.epoch}: this RM knows of epoch {found.epoch.number}, and a move raises it.")
         if found.live != "running" and not left:
@@ -79,11 +79,14 @@ def give(
             if not left:
                 with phases.measure("send"):
                     closing.enter_context(_sent(host, order, session, lay(peer, order.timeout)))
+            elif not given_up:
+                # An epoch that was given up was so because it was there.
+                _require_arrival(host, order, session, lay(peer, order.timeout))
             epochs.fence(places, name, order.epoch)
             with phases.measure("commit"):
                 _commit(order, session, lambda: dial(peer, timeout=order.timeout))
         operations.unplug(host, name)
-        state.write(places, name, {"handed_over": order.epoch})
+        state.write(places, name, {"handed_over": source.note_of(order, peer)})
         return Handed(True, before, state.summary(state.find(host, name)), {"handed_over": "yes", "seconds": phases.seconds})
 
 
@@ -98,7 +101,7 @@ def _sent(host: state.Host, order: Order, session: t.Any, way: passage.Way) -> t
         try:
             told = json.loads(passage.ask(way, order.parcel, GUEST, order.timeout))
             xml = arrival.as_running(told["xml"], host, name)
-            state.write(host.places, name, {"leaving": order.epoch})
+            state.write(host.places, name, {"leaving": source.note_of(order, session.peer)})
             closing.enter_context(passage.laid(way, order.parcel, directory, client.WAYS))
             disks.give_to_qemu(os.path.join(directory, client.WAYS[2]))
             arrived = closing.enter_context(passage.asking(way, order.parcel, ARRIVED))
@@ -117,6 +120,37 @@ def _sent(host: state.Host, order: Order, session: t.Any, way: passage.Way) -> t
             state.write(host.places, name, {"leaving": None})
             raise source.not_handed_over(host, order, session, exc, "it runs here, as before") from exc
         yield
+
+
+def _require_arrival(host: state.Host, order: Order, session: t.Any, way: passage.Way) -> None:
+    """Raise an error unless the peer says that the guest, which is not here any more, is there.
+
+    Raises:
+        NotFound: it is not there either: it ended on the way. Nothing was given up, so it can be started here; C(handed_over) is C(no).
+        DeadlineExceeded: the peer did not say; C(handed_over) is C(unknown).
+    """
+    name, peer = order.name, session.peer.name
+    arrived = _has_arrived(order, way)
+    if arrived is None:
+        message = f"Whether {name} was brought to {peer} is not known, for {peer} did not say, and it is gone here; run the move again."
+        raise DeadlineExceeded(message, {"handed_over": "unknown"})
+    if not arrived:
+        state.write(host.places, name, {"leaving": None})
+        cause = NotFound(f"its guest ended on the way, and is not on {peer} either; what was in its memory alone is lost")
+        raise source.not_handed_over(host, order, session, cause, "it is stopped here, with its disks, and can be started again")
+
+
+def _has_arrived(order: Order, way: passage.Way) -> bool | None:
+    """Return whether the peer has the guest; None if it did not say so in time, or there is something of it that is not whole."""
+    end = time.monotonic() + order.timeout
+    while time.monotonic() < end:
+        # A line that brought no answer is laid anew: the door at its end may have been closed.
+        for what, meaning in ((ARRIVED, True), (MISSING, False)):
+            with passage.asking(way, order.parcel, what) as ask:
+                if ask():
+                    return meaning
+        time.sleep(_PAUSE)
+    return None
 
 
 def _commit(order: Order, session: t.Any, redial: t.Callable[[], t.Any]) -> None:
@@ -145,12 +179,16 @@ def take(
     """Take over, running, an instance that *sender* hands over; C(_cutover.target.take) says what is taken, returned and raised.
 
     Raises:
+        CommandFailed: it runs here, but the disk could not keep it.
         DeadlineExceeded: it was not handed over in time. What came whole is paused here until a second run hears of it; anything else is gone.
     """
     name, places = order.name, host.places
     with state.held(host, name, order.timeout, check) as found:
         before = state.summary(found)
         if found.epoch == epochs.Epoch(order.epoch, True) and found.state == "running":
+            if not check:
+                durable.flush(places, name)
+                discard(order.parcel)
             return Handed(False, before, before, {"seconds": {}})
         if found.state != "absent":
             raise Refused(f"{name} is {found.state} on this RM already.")
@@ -160,7 +198,8 @@ def take(
             return Handed(True, before, {**after, **{key: coming.document[key] for key in ("capsule", "vlan", "accelerator")}}, {"seconds": {}})
         phases, directory = Phases(), ways(order)
         behind: dict[str, door.Behind] = {each: os.path.join(directory, each) for each in client.WAYS}
-        behind.update({client.WAYS[0]: client.SOCKET, GUEST: json.dumps({"xml": coming.xml}).encode(), ARRIVED: lambda: coming.here})
+        behind.update({client.WAYS[0]: client.SOCKET, GUEST: json.dumps({"xml": coming.xml}).encode()})
+        behind.update({ARRIVED: lambda: coming.here, MISSING: lambda: host.hypervisor.state(name) is None})
         try:
             coming.prepare(directory)
             with phases.measure("wait"), opened(order.parcel, sender.address, behind):
@@ -179,5 +218,7 @@ def take(
             shutil.rmtree(directory, ignore_errors=True)
         with phases.measure("resume"):
             coming.run()
+        # The guest does not wait for this, but whoever clears the source does.
+        durable.flush(places, name)
         discard(order.parcel)
         return Handed(True, before, state.summary(state.find(host, name)), {"seconds": phases.seconds, **host.hypervisor.arrived(name)})

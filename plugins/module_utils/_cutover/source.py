@@ -16,7 +16,7 @@ import typing as t
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.transfer import Peer, connect
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, NotFound, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.order import Handed, Order, Phases
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import disks, epochs, handover, home, operations, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import disks, durable, epochs, handover, home, operations, state
 
 #: Seconds for telling the peer that it waits in vain, or for asking what it knows.
 LAST_WORDS = 10.0
@@ -37,7 +37,7 @@ def give(host: state.Host, order: Order, peer: Peer, check: bool = False, dial: 
 
     Raises:
         NotFound: it is not here.
-        Refused: the epoch is not newer, or the peer has no room; nothing was touched.
+        Refused: the epoch is not newer, the peer has no room, or it was handed over to another peer (C(handed_to) in the result); nothing was touched.
         MeshError: it could not be handed over. The result says where the instance lives: C(handed_over) is C(no) when it is (again) here as it was,
             and C(unknown) when the peer's answer to the hand-over was lost. After it has given up the right to run, an instance that was not handed over
             stays suspended here until it is resumed with a newer epoch.
@@ -46,13 +46,18 @@ def give(host: state.Host, order: Order, peer: Peer, check: bool = False, dial: 
     with state.held(host, name, order.timeout, check) as found:
         before = state.summary(found)
         if found.epoch == epochs.Epoch(order.epoch, False):
-            known = not found.document or found.document.get("handed_over") == order.epoch
+            # Of what is gone nobody can say to whom it went.
+            known = not found.document or noted(found.document, "handed_over", order, peer)
+            if not check and "unflushed" in found.document:
+                durable.flush(places, name)
             return Handed(False, before, before, {"handed_over": "yes" if known else "unknown", "seconds": {}, "bytes": 0, "bytes_wire": 0})
         if order.epoch <= found.epoch.number:
             raise Refused(f"{name} cannot leave with epoch {order.epoch}: this RM knows of epoch {found.epoch.number}, and a move raises it.")
+        if found.epoch.number and not found.epoch.here:
+            raise Refused(f"{name} cannot leave with epoch {order.epoch}: this RM has given it up in epoch {found.epoch.number}, so it may live elsewhere.")
         if found.state not in ("running", "suspended"):
             raise NotFound(f"There is no running or suspended instance {name} on this RM to hand over.")
-        suspend = operations.suspend(host, found, _as_it_is(found, order)) if found.state == "running" else None
+        suspend = operations.suspend(host, found, _as_it_is(found, order), flush=False) if found.state == "running" else None
         after = {**before, "state": "suspended", "epoch": order.epoch, "here": False}
         phases = Phases()
         # The way is open before the guest stops, so its price is not a part of the outage.
@@ -63,10 +68,14 @@ def give(host: state.Host, order: Order, peer: Peer, check: bool = False, dial: 
             if check:
                 return Handed(True, before, after, {"handed_over": "no", "seconds": {}, "bytes": 0, "bytes_wire": 0})
             sent = _send(host, order, session, suspend, found, phases)
-            with phases.measure("commit"):
-                held = f"it is suspended here, and runs here again only with an epoch above {order.epoch}"
-                commit(order, session, handover.note(found), lambda: dial(peer, timeout=order.timeout), held)
-        state.write(host.places, name, {"handed_over": order.epoch})
+            try:
+                with phases.measure("commit"):
+                    held = f"it is suspended here, and runs here again only with an epoch above {order.epoch}"
+                    commit(order, session, handover.note(found), lambda: dial(peer, timeout=order.timeout), held)
+                state.write(places, name, {"handed_over": note_of(order, peer)})
+            finally:
+                # The guest waits for this no more, and whatever became of it, this is what it can be had back from.
+                durable.flush(places, name)
         done = state.summary(state.find(host, name))
         return Handed(True, before, done, {"handed_over": "yes", "seconds": phases.seconds, **sent})
 
@@ -122,7 +131,11 @@ def _taken_back(host: state.Host, order: Order, session: t.Any, found: state.Fou
     try:
         now = state.find(host, order.name)
         if found.state == "running" and now.state == "suspended":
-            operations.resume(host, now, _as_it_is(found, order)).act()
+            try:
+                operations.resume(host, now, _as_it_is(found, order)).act()
+            except MeshError:
+                durable.flush(host.places, order.name)
+                raise
         left = f"it is {state.find(host, order.name).state} here, as before"
     except MeshError as exc:
         left = f"it could not be resumed here either: {exc.message}"
@@ -139,6 +152,29 @@ def not_handed_over(host: state.Host, order: Order, session: t.Any, cause: BaseE
         return cause
     kind = type(cause) if isinstance(cause, MeshError) else MeshError
     return kind(f"{order.name} was not handed over ({left}): {reason}", {"handed_over": "no", "instance": state.summary(state.find(host, order.name))})
+
+
+def note_of(order: Order, peer: Peer) -> dict[str, t.Any]:
+    """Return what the document of an instance says of a cut-over: to whom it went, and in which epoch."""
+    return {"epoch": order.epoch, "peer": peer.name}
+
+
+def noted(document: t.Mapping[str, t.Any], what: str, order: Order, peer: Peer) -> bool:
+    """Whether *document* says of this cut-over that the instance is C(leaving), or C(handed_over).
+
+    Raises:
+        Refused: it says so of another peer. C(handed_to) in the result is its name.
+    """
+    said = document.get(what)
+    # Older releases noted the epoch alone.
+    said = said if isinstance(said, dict) else {"epoch": said, "peer": None}
+    if said["epoch"] != order.epoch:
+        return False
+    if said["peer"] not in (None, peer.name):
+        how = "was handed over" if what == "handed_over" else "may have been brought"
+        sentence = f"{order.name} {how} to {said['peer']} in epoch {order.epoch}, so it cannot be handed over to {peer.name}; look for it there."
+        raise Refused(sentence, {"handed_to": said["peer"]})
+    return True
 
 
 def _as_it_is(found: state.Found, order: Order) -> home.Orders:

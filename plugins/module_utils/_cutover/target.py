@@ -14,7 +14,17 @@ import typing as t
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.parcel import await_parcel, discard_parcel
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.order import Handed, Order, Phases
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import accelerator, arrival, capabilities, epochs, handover, home, operations, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import (
+    accelerator,
+    arrival,
+    capabilities,
+    durable,
+    epochs,
+    handover,
+    home,
+    operations,
+    state,
+)
 
 
 def take(
@@ -24,7 +34,7 @@ def take(
     receive: t.Callable[..., t.Any] = await_parcel,
     discard: t.Callable[[str], None] = discard_parcel,
 ) -> Handed:
-    """Take an instance over that another RM hands over, and let it run if the order says so.
+    """Take an instance over that another RM hands over, and let it run if the order says so. When this returns, it outlasts a power cut.
 
     Args:
         host: this RM.
@@ -40,6 +50,7 @@ def take(
         DeadlineExceeded: nothing was handed over in time; nothing was touched.
         Refused: this RM must not or cannot run it.
         MeshError: it could not be taken over, or could not be resumed; in the latter case it is suspended here, and C(instance) in the result says so.
+            Or it is here, but the disk could not keep it.
     """
     name, places = order.name, host.places
     with state.held(host, name, order.timeout, check) as found:
@@ -47,6 +58,8 @@ def take(
         phases = Phases()
         arrived = found.epoch == epochs.Epoch(order.epoch, True) and found.state in ("running", "suspended")
         if arrived and found.state in ("running", order.state):
+            if not check:
+                durable.flush(places, name)
             return Handed(False, before, before, {"seconds": {}})
         epochs.check_grant(places, name, order.epoch)
         if arrival.expected(host, name):
@@ -62,6 +75,9 @@ def take(
             _adopt(host, order, found, phases, receive, discard)
         if order.state == "running":
             _resume(host, order, phases)
+        # The guest does not wait for this, but whoever clears the source does. If the power fails before it, the memory image is dropped (see durable), and what
+        # else is here is not taken for the instance in this epoch: what the source holds is whole, and comes to life there with a newer one.
+        durable.flush(places, name)
         return Handed(True, before, state.summary(state.find(host, name)), {"seconds": phases.seconds})
 
 

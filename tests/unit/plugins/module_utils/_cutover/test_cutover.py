@@ -8,11 +8,14 @@ import os
 
 import pytest
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.transfer import Peer
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, DeadlineExceeded, MeshError, NotFound, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import disks, state
-from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._cutover.line import Line, accept, hand
+from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.order import Order
+from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.source import give
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import disks, durable, state
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._cutover.line import PEER, Line, accept, hand
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._hypervisor import fake_libvirt
-from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._hypervisor.simulated import NAME, manifest, qcow2
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._hypervisor.simulated import NAME, Disk, manifest, qcow2, reboot
 
 
 @pytest.fixture
@@ -256,3 +259,132 @@ def test_an_overlay_is_looked_at_before_qemu_does(tmp_path, content, words):
     path.write_bytes(content)
     with pytest.raises(Refused, match=words):
         disks.check_overlay(str(path), "root", manifest()["disks"][0]["virtual_size"])
+
+
+WHOLE = {"disk-root.qcow2", NAME, "instances"}
+
+
+def test_what_was_taken_over_lasts_before_the_source_may_be_cleared(east, west, line, monkeypatch):
+    """And its guest does not wait for that."""
+    hand(east, line)
+    disk = Disk(monkeypatch, west)
+    accept(west)
+    assert set(disk.running()) >= WHOLE and not WHOLE & set(disk.still())
+    assert "unflushed" not in west.found.document
+    disk.flushed.clear()
+    accept(west, check=True)
+    assert not disk.flushed
+    accept(west)
+    assert set(disk.running()) >= WHOLE, "whoever took it over may not have lived to do that"
+
+
+def test_what_stays_suspended_lasts_with_its_memory(east, west, line, monkeypatch, tmp_path):
+    east.order("suspended")
+    hand(east, line, state="suspended")
+    disk = Disk(monkeypatch, west)
+    accept(west, state="suspended")
+    assert set(disk.still()) >= {*WHOLE, "memory.save"} and "unflushed" not in west.found.document
+    reboot(monkeypatch, tmp_path, west)
+    assert accept(west).after["state"] == "running"
+
+
+def test_what_the_power_took_is_not_resumed_and_goes_on_at_the_source(east, west, line, monkeypatch, tmp_path):
+    """The target fails after it has taken the instance over, and before that is on its disk for sure."""
+    hand(east, line)
+    west.connection.fail["restoreFlags"] = fake_libvirt.Crash()
+    with pytest.raises(fake_libvirt.Crash):
+        accept(west)
+    west.connection.fail.clear()
+    assert west.found.state == "suspended"
+    reboot(monkeypatch, tmp_path, west)
+    with pytest.raises(Refused, match="was taken before"):
+        accept(west)
+    assert lives(east, west) == [] and hand(east, line).result["handed_over"] == "yes"
+    west.order("absent", epoch=2)
+    assert east.order("running", epoch=3).action == "resumed" and lives(east, west) == ["east"]
+
+
+def test_what_arrived_before_the_power_was_cut_is_not_taken_over(east, west, line, monkeypatch, tmp_path):
+    hand(east, line)
+    reboot(monkeypatch, tmp_path, west)
+    with pytest.raises(Refused, match="before this RM failed"):
+        accept(west)
+    assert west.found.state == "absent" and east.order("running", epoch=3).action == "resumed"
+
+
+def test_what_arrived_before_the_power_was_cut_is_sent_again(east, west, line, monkeypatch, tmp_path):
+    east.order("suspended")
+    line.cuts = {"disk-root", "abort"}
+    with pytest.raises(MeshError):
+        hand(east, line)
+    memory = os.path.join(line.incoming, "parcels", f"{NAME}@2", "memory")
+    open(memory, "wb").close()
+    reboot(monkeypatch, tmp_path, west)
+    line.cuts = set()
+    hand(east, line)
+    assert os.path.getsize(memory) == os.path.getsize(east.places.memory(NAME))
+
+
+@pytest.mark.parametrize("name", ["commit.json", "abort.json", "state.json"])
+def test_what_the_power_left_empty_decides_nothing(east, west, line, name):
+    parcel = os.path.join(line.incoming, "parcels", f"{NAME}@2")
+    os.makedirs(parcel)
+    open(os.path.join(parcel, name), "wb").close()
+    with pytest.raises(DeadlineExceeded):
+        accept(west)
+
+
+@pytest.mark.parametrize("cut", [None, "commit", "memory"])
+def test_the_source_keeps_what_it_can_be_had_back_from(east, west, line, monkeypatch, cut):
+    """It flushes nothing before the other side knows."""
+    disk = Disk(monkeypatch, east)
+    seen, heard = [], line.commit_parcel
+
+    def commit(*arguments):
+        seen.append(disk.still())
+        heard(*arguments)
+
+    monkeypatch.setattr(line, "commit_parcel", commit)
+    line.cuts = {cut}
+    if cut == "memory":
+        east.connection.fail["restoreFlags"] = fake_libvirt.libvirtError("no memory")
+    if cut:
+        with pytest.raises(MeshError):
+            hand(east, line)
+    else:
+        hand(east, line)
+    assert seen == ([] if cut == "memory" else [[]])
+    assert {"memory.save", "disk-root.qcow2", NAME, "instances"} <= set(disk.still()) and "unflushed" not in east.found.document
+
+
+def test_a_source_that_died_flushes_when_it_is_asked_again(east, west, line, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(durable, "flush", lambda *_arguments: None)
+        hand(east, line)
+    assert east.found.document["unflushed"]
+    hand(east, line, check=True)
+    assert east.found.document["unflushed"]
+    hand(east, line)
+    assert "unflushed" not in east.found.document
+
+
+def test_a_hand_over_is_to_one_peer(east, west, line):
+    hand(east, line)
+    for check in (True, False):
+        with pytest.raises(Refused, match="was handed over to rm-west-1 in epoch 2, so it cannot be handed over to rm-north-1") as caught:
+            give(east.host, Order(NAME, 2), Peer("rm-north-1", "192.0.2.9"), check, line.dial)
+        assert caught.value.result == {"handed_to": "rm-west-1"}
+    with pytest.raises(Refused, match="given it up in epoch 2, so it may live elsewhere"):
+        give(east.host, Order(NAME, 3), Peer("rm-north-1", "192.0.2.9"), False, line.dial)
+    # What older releases noted says nothing of a peer.
+    state.write(east.places, NAME, {"handed_over": 2})
+    assert give(east.host, Order(NAME, 2), PEER).result["handed_over"] == "yes"
+    east.order("absent")
+    assert give(east.host, Order(NAME, 2), Peer("rm-north-1", "192.0.2.9")).result["handed_over"] == "yes"
+
+
+def test_what_was_taken_from_its_parcel_before_the_power_was_cut_is_refused(east, west, line):
+    hand(east, line)
+    os.unlink(os.path.join(line.incoming, "parcels", f"{NAME}@2", "memory"))
+    with pytest.raises(Refused, match="not its memory and disks"):
+        accept(west)

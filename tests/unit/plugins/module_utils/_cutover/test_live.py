@@ -23,10 +23,10 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import C
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover import live, source
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.order import Order
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import client
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import client, state
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._cutover.line import PEER, Line, accept
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._hypervisor import fake_libvirt
-from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._hypervisor.simulated import NAME, Rm
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._hypervisor.simulated import NAME, Disk, Rm
 
 SENDER = Peer("rm-east-1", "192.0.2.1")
 RECORD = {"capsule": "1.0.0", "hn": "west"}
@@ -240,7 +240,7 @@ def test_a_target_that_dies_at_the_last_moment_is_taken_up(east, west, line, cal
     assert given.result["handed_over"] == "yes" and isinstance(taken, fake_libvirt.Crash)
     west.connection.fail = {}
     given, taken = both(east, west, line)
-    assert not given.changed and taken.changed and lives(east, west) == ["west"] and "coming" not in west.files()
+    assert not given.changed and taken.after["state"] == "running" and lives(east, west) == ["west"] and "coming" not in west.files()
     assert west.connection.lives == [(NAME, "boot, moved")]
 
 
@@ -277,3 +277,103 @@ def test_the_way_is_for_the_sender_alone(east, west, line, monkeypatch):
             give(east, line, timeout=1.0)
         assert isinstance(waiting.exception(), MeshError)
     assert lives(east, west) == ["east"] and time.monotonic() - began < 5
+
+
+def test_what_arrived_lasts_before_the_target_says_so(east, west, line, monkeypatch):
+    disk = Disk(monkeypatch, west)
+    both(east, west, line)
+    assert {"disk-root.qcow2", NAME, "instances"} <= set(disk.running())
+    assert "coming" in disk.still() and "coming" not in disk.running()
+    disk.flushed.clear()
+    both(east, west, line)
+    assert {"disk-root.qcow2", NAME, "instances"} <= set(disk.running()), "whoever took it may not have lived to do that"
+
+
+def lose(east, west):
+    """Have the source lose its power while the guest leaves: libvirt ends what is there of it."""
+
+    def power_cut():
+        east.connection.domains.clear()
+        west.connection.domains.clear()
+        raise fake_libvirt.Crash()
+
+    east.connection.on_the_way = power_cut
+
+
+def test_what_is_neither_here_nor_there_is_not_handed_over(east, west, line):
+    """A source that was rebooted in the middle must not take for arrived what is gone from it."""
+    lose(east, west)
+    given, taken = both(east, west, line, timeout=2.5)
+    assert given.result["handed_over"] == "unknown" and isinstance(taken, DeadlineExceeded)
+    assert (east.found.state, east.found.epoch) == ("stopped", (1, True))
+    given, taken = both(east, west, line, timeout=10.0)
+    assert isinstance(given, NotFound) and given.result["handed_over"] == "no"
+    assert "is stopped here, with its disks" in given.message and "memory alone is lost" in given.message
+    assert isinstance(taken, Refused) and west.files() == [] and (west.found.state, west.found.epoch) == ("absent", (0, False))
+    assert (east.found.state, east.found.epoch, given.result["instance"]["state"]) == ("stopped", (1, True), "stopped")
+    assert east.found.document["leaving"] is None
+    assert east.order("running", epoch=3).action == "started" and lives(east, west) == ["east"]
+
+
+def test_a_target_that_has_been_waiting_all_the_time_is_asked_again(east, west, line):
+    """Its first call goes on while the source is rebooted and asked once more."""
+    lose(east, west)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(take, west, timeout=20.0)
+        assert raised(give, east, line, timeout=10.0).result["handed_over"] == "unknown"
+        assert raised(give, east, line, timeout=10.0).result["handed_over"] == "no"
+        assert isinstance(waiting.exception(), Refused)
+    assert east.found.state == "stopped" and west.files() == []
+
+
+def cut_off(east):
+    """Leave what a source that lost its power while the guest left has of it."""
+    east.connection.domains.clear()
+    state.write(east.places, NAME, {"leaving": {"epoch": 2, "peer": PEER.name}})
+
+
+def raised(call, *arguments, **more):
+    """Return what a call raises."""
+    with pytest.raises(MeshError) as caught:
+        call(*arguments, **more)
+    return caught.value
+
+
+def test_nothing_is_given_up_while_the_target_does_not_say(east, west, line):
+    cut_off(east)
+    for timeout in (0.5, 1.5):
+        error = raised(give, east, line, timeout=timeout)
+        assert isinstance(error, DeadlineExceeded) and error.result["handed_over"] == "unknown"
+    assert east.found.epoch == (1, True)
+    assert os.listdir(line.incoming) == [], "nor is it called off"
+    error = raised(live.give, east.host, Order(NAME, 2, timeout=0.5), Peer("rm-north-1", "192.0.2.9"), False, line.dial)
+    assert "may have been brought to rm-west-1" in error.message and error.result == {"handed_to": "rm-west-1"}
+
+
+def test_what_is_on_its_way_still_is_neither_there_nor_missing(east, west, line):
+    cut_off(east)
+    moving = fake_libvirt.Domain(west.connection, NAME, f"<domain><name>{NAME}</name></domain>", fake_libvirt.VIR_DOMAIN_PAUSED, "moved")
+    moving.reason = fake_libvirt.VIR_DOMAIN_PAUSED_MIGRATION
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(take, west, timeout=2.0)
+        wait_for(lambda: os.path.exists(door.paths.door(line.incoming, f"{NAME}@2")), 2.0, "the door opens")
+        west.connection.domains[NAME] = moving
+        assert raised(give, east, line, timeout=1.0).result["handed_over"] == "unknown"
+        del west.connection.domains[NAME]
+        assert isinstance(waiting.exception(), MeshError)
+    assert east.found.epoch == (1, True) and east.found.document["leaving"] == {"epoch": 2, "peer": "rm-west-1"}
+
+
+def test_a_hand_over_is_to_one_peer(east, west, line):
+    both(east, west, line)
+    error = raised(live.give, east.host, Order(NAME, 2, timeout=0.5), Peer("rm-north-1", "192.0.2.9"), False, line.dial)
+    assert "was handed over to rm-west-1 in epoch 2" in error.message and error.result == {"handed_to": "rm-west-1"}
+
+
+def test_who_has_given_up_the_epoch_need_not_ask_again(east, west, line):
+    """The target has heard the hand-over, though its answer was lost, and holds no door open any more."""
+    line.cuts = {"commit!", "redial"}
+    given, taken = both(east, west, line)
+    assert given.result["handed_over"] == "unknown" and taken.after["state"] == "running"
+    line.cuts = set()
+    assert give(east, line, timeout=1.0).result["handed_over"] == "yes" and lives(east, west) == ["west"]
