@@ -60,13 +60,14 @@ path:
 """
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import archive
-from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Outcome, run_module
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import run_module
 
 
-def call(params: dict, check_mode: bool) -> Outcome:
+def call(params: dict, check: bool) -> Outcome:
     """Install the archive, or say that the action plugin has to bring it first."""
     path, sha256 = params["path"], params["sha256"]
-    done = archive.install(path, sha256, params["source"], dry_run=check_mode)
+    done = archive.install(path, sha256, params["source"], check)
     return Outcome(done.changed, {"engines": done.before}, {"engines": sha256}, {"path": path, "missing": done.missing})
 
 

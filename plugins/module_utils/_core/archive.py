@@ -34,14 +34,14 @@ class Installed(t.NamedTuple):
     missing: bool
 
 
-def install(path: str, sha256: str, source: str | None, dry_run: bool = False) -> Installed:
+def install(path: str, sha256: str, source: str | None, check: bool = False) -> Installed:
     """Have the archive with the digest *sha256* at *path*, in a directory that is made if need be.
 
     Args:
         path: where it shall be.
         sha256: its digest in lower case hexadecimal.
         source: a file on this host that holds it, or None when nobody has brought it yet.
-        dry_run: say what would change, and change nothing.
+        check: say what would change, and change nothing.
 
     Raises:
         InvalidInput: it cannot be written there, or the source holds something else.
@@ -54,7 +54,7 @@ def install(path: str, sha256: str, source: str | None, dry_run: bool = False) -
     except OSError as exc:
         raise _not_there(path, exc) from exc
     changed = before != sha256 or mode != MODE
-    if changed and not dry_run:
+    if changed and not check:
         if before == sha256:
             os.chmod(path, MODE)
         elif source is None:

@@ -15,6 +15,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 
 
 class Library(t.NamedTuple):
@@ -22,22 +23,6 @@ class Library(t.NamedTuple):
 
     name: str
     import_error: str | None
-
-
-class Outcome(t.NamedTuple):
-    """What an engine did, or would do in check mode.
-
-    Attributes:
-        changed: whether the state differs (or would differ) from before.
-        before: the state that was found, as JSON-like data; shown in a diff, which Ansible can make of mappings only (None is nothing).
-        after: the state that is there now (or would be).
-        result: what the module returns besides.
-    """
-
-    changed: bool
-    before: t.Mapping[str, t.Any] | None
-    after: t.Mapping[str, t.Any] | None
-    result: dict[str, t.Any]
 
 
 def run_module(call: t.Callable[[dict[str, t.Any], bool], Outcome], libraries: t.Sequence[Library] = (), **spec: t.Any) -> None:

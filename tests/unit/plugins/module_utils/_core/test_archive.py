@@ -42,5 +42,5 @@ def test_what_was_altered_on_its_way_is_not_installed(tmp_path, source):
 
 def test_a_dry_run_changes_nothing(tmp_path, source):
     path = tmp_path / "made" / "engines.zip"
-    assert install(str(path), SHA256, source, dry_run=True) == Installed(True, None, False)
+    assert install(str(path), SHA256, source, check=True) == Installed(True, None, False)
     assert not path.parent.exists()
