@@ -212,7 +212,6 @@ requirements:
   - qemu-utils
 seealso:
   - module: vmatrix.mesh.capsule_info
-  - module: vmatrix.mesh.capsule_tunnel_info
   - module: vmatrix.mesh.capsule_transfer
   - module: vmatrix.mesh.instance
 """
@@ -297,32 +296,23 @@ capsule:
 
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import intake, libraries, store
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import intake, store
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module import shapes
-from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, Outcome, run_module
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_module
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import capsules
 
 
-def present(params: dict[str, t.Any], check_mode: bool) -> Outcome:
+def present(params: dict[str, t.Any], check: bool) -> Outcome:
     wanted = {key: params[key] for key in ("name", "version", "domain", "guest", "ports", "balance", "machine", "boot", "disks")}
     wanted.update(vpn=params["vpn"], credentials=params["vpn_credentials"])
     wanted["guest"] = {**wanted["guest"], "mac": wanted["guest"]["mac"].lower()}
-    done = intake.import_capsule(store.Store(), wanted, dry=check_mode)
+    done = intake.import_capsule(store.Store(), wanted, dry=check)
     return Outcome(done.changed, done.before, done.after, {"capsule": done.manifest})
 
 
-def absent(params: dict[str, t.Any], check_mode: bool) -> Outcome:
-    capsules = store.Store()
-    identity = (params["domain"], params["name"], params["version"])
-    found = capsules.find(*identity)
-    if found is not None and check_mode:
-        capsules.refuse_in_use(found)
-    elif found is not None:
-        capsules.remove(*identity)
-    return Outcome(found is not None, found, None, {"capsule": found})
-
-
-def call(params: dict[str, t.Any], check_mode: bool) -> Outcome:
-    return present(params, check_mode) if params["state"] == "present" else absent(params, check_mode)
+def call(params: dict[str, t.Any], check: bool) -> Outcome:
+    return present(params, check) if params["state"] == "present" else capsules.remove(params, check)
 
 
 def main() -> None:
@@ -353,7 +343,7 @@ def main() -> None:
     }
     run_module(
         call,
-        [Library(*library) for library in libraries.LIBRARIES],
+        [Library(*library) for library in capsules.LIBRARIES],
         argument_spec={
             "name": {"type": "str", "required": True},
             "version": {"type": "str", "required": True},

@@ -137,25 +137,15 @@ transfers:
       sample: 4711
 """
 
-import typing as t
-
-from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import libraries, manifest, progress, store
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_info_module
-
-
-def call(params: dict[str, t.Any]) -> dict[str, t.Any]:
-    capsules = store.Store()
-    shown = []
-    for found in capsules.list(params["domain"], params["name"], params["version"]):
-        problems = capsules.problems(found, full=params["verify"])
-        shown.append({"manifest": found, "complete": not problems, "problems": problems, "requirements": manifest.requirements(found)})
-    return {"capsules": shown, "transfers": progress.transfers()}
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import capsules
 
 
 def main() -> None:
+    """Run the module."""
     run_info_module(
-        call,
-        [Library(*library) for library in libraries.LIBRARIES],
+        lambda params: capsules.look(params, False).result,
+        [Library(*library) for library in capsules.LIBRARIES],
         argument_spec={
             "domain": {"type": "str"},
             "name": {"type": "str"},

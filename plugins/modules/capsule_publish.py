@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: capsule_publish
-short_description: Make a capsule of an instance with its memory
+short_description: Make capsules of instances with their memory
 version_added: 0.1.0
 author:
   - The vmatrix.mesh founders (@vmatrix)
@@ -19,20 +19,34 @@ description:
   - A running instance stands still until its memory is saved and its overlays are copied (or shared, where the file system can do that). Its guest is not
     ended for it.
   - A capsule that was made from this instance before is left as it is, whatever has become of the instance since.
+  - Of several O(instances) it makes capsules at the same time. None goes on before the memory of all is saved, so instances that talk to each other find
+    in their images what fits together.
+  - One of them that fails does not stop the others; the module fails then, and RV(capsules) says of each what became of it.
 extends_documentation_fragment:
   - vmatrix.mesh.attributes
   - vmatrix.mesh.attributes.actiongroup_mesh
 options:
   instance:
-    description: The instance, such as V(shop-1.example.com).
+    description: The instance, such as V(shop-1.example.com). Either this or O(instances) is required.
     type: str
-    required: true
   version:
-    description: Version of the capsule that is made. It belongs to the instance's service.
+    description: &version Version of the capsule that is made. It belongs to the instance's service. Required.
     type: str
-    required: true
+  instances:
+    description: Several instances, in the place of the options of one.
+    type: list
+    elements: dict
+    suboptions:
+      instance:
+        description: The instance, such as V(shop-1.example.com).
+        type: str
+        required: true
+      version:
+        description: *version
+        type: str
+        required: true
   timeout:
-    description: Seconds that one call of libvirt, and the wait for the end of another operation on this instance, may take.
+    description: Seconds that one call of libvirt, the wait for the end of another operation on an instance, and the wait for the others, may take.
     type: float
     default: 60
 requirements:
@@ -50,6 +64,12 @@ EXAMPLES = r"""
   vmatrix.mesh.capsule_publish:
     instance: shop-1.example.com
     version: 1.0.0-warm
+
+- name: Keep what the shop and its database are now, for a copy of both
+  vmatrix.mesh.capsule_publish:
+    instances:
+      - {instance: shop-1.example.com, version: 1.0.0-warm}
+      - {instance: db-1.example.com, version: 1.0.0-warm}
 """
 
 RETURN = r"""
@@ -58,7 +78,7 @@ capsule:
     - The manifest of the capsule.
     - Null in check mode for one that would have to be made first.
   type: dict
-  returned: success
+  returned: success with the options of one instance
   sample:
     schema: 1
     name: shop
@@ -80,37 +100,58 @@ capsule:
 outage:
   description: Seconds for which a running instance stood still; null for a suspended one, or if nothing was done.
   type: float
-  returned: success
+  returned: success with the options of one instance
   sample: 0.196
+capsules:
+  description: What became of each, in the order of O(instances). Also returned when the module fails.
+  type: list
+  elements: dict
+  returned: with O(instances), if they make sense
+  sample:
+    - {instance: shop-1.example.com, version: 1.0.0-warm, capsule: null, made: true, outage: 0.312, error: null}
+    - {instance: db-1.example.com, version: 1.0.0-warm, capsule: null, made: true, outage: 0.312, error: null}
+  contains:
+    instance:
+      description: The instance.
+      type: str
+      sample: shop-1.example.com
+    version:
+      description: The version of the capsule.
+      type: str
+      sample: 1.0.0-warm
+    capsule:
+      description: Its manifest, as RV(capsule); null if it failed.
+      type: dict
+      sample: null
+    made:
+      description: Whether the capsule was made now, or would be.
+      type: bool
+      sample: true
+    outage:
+      description: As RV(outage).
+      type: float
+      sample: 0.312
+    error:
+      description: Why it failed; null if it did not.
+      type: str
+      sample: null
 """
 
-import typing as t
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_module
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.one_or_several import OneOrSeveral, only
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import publishing
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import libraries
-from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.store import Store
-from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.host import this_host
-from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.publish import publish
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import client
-from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, Outcome, run_module
-
-
-def _call(params: dict[str, t.Any], check: bool) -> Outcome:
-    done = publish(this_host(), Store(), params["instance"], params["version"], params["timeout"], check)
-    after = {"version": params["version"], "made_from": params["instance"]}
-    return Outcome(done.changed, None if done.changed else after, after, {"capsule": done.manifest, "outage": done.outage})
+OPTIONS = OneOrSeveral(
+    one={"instance": {"type": "str"}, "version": {"type": "str"}},
+    needed=("instance", "version"),
+    shared={"timeout": {"type": "float", "default": 60}},
+)
 
 
 def main() -> None:
     """Run the module."""
-    run_module(
-        _call,
-        libraries=[Library(*each) for each in (*client.LIBRARIES, *libraries.LIBRARIES)],
-        argument_spec={
-            "instance": {"type": "str", "required": True},
-            "version": {"type": "str", "required": True},
-            "timeout": {"type": "float", "default": 60},
-        },
-    )
+    call = OPTIONS.unwrapping(publishing.publish, only("capsules", "capsule", "outage"))
+    run_module(call, [Library(*each) for each in publishing.LIBRARIES], **OPTIONS.spec())
 
 
 if __name__ == "__main__":

@@ -107,35 +107,19 @@ resumed:
   sample: false
 """
 
-import typing as t
-
-from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import delivery, libraries, store, transfer
-from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, Outcome, run_module
-
-
-def call(params: dict[str, t.Any], check_mode: bool) -> Outcome:
-    capsules = store.Store()
-    manifest = capsules.get(params["domain"], params["name"], params["version"])
-    peer = transfer.Peer(params["to"]["name"], params["to"]["address"])
-    done = delivery.deliver(capsules, manifest, peer, params["timeout"], params["retries"], dry=check_mode)
-    return Outcome(
-        changed=bool(done.missing) or not done.present,
-        before={"rm": peer.name, "present": done.present, "missing": done.missing},
-        after={"rm": peer.name, "present": True, "missing": []},
-        result={key: getattr(done, key) for key in ("bytes_total", "bytes_skipped", "bytes_wire", "seconds", "resumed")},
-    )
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module import shapes
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_module
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import transfers
 
 
 def main() -> None:
-    peer = {"name": {"type": "str", "required": True}, "address": {"type": "str", "required": True}}
+    """Run the module."""
     run_module(
-        call,
-        [Library(*library) for library in libraries.LIBRARIES],
+        transfers.bring,
+        [Library(*library) for library in transfers.LIBRARIES],
         argument_spec={
-            "domain": {"type": "str", "required": True},
-            "name": {"type": "str", "required": True},
-            "version": {"type": "str", "required": True},
-            "to": {"type": "dict", "required": True, "options": peer},
+            **shapes.needed("domain", "name", "version"),
+            "to": {"type": "dict", "required": True, "options": shapes.needed("name", "address")},
             "timeout": {"type": "int", "default": 3600},
             "retries": {"type": "int", "default": 5},
         },

@@ -64,15 +64,16 @@ key:
     path: {description: Its file., type: str, returned: success, sample: /etc/vmatrix/dns/platform.key}
 """
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import keys
-from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Outcome, run_module
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import run_module
 
 
-def call(params: dict, check_mode: bool) -> Outcome:
+def call(params: dict, check: bool) -> Outcome:
     """Keep the key as the parameters say."""
     if params["state"] == "absent":
-        return Outcome(*keys.absent(params["path"], check_mode))
-    return Outcome(*keys.present(params["path"], params["name"], params["algorithm"], params["secret"], check_mode))
+        return Outcome(*keys.absent(params["path"], check))
+    return Outcome(*keys.present(params["path"], params["name"], params["algorithm"], params["secret"], check))
 
 
 def main() -> None:

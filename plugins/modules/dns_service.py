@@ -176,35 +176,23 @@ unconfirmed:
   sample: [198.18.0.5]
 """
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import options, service, shapes
-from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.libraries import LIBRARIES
-from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, Outcome, run_module
-
-SHAPE = ("order", "regions", "ttl", "answers", "check")
-CHANGE = ("publish", "retire", "only", "ask", "ask_timeout", "hold")
-
-
-def call(params: dict, check_mode: bool) -> Outcome:
-    """Let the name follow as the parameters say."""
-    zone = shapes.name(params["zone"])
-    name = shapes.within(params["name"], zone)
-    ask = {**params["ask"], "host": params["ask"].get("host") or name}
-    wanted = service.Change(name, zone, shape={key: params[key] for key in SHAPE}, **{**{key: params[key] for key in CHANGE}, "ask": ask})
-    alias = params["alias"] and service.Alias(params["alias"]["name"], options.zone({**params, "zone": params["alias"]["zone"]}, params["key_file"]))
-    return Outcome(*service.follow(options.driver(params), wanted, alias, params["confirm_timeout"], check_mode))
+from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import options
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module import shapes
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_module
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import names
 
 
 def main() -> None:
     """Run the module."""
     run_module(
-        call,
-        libraries=[Library(*library) for library in LIBRARIES],
+        names.follow,
+        libraries=[Library(*library) for library in names.LIBRARIES],
         argument_spec={
             **options.ZONE,
             **options.CONFIRM,
             **options.STEERING,
             "name": {"type": "str", "required": True},
-            "alias": {"type": "dict", "options": {"name": {"type": "str", "required": True}, "zone": {"type": "str", "required": True}}},
+            "alias": {"type": "dict", "options": shapes.needed("name", "zone")},
             "publish": {**options.SITES, "default": []},
             "retire": {"type": "list", "elements": "str", "default": []},
             "only": {"type": "bool", "default": False},

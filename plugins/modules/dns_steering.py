@@ -125,18 +125,19 @@ unconfirmed:
   sample: [198.18.0.5]
 """
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import options, policy, shapes, steering
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.libraries import LIBRARIES
-from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, Outcome, run_module
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_module
 
 DOCUMENT = ("name", "zone", "sites", "order", "regions", "ttl", "answers", "check")
 
 
-def call(params: dict, check_mode: bool) -> Outcome:
+def call(params: dict, check: bool) -> Outcome:
     """Steer the name as the parameters say."""
     wanted = policy.document(**{key: params[key] for key in DOCUMENT}) if params["state"] == "present" else None
     name = shapes.within(params["name"], shapes.name(params["zone"]))
-    return Outcome(*steering.apply(options.driver(params), name, wanted, params["confirm_timeout"], check_mode))
+    return Outcome(*steering.apply(options.driver(params), name, wanted, params["confirm_timeout"], check))
 
 
 def main() -> None:

@@ -104,15 +104,16 @@ zone:
     steering: {description: Whether it holds steering records., type: bool, returned: success, sample: true}
 """
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import keys, server
-from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Outcome, run_module
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import run_module
 
 
-def call(params: dict, check_mode: bool) -> Outcome:
+def call(params: dict, check: bool) -> Outcome:
     """Set the zone up as the parameters say."""
     api = server.Api(params["api_url"], server.api_key(params["api_file"]))
     if params["state"] == "absent":
-        return Outcome(*server.absent(api, params["name"], check_mode))
+        return Outcome(*server.absent(api, params["name"], check))
     spec = server.ZoneSpec(
         params["name"],
         tuple(params["nameservers"]),
@@ -121,7 +122,7 @@ def call(params: dict, check_mode: bool) -> Outcome:
         tuple(params["update_from"]),
         params["steering"],
     )
-    return Outcome(*server.present(api, spec, check_mode))
+    return Outcome(*server.present(api, spec, check))
 
 
 def main() -> None:

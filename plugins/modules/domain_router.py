@@ -43,7 +43,7 @@ options:
     type: list
     elements: str
   services:
-    description: The domain's services in this HN; what is not there is closed.
+    description: The domain's services in this HN; what is not there is closed. Without any, the router goes as with O(state=absent).
     type: list
     elements: dict
     default: []
@@ -129,7 +129,7 @@ options:
             required: true
   tunnels:
     description:
-      - What tunnels need that are new on this gateway, as M(vmatrix.mesh.capsule_tunnel_info) or M(vmatrix.mesh.vpn_envelope) return it.
+      - What tunnels need that are new on this gateway.
       - It stays on the gateway as long as the service does, so later documents need it no more. A certificate that is there already keeps its key.
     type: list
     elements: dict
@@ -286,33 +286,26 @@ stale:
   sample: true
 """
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._gatehouse import gatehouse
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module import shapes
-from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Outcome, run_module
-from ansible_collections.vmatrix.mesh.plugins.module_utils._switch import switch
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import run_module
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import router
 
 DOCUMENT = ("domain", "vlan", "generation", "gateways", "services")
 
 
-def call(params: dict, check_mode: bool) -> Outcome:
-    place = gatehouse.Place(switch.find, params["bridge"], params["wan_interface"])
+def call(params: dict[str, t.Any], check: bool) -> Outcome:
+    """Bring the router to the document that the options are; one without services goes."""
+    document = {key: params[key] for key in DOCUMENT}
     if params["state"] == "absent":
-        report = gatehouse.remove(params["domain"], place, check_mode, params["generation"])
-    else:
-        report = gatehouse.apply(
-            {key: params[key] for key in DOCUMENT},
-            params["tunnels"],
-            place,
-            params["tunnel_timeout"],
-            check_mode,
-            answer_timeout=params["answer_timeout"],
-            close_connections=params["close_connections"],
-        )
-    result = {key: report.after[key] for key in ("router", "tunnels")}
-    return Outcome(report.changed, report.before, report.after, {**result, "waited": [one._asdict() for one in report.waited]})
+        document["services"] = []
+    return router.apply({"document": document, **{key: value for key, value in params.items() if key not in DOCUMENT}}, check)
 
 
 def main() -> None:
+    """Run the module."""
     run_module(
         call,
         argument_spec={

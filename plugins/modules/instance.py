@@ -7,14 +7,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: instance
-short_description: Start, suspend, resume, stop or remove an instance on an RM
+short_description: Start, suspend, resume, stop or remove instances on an RM
 version_added: 0.1.0
 description:
-  - Brings one instance on this RM into the wanted state.
+  - Brings an instance on this RM into the wanted state, or several at the same time.
   - An absent instance is started from its capsule, which must be in this RM's store already. A stopped one starts from the disks it has.
     A suspended one is resumed from its memory image, where it left off.
   - Suspending keeps CPU, memory, devices and disks as they are at one and the same point.
   - Whatever the RM cannot honour (machine type, CPU, accelerator, room, blobs, epoch) is refused before anything is touched.
+  - One of several O(instances) that fails does not stop the others; the module fails then, and RV(instances) says of each what became of it.
 author:
   - The vmatrix.mesh founders (@vmatrix)
 extends_documentation_fragment:
@@ -22,44 +23,60 @@ extends_documentation_fragment:
   - vmatrix.mesh.attributes.actiongroup_mesh
 options:
   name:
-    description: The instance, as service, ordinal and domain.
+    description: The instance, as service, ordinal and domain. Either this or O(instances) is required.
     type: str
-    required: true
   state:
-    description:
-      - What the instance is to be.
+    description: &state
+      - What the instance is to be. Required.
       - Only a running instance can become V(suspended).
       - V(absent) deletes its disks and memory too, ends it first if it runs, and gives up the right to run it here in this epoch.
     type: str
-    required: true
-    choices:
+    choices: &states
       - running
       - suspended
       - stopped
       - absent
-  epoch:
+  epoch: &epoch
     description:
       - The epoch that the VMA granted for this order. An epoch that is older than the one this RM knows of is refused.
       - Required to run an instance. Without it, other states keep the known epoch.
     type: int
-  capsule:
+  capsule: &capsule
     description:
       - Version of the capsule of the instance's service.
       - Required when the instance was never started here. From a capsule with memory it can be made suspended, too.
     type: str
-  vlan:
+  vlan: &vlan
     description:
       - The VLAN of the instance's domain in this HN, V(1) to V(4094).
       - Required when the instance was never started here. It cannot change while the instance runs.
     type: int
-  record:
+  record: &record
     description:
       - The instance's surroundings record, kept as it is for rebuilding the VMA's registry.
       - Where its C(fabric_address) is not the guest's own address, everybody else knows the instance by that from its next start on.
       - It is kept when this call changes something else, and not compared otherwise.
     type: dict
+  instances:
+    description: Several instances, in the place of the options of one.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: The instance, as service, ordinal and domain.
+        type: str
+        required: true
+      state:
+        description: *state
+        type: str
+        required: true
+        choices: *states
+      epoch: *epoch
+      capsule: *capsule
+      vlan: *vlan
+      record: *record
   timeout:
-    description: Seconds that one call of libvirt, and the wait for the end of another operation on this instance, may take.
+    description: Seconds that one call of libvirt, and the wait for the end of another operation on an instance, may take.
     type: float
     default: 60
   stop_timeout:
@@ -102,13 +119,19 @@ EXAMPLES = r"""
     state: absent
     stop_timeout: 10
     stop_force: true
+
+- name: Start two clones from one memory image
+  vmatrix.mesh.instance:
+    instances:
+      - {name: shop-2.example.com, state: running, epoch: 1, capsule: 1.0.0-warm, vlan: 101, record: {fabric_address: 192.168.1.254}}
+      - {name: shop-3.example.com, state: running, epoch: 1, capsule: 1.0.0-warm, vlan: 101, record: {fabric_address: 192.168.1.253}}
 """
 
 RETURN = r"""
 action:
   description: What was done to the instance.
   type: str
-  returned: success
+  returned: success with the options of one instance
   sample: resumed
   choices:
     - none
@@ -119,9 +142,9 @@ action:
     - stopped
     - removed
 instance:
-  description: The instance after that.
+  description: The instance after that; of one that failed only its C(name).
   type: dict
-  returned: success
+  returned: with the options of one instance, if they make sense
   contains:
     name:
       description: Its name.
@@ -154,53 +177,67 @@ instance:
 seconds:
   description: How long it took, from looking to done.
   type: float
-  returned: success
+  returned: success with the options of one instance
   sample: 0.512
 memory_bytes:
   description: How many bytes the memory image of a suspended instance takes, null for any other.
   type: int
-  returned: success
+  returned: success with the options of one instance
   sample: 131072000
 known_epoch:
   description: The newer epoch that this RM knows of. It holds nothing of the one that the order was given in.
   type: int
   returned: when an order to give the instance up was refused because it is outdated
   sample: 4
+instances:
+  description: What became of each, in the order of O(instances). Also returned when the module fails.
+  type: list
+  elements: dict
+  returned: with O(instances), if they make sense
+  sample:
+    - name: shop-2.example.com
+      action: started
+      instance: {name: shop-2.example.com, state: running, epoch: 1, here: true, capsule: 1.0.0-warm, vlan: 101, accelerator: tcg}
+      seconds: 0.71
+      memory_bytes: null
+      error: null
+  contains:
+    name:
+      description: The instance.
+      type: str
+      sample: shop-2.example.com
+    error:
+      description: Why it failed; null if it did not. All else is as for one instance; RV(action), RV(seconds) and RV(memory_bytes) are null if it failed.
+      type: str
+      sample: null
 """
 
-import typing as t
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_module
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.one_or_several import OneOrSeveral, only
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import instances
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import libraries
-from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.host import this_host
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import client
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.instance import Wanted, ensure
-from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, Outcome, run_module
-
-
-def _call(params: dict[str, t.Any], check: bool) -> Outcome:
-    done = ensure(this_host(), Wanted(**params), check)
-    result = {"action": done.action, "instance": done.after, "seconds": round(done.seconds, 4), "memory_bytes": done.memory_bytes}
-    return Outcome(done.changed, done.before, done.after, result)
+OPTIONS = OneOrSeveral(
+    one={
+        "name": {"type": "str"},
+        "state": {"type": "str", "choices": ["running", "suspended", "stopped", "absent"]},
+        "epoch": {"type": "int"},
+        "capsule": {"type": "str"},
+        "vlan": {"type": "int"},
+        "record": {"type": "dict"},
+    },
+    needed=("name", "state"),
+    shared={
+        "timeout": {"type": "float", "default": 60},
+        "stop_timeout": {"type": "float", "default": 30},
+        "stop_force": {"type": "bool", "default": False},
+    },
+    required_if=[("state", "running", ("epoch",))],
+)
 
 
 def main() -> None:
     """Run the module."""
-    run_module(
-        _call,
-        libraries=[Library(*each) for each in (*client.LIBRARIES, *libraries.LIBRARIES)],
-        argument_spec={
-            "name": {"type": "str", "required": True},
-            "state": {"type": "str", "required": True, "choices": ["running", "suspended", "stopped", "absent"]},
-            "epoch": {"type": "int"},
-            "capsule": {"type": "str"},
-            "vlan": {"type": "int"},
-            "record": {"type": "dict"},
-            "timeout": {"type": "float", "default": 60},
-            "stop_timeout": {"type": "float", "default": 30},
-            "stop_force": {"type": "bool", "default": False},
-        },
-        required_if=[("state", "running", ("epoch",))],
-    )
+    run_module(OPTIONS.unwrapping(instances.ensure, only("instances")), [Library(*each) for each in instances.LIBRARIES], **OPTIONS.spec())
 
 
 if __name__ == "__main__":

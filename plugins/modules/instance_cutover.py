@@ -7,10 +7,10 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: instance_cutover
-short_description: Move an instance from one RM to another in one call on each
+short_description: Move instances from one RM to others in one call on each
 version_added: 0.1.0
 description:
-  - One side of the cut-over of an instance. Run it on both RMs at the same time.
+  - One side of the cut-over of an instance, or of several at the same time. Run it on all RMs at the same time.
   - The source opens the way to the target, suspends the instance, sends its memory and overlays, gives up the right to run it durably, and hands it over.
     Whatever fails before that is taken back, and the instance goes on at the source.
   - The target awaits what is handed over, checks it, takes it over and resumes it with the raised epoch. When it cannot be resumed, it stays suspended there.
@@ -20,6 +20,7 @@ description:
     connection that RMs have for transfers, and for no longer than the cut-over takes.
   - The instance's capsule must be in the target's store already.
   - At no time can the instance run on both.
+  - One of several O(instances) that fails does not stop the others; the module fails then, and RV(instances) says of each what became of it.
 author:
   - The vmatrix.mesh founders (@vmatrix)
 extends_documentation_fragment:
@@ -34,15 +35,13 @@ options:
       - source
       - target
   name:
-    description: The instance, as service, ordinal and domain.
+    description: The instance, as service, ordinal and domain. Either this or O(instances) is required.
     type: str
-    required: true
   epoch:
-    description: The epoch that the instance is to have at the target, higher than the one that it has.
+    description: &epoch The epoch that the instance is to have at the target, higher than the one that it has. Required.
     type: int
-    required: true
-  peer:
-    description: The other RM. Required at the source, and with O(live=true) at the target.
+  peer: &peer
+    description: The other RM. Required at the source, and at the target for an instance that is moved live.
     type: dict
     suboptions:
       name:
@@ -53,23 +52,39 @@ options:
         description: Where other RMs reach it.
         type: str
         required: true
-  state:
-    description: What the instance is to be at the target.
+  state: &state
+    description: What the instance is to be at the target; V(running) when omitted.
     type: str
-    default: running
     choices:
       - running
       - suspended
-  live:
-    description: Whether the instance runs on meanwhile. It must be running, and O(state=running).
-    type: bool
-    default: false
-  vlan:
+  vlan: &vlan
     description: The VLAN of the instance's domain in the target's HN, V(1) to V(4094). Required at the target.
     type: int
-  record:
+  record: &record
     description: The instance's surroundings record in the target's HN, kept as it is. Used at the target.
     type: dict
+  instances:
+    description: Several instances, in the place of the options of one.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: The instance, as service, ordinal and domain.
+        type: str
+        required: true
+      epoch:
+        description: *epoch
+        type: int
+        required: true
+      peer: *peer
+      state: *state
+      vlan: *vlan
+      record: *record
+  live:
+    description: Whether the instance runs on meanwhile. It must be the only one, be running, and become V(running) at the target.
+    type: bool
+    default: false
   timeout:
     description: Seconds for the way to the peer, for the whole hand-over after that, and at the target for the wait for it.
     type: float
@@ -95,13 +110,20 @@ EXAMPLES = r"""
     name: shop-1.example.com
     epoch: 2
     vlan: 201
+
+- name: Hand the shop and its database over
+  vmatrix.mesh.instance_cutover:
+    side: source
+    instances:
+      - {name: shop-1.example.com, epoch: 2, peer: {name: rm-west-1, address: 10.77.2.11}}
+      - {name: db-1.example.com, epoch: 2, peer: {name: rm-west-2, address: 10.77.2.12}}
 """
 
 RETURN = r"""
 instance:
   description: The instance on this RM, after that or (where O(side=source) failed) as it was left.
   type: dict
-  returned: success, and on some failures
+  returned: with the options of one instance, on success and on some failures
   contains:
     name:
       description: Its name.
@@ -136,12 +158,12 @@ handed_over:
     - V(yes) when the target has it, V(no) when it is at the source.
     - V(unknown) when the target's answer was lost. Then it does not run at the source, nor will it in this epoch.
   type: str
-  returned: at the source, also on failures after the peer was reached
+  returned: with the options of one instance at the source, also on failures after the peer was reached
   sample: "yes"
 seconds:
   description: How long each phase took, by its name. Phases that there were none of are left out.
   type: dict
-  returned: success
+  returned: success with the options of one instance
   contains:
     connect:
       description: Opening the way to the peer, while the guest runs.
@@ -174,69 +196,68 @@ seconds:
 bytes:
   description: Bytes of memory and overlays that the target needed.
   type: int
-  returned: success at the source, unless O(live=true)
+  returned: success with the options of one instance at the source, unless O(live=true)
   sample: 134217728
 bytes_wire:
   description: Bytes that went over the wire for them. With O(live=true) those of the memory, some of it more than once.
   type: int
-  returned: success at the source, with O(live=true) at the target
+  returned: success with the options of one instance at the source, with O(live=true) at the target
   sample: 41943040
 downtime:
   description: Seconds for which the guest stood still for its memory, as libvirt tells it.
   type: float
   returned: success at the target with O(live=true)
   sample: 0.21
+instances:
+  description: What became of each, in the order of O(instances). Also returned when the module fails.
+  type: list
+  elements: dict
+  returned: with O(instances), if they make sense
+  sample:
+    - name: shop-1.example.com
+      instance: {name: shop-1.example.com, state: suspended, epoch: 2, here: false, capsule: 1.0.0, vlan: 101, accelerator: tcg}
+      handed_over: "yes"
+      seconds: {connect: 0.31, suspend: 0.42, send: 0.73, commit: 0.02}
+      bytes: 134217728
+      bytes_wire: 41943040
+      error: null
+  contains:
+    name:
+      description: The instance.
+      type: str
+      sample: shop-1.example.com
+    error:
+      description: Why it failed; null if it did not. All else is as for one instance.
+      type: str
+      sample: null
 """
 
-import typing as t
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module import shapes
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_module
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.one_or_several import OneOrSeveral, only
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import cutovers
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import libraries
-from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.transfer import Peer
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover import live
-from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.host import this_host
-from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.order import Order
-from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.source import give
-from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.target import take
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import client
-from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, Outcome, run_module
-
-
-def _call(params: dict[str, t.Any], check: bool) -> Outcome:
-    order = Order(**{key: params[key] for key in Order._fields})
-    peer = params["peer"] and Peer(params["peer"]["name"], params["peer"]["address"])
-    if params["live"]:
-        if order.state != "running" or peer is None:
-            raise InvalidInput("What is moved live runs at the target, and each side has to know the other.")
-        handed = (live.give if params["side"] == "source" else live.take)(this_host(), order, peer, check)
-    elif params["side"] == "source":
-        handed = give(this_host(), order, peer, check)
-    else:
-        handed = take(this_host(), order, check)
-    return Outcome(handed.changed, handed.before, handed.after, {"instance": handed.after, **handed.result})
+OPTIONS = OneOrSeveral(
+    one={
+        "name": {"type": "str"},
+        "epoch": {"type": "int"},
+        "peer": {"type": "dict", "options": shapes.needed("name", "address")},
+        "state": {"type": "str", "choices": ["running", "suspended"]},
+        "vlan": {"type": "int"},
+        "record": {"type": "dict"},
+    },
+    needed=("name", "epoch"),
+    shared={
+        "side": {"type": "str", "required": True, "choices": ["source", "target"]},
+        "live": {"type": "bool", "default": False},
+        "timeout": {"type": "float", "default": 120},
+    },
+)
 
 
 def main() -> None:
     """Run the module."""
-    run_module(
-        _call,
-        libraries=[Library(*each) for each in (*client.LIBRARIES, *libraries.LIBRARIES)],
-        argument_spec={
-            "side": {"type": "str", "required": True, "choices": ["source", "target"]},
-            "name": {"type": "str", "required": True},
-            "epoch": {"type": "int", "required": True},
-            "peer": {
-                "type": "dict",
-                "options": {"name": {"type": "str", "required": True}, "address": {"type": "str", "required": True}},
-            },
-            "state": {"type": "str", "default": "running", "choices": ["running", "suspended"]},
-            "live": {"type": "bool", "default": False},
-            "vlan": {"type": "int"},
-            "record": {"type": "dict"},
-            "timeout": {"type": "float", "default": 120},
-        },
-        required_if=[("side", "source", ("peer",)), ("side", "target", ("vlan",))],
-    )
+    run_module(OPTIONS.unwrapping(cutovers.hand_over, only("instances")), [Library(*each) for each in cutovers.LIBRARIES], **OPTIONS.spec())
 
 
 if __name__ == "__main__":

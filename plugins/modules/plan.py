@@ -90,7 +90,7 @@ options:
     elements: dict
     default: []
 seealso:
-  - module: vmatrix.mesh.vma_reservation
+  - module: vmatrix.mesh.vma_instance
   - module: vmatrix.mesh.instance_cutover
 """
 

@@ -169,15 +169,16 @@ switch:
       sample: true
 """
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Outcome, run_module
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import run_module
 from ansible_collections.vmatrix.mesh.plugins.module_utils._switch import switch
 
 
-def call(params: dict, check_mode: bool) -> Outcome:
+def call(params: dict, check: bool) -> Outcome:
     if params["state"] == "absent":
-        report = switch.remove(params["name"], check_mode)
+        report = switch.remove(params["name"], check)
     else:
-        report = switch.apply(params["name"], params["driver"], params["uplinks"], check_mode)
+        report = switch.apply(params["name"], params["driver"], params["uplinks"], check)
     return Outcome(report.changed, report.before or {}, report.after or {}, {"switch": report.after})
 
 

@@ -80,13 +80,14 @@ hn:
 
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, Outcome, run_module
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_module
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import LIBRARIES
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import OPTION
 
 
-def call(params: dict[str, t.Any], check_mode: bool) -> Outcome:
+def call(params: dict[str, t.Any], check: bool) -> Outcome:
     """Set the HN as the parameters say."""
     done = hn.declare(
         params["registry"],
@@ -95,7 +96,7 @@ def call(params: dict[str, t.Any], check_mode: bool) -> Outcome:
         params["vlan_first"],
         params["vlan_last"],
         params["vcpu_overcommit"],
-        check_mode,
+        check,
     )
     return Outcome(*done)
 

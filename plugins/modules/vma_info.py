@@ -159,24 +159,16 @@ operations:
       sample: [{at: "2026-01-01T12:00:00Z", step: reserved on rm-east-1 with epoch 1}]
 """
 
-import typing as t
-
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_info_module
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import overview
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import LIBRARIES
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import vma
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import OPTION
-
-
-def call(params: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Look at the registry."""
-    return overview.overview(params["registry"], params["instance"], params["domain"], params["operations"])
 
 
 def main() -> None:
     """Run the module."""
     run_info_module(
-        call,
-        libraries=[Library(*library) for library in LIBRARIES],
+        lambda params: vma.look(params, False).result,
+        libraries=[Library(*library) for library in vma.LIBRARIES],
         argument_spec={
             "instance": {"type": "str"},
             "domain": {"type": "str"},

@@ -159,15 +159,16 @@ generation:
 
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, Outcome, run_module
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_module
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import rebuild
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import LIBRARIES
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import OPTION
 
 
-def call(params: dict[str, t.Any], check_mode: bool) -> Outcome:
+def call(params: dict[str, t.Any], check: bool) -> Outcome:
     """Rebuild the records."""
-    return Outcome(*rebuild.rebuild(params["registry"], params["instances"], params["routers"], check_mode))
+    return Outcome(*rebuild.rebuild(params["registry"], params["instances"], params["routers"], check))
 
 
 def main() -> None:

@@ -71,14 +71,15 @@ not_after:
   sample: "2036-11-20T04:00:00Z"
 """
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, Outcome, run_module
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_module
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn import authority
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.libraries import CRYPTOGRAPHY
 
 
-def call(params: dict, check_mode: bool) -> Outcome:
+def call(params: dict, check: bool) -> Outcome:
     """Make sure that the authority is there."""
-    return Outcome(*authority.present(params["domain"], params["days"], params["crl_days"], params["directory"], check_mode))
+    return Outcome(*authority.present(params["domain"], params["days"], params["crl_days"], params["directory"], check))
 
 
 def main() -> None:

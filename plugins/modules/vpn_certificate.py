@@ -112,17 +112,18 @@ crl:
   sample: "-----BEGIN X509 CRL-----..."
 """
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, Outcome, run_module
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_module
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn import authority, certificates
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.libraries import CRYPTOGRAPHY
 
 
-def call(params: dict, check_mode: bool) -> Outcome:
+def call(params: dict, check: bool) -> Outcome:
     """Issue, renew or revoke."""
     if params["state"] == "absent":
-        return Outcome(*certificates.absent(params["name"], params["crl_days"], params["directory"], check_mode))
+        return Outcome(*certificates.absent(params["name"], params["crl_days"], params["directory"], check))
     options = [params[key] for key in ("name", "days", "renew_before", "renew", "recipients", "directory")]
-    return Outcome(*certificates.present(*options, check_mode))
+    return Outcome(*certificates.present(*options, check))
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ options:
         type: str
         required: true
       envelope:
-        description: The private key, wrapped for this gateway, see M(vmatrix.mesh.vpn_certificate) and M(vmatrix.mesh.vpn_envelope).
+        description: The private key, wrapped for this gateway, see M(vmatrix.mesh.vpn_certificate).
         type: str
       key:
         description: The file on this gateway that holds the private key, instead of O(local.envelope); it must have mode C(0600).
@@ -195,7 +195,8 @@ waited:
   sample: 0.052
 """
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, Outcome, run_module
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_module
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn import state, tunnel
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.libraries import LIBRARIES
 
@@ -203,16 +204,16 @@ DOCUMENT = ("domain", "service", "local", "peer", "mappings", "backends", "inbou
 PORT = {"protocol": {"type": "str", "default": "tcp", "choices": ["tcp", "udp", "icmp"]}, "port": {"type": "int"}}
 
 
-def call(params: dict, check_mode: bool) -> Outcome:
+def call(params: dict, check: bool) -> Outcome:
     """Apply or remove the tunnel."""
     endpoint = state.gateway(params["domain"])
     if params["state"] == "absent":
-        report = tunnel.remove(endpoint, params["service"], check_mode)
+        report = tunnel.remove(endpoint, params["service"], check)
     elif params["state"] == "renewed":
         parcel = {**{key: params["local"][key] for key in ("certificate", "envelope")}, "crl": params["crl"]}
-        report = tunnel.renew(endpoint, params["service"], parcel, params["timeout"], check_mode)
+        report = tunnel.renew(endpoint, params["service"], parcel, params["timeout"], check)
     else:
-        report = tunnel.apply_tunnel(endpoint, {key: params[key] for key in DOCUMENT}, params["timeout"], check_mode)
+        report = tunnel.apply_tunnel(endpoint, {key: params[key] for key in DOCUMENT}, params["timeout"], check)
     return Outcome(report.changed, report.before, report.after, {"tunnel": report.after["tunnel"], "waited": round(report.waited, 3)})
 
 

@@ -22,7 +22,7 @@ requirements:
 options: {}
 seealso:
   - module: vmatrix.mesh.vpn_certificate
-  - module: vmatrix.mesh.vpn_envelope
+  - module: vmatrix.mesh.vpn_tunnel
 """
 
 EXAMPLES = r"""
@@ -44,20 +44,13 @@ fingerprint:
   sample: 822b76daa261f9a34b70dc65d54912c5040627da514ed74861cc7a0b143e1a0e
 """
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, Outcome, run_module
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn import wrapping
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.libraries import CRYPTOGRAPHY
-
-
-def call(_params: dict, check_mode: bool) -> Outcome:
-    """Make sure that the key is there."""
-    made, public = wrapping.ensure_key(dry_run=check_mode)
-    return Outcome(made, {"wrapping_key": not made}, {"wrapping_key": True}, {"public_key": public, "fingerprint": public and wrapping.fingerprint(public)})
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_module
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import tunnels
 
 
 def main() -> None:
     """Run the module."""
-    run_module(call, libraries=[Library(*CRYPTOGRAPHY)], argument_spec={})
+    run_module(tunnels.key, libraries=[Library(*library) for library in tunnels.LIBRARIES], argument_spec={})
 
 
 if __name__ == "__main__":

@@ -9,26 +9,13 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import threading
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.store import Store
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, MeshError
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.fan_out import WORKERS, Told, fan_out
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.publish import Published, publish
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import state
-
-#: How many are worked on at once; those beyond that are published after the first ones, not at the same moment.
-WORKERS = 16
-
-
-class Told(t.NamedTuple):
-    """What became of one instance: what was done (or would be), or why it could not be."""
-
-    name: str
-    version: str
-    done: Published | None
-    error: MeshError | None
 
 
 class Meeting:
@@ -51,10 +38,10 @@ class Meeting:
 
 
 def publish_all(host: state.Host, store: Store, wanted: t.Sequence[tuple[str, str]], timeout: float, check: bool = False) -> list[Told]:
-    """Make capsules of several instances, as publish() does, all at the same time; one that fails keeps none of the others.
+    """Make capsules of several instances, as publish() does, all at the same time; one that fails does not stop the others.
 
     None goes on before the memory of all is safe. So there is a moment at which all stood still, and what they were telling each other then is in no image
-    or on its way, as if the network had lost it.
+    or on its way, as if the network had lost it. Those beyond WORKERS are published after the first ones, not at the same moment.
 
     Args:
         wanted: the name of each, and the version of its capsule.
@@ -62,20 +49,12 @@ def publish_all(host: state.Host, store: Store, wanted: t.Sequence[tuple[str, st
     Raises:
         InvalidInput: an instance is there twice.
     """
-    names = [name for name, unused in wanted]
-    for name in names:
-        if names.count(name) > 1:
-            raise InvalidInput(f"{name} is there more than once.")
-    meeting = Meeting(names[:WORKERS], timeout)
+    meeting = Meeting([name for name, unused in wanted[:WORKERS]], timeout)
 
-    def one(each: tuple[str, str]) -> Told:
-        name, version = each
+    def one(name: str, version: str) -> Published:
         try:
-            return Told(name, version, publish(host, store, name, version, timeout, check, lambda: meeting.meet(name)), None)
-        except MeshError as exc:
-            return Told(name, version, None, exc)
+            return publish(host, store, name, version, timeout, check, lambda: meeting.meet(name))
         finally:
             meeting.leave(name)
 
-    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
-        return list(pool.map(one, wanted))
+    return fan_out([(name, lambda name=name, version=version: one(name, version)) for name, version in wanted])

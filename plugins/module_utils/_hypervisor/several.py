@@ -9,42 +9,22 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, MeshError
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.fan_out import Told, fan_out
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.instance import Done, Wanted, ensure
 
-#: How many are worked on at once. libvirtd serves 20 calls at a time (max_workers in libvirtd.conf), and others may ask it, too. Of these it serves 5 for one
-#: connection (max_client_requests), so each has its own.
-WORKERS = 16
-
-
-class Told(t.NamedTuple):
-    """What became of one instance: what was done (or would be), or why it could not be."""
-
-    name: str
-    done: Done | None
-    error: MeshError | None
-
 
 def ensure_all(host: state.Host, wanted: t.Sequence[Wanted], check: bool = False) -> list[Told]:
-    """Bring each of *wanted* into its state, as instance.ensure() does; one that fails keeps none of the others.
+    """Bring each of *wanted* into its state, as instance.ensure() does; one that fails does not stop the others.
 
     Raises:
         InvalidInput: an instance is there twice.
     """
-    names = [each.name for each in wanted]
-    for name in names:
-        if names.count(name) > 1:
-            raise InvalidInput(f"{name} is there more than once.")
 
-    def one(each: Wanted) -> Told:
-        try:
-            return Told(each.name, ensure(host._replace(hypervisor=host.hypervisor.again()), each, check), None)
-        except MeshError as exc:
-            return Told(each.name, None, exc)
+    def one(each: Wanted) -> Done:
+        # libvirtd serves 5 calls at a time for one connection (max_client_requests), so each has its own.
+        return ensure(host._replace(hypervisor=host.hypervisor.again()), each, check)
 
-    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
-        return list(pool.map(one, wanted))
+    return fan_out([(each.name, lambda each=each: one(each)) for each in wanted])

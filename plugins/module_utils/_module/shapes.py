@@ -38,3 +38,22 @@ _SHARED: Spec = {
 #: Of a service, for its members have weights of their own.
 SERVICE_BALANCE: Spec = {"type": "dict", "options": _SHARED}
 BALANCE: Spec = {"type": "dict", "options": {**_SHARED, "weight": {"type": "int"}}}
+#: Room, addresses and an epoch, as a VMA is asked for them.
+RESERVATION: Spec = {
+    "type": "dict",
+    "options": {
+        **needed("capsule"),
+        "guest": {**GUEST, "required": True},
+        "ports": {**PORTS, "required": True},
+        "balance": BALANCE,
+        "requirements": {**REQUIREMENTS, "required": True},
+        "intranet_address": {"type": "str"},
+        "own_address": {"type": "bool", "default": False},
+        "rm": {"type": "str"},
+        "exclude_rms": {"type": "list", "elements": "str", "default": []},
+        "public_address": {"type": "str"},
+        "epoch_above": {"type": "int", "default": 0},
+    },
+}
+#: What can be begun with an instance, as its journal calls it.
+OPERATIONS = ["change", "clone", "drain", "move", "place", "remove", "resume", "scale", "standby", "suspend", "update"]

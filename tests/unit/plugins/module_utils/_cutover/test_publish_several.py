@@ -36,7 +36,7 @@ def test_nobody_goes_on_before_the_memory_of_all_is_safe(two):
     assert all(each.done.changed for each in foretold) and len(two.rm.connection.lives) == 2
     before = len(two.rm.connection.calls)
     done = told(two, *wanted)
-    assert [(each.name, each.version, each.error) for each in done] == [(*each, None) for each in wanted]
+    assert [(each.name, each.done.manifest["version"], each.error) for each in done] == [(*each, None) for each in wanted]
     acts = [call for call in two.rm.connection.calls[before:] if call in ("snapshotCreateXML", "resume")]
     assert acts == ["snapshotCreateXML"] * 2 + ["resume"] * 2
     assert len({each.done.manifest["memory"]["blob"]["sha256"] for each in done}) == 2

@@ -175,7 +175,7 @@ def test_whoever_reads_an_image_that_fails_sees_an_end(tmp_path, monkeypatch):
         assert b"life" not in handle.read()
 
 
-def test_several_orders_are_carried_out_at_once_and_one_that_fails_keeps_none_of_the_others(warm):
+def test_several_orders_are_carried_out_at_once_and_one_that_fails_does_not_stop_the_others(warm):
     orders = [Wanted(name, "running", 1, "warm", 101, timeout=5.0) for name in CLONES]
     orders[1] = orders[1]._replace(capsule="none")
     foretold = ensure_all(warm.host, orders, check=True)

@@ -1,0 +1,42 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""What goes into the calls, and what comes out of those that are about several instances."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.fan_out import Told
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
+
+
+def given(arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return the arguments that are not None: steps say only what is not as usual, but modules pass all of their options."""
+    return {key: value for key, value in arguments.items() if value is not None}
+
+
+def joined(told: t.Sequence[Told], shown: t.Callable[[Told], dict[str, t.Any]]) -> Outcome:
+    """Return as one outcome what became of several instances; raise what went wrong with any of them.
+
+    Args:
+        told: what became of each.
+        shown: what is returned of one, besides its name and why it failed.
+    """
+    result = {"instances": [{"name": each.name, **shown(each), "error": each.error and each.error.message} for each in told]}
+    refuse(told, result)
+    done = {each.name: each.done for each in told if each.done}
+    before, after = ({name: getattr(one, when) for name, one in done.items()} for when in ("before", "after"))
+    return Outcome(any(one.changed for one in done.values()), before, after, result)
+
+
+def refuse(told: t.Sequence[Told], result: dict[str, t.Any]) -> None:
+    """Raise what went wrong with any of several instances, with a *result* that says what became of each."""
+    errors = [each.error.message for each in told if each.error]
+    if errors:
+        raise MeshError(" ".join(errors), result)

@@ -1,0 +1,49 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""Bring an RM's instances into their states, or be sure that this can be asked of it."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import libraries
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.fan_out import Told
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.host import this_host
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import client, several
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.instance import Wanted
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.answers import given, joined
+
+LIBRARIES = (*client.LIBRARIES, *libraries.LIBRARIES)
+#: What holds for all instances of a call.
+LIMITS = ("timeout", "stop_timeout", "stop_force")
+
+
+def ensure(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
+    """Bring C(instances) into their states, all at the same time, within the LIMITS.
+
+    With C(may_be_outdated) it is well if the RM knows of a newer epoch than an order to remove: then it never let that instance in.
+    """
+    arguments = given(arguments)
+    limits = {key: arguments[key] for key in LIMITS if key in arguments}
+    told = several.ensure_all(this_host(), [Wanted(**each, **limits) for each in arguments["instances"]], check)
+    if arguments.get("may_be_outdated"):
+        told = [each._replace(error=None) if each.error and "known_epoch" in each.error.result else each for each in told]
+    return joined(told, _shown)
+
+
+def ready(_arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
+    """Be sure that the RM's libvirt answers."""
+    this_host()
+    return Outcome(False, None, None, {})
+
+
+def _shown(told: Told) -> dict[str, t.Any]:
+    if told.done is None:
+        return {"action": None, "instance": {"name": told.name}, "seconds": None, "memory_bytes": None, **(told.error.result if told.error else {})}
+    return {"action": told.done.action, "instance": told.done.after, "seconds": round(told.done.seconds, 4), "memory_bytes": told.done.memory_bytes}

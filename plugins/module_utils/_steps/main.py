@@ -1,0 +1,100 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""Carry out the calls of an operation on this device: a JSON text on standard input, one on standard output.
+
+In come C(calls), each with C(ids), C(call), C(arguments), C(check) and C(reserves). Out come C(answers), one for each call up to the first that failed:
+C(ids), C(changed), C(failed), C(msg), C(result), C(before), C(after) and C(seconds). Arguments may hold C({"_answer": [id, ...path]}): a part of what an
+earlier call of these answered.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import time
+import traceback
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
+
+#: Where each call is found, in this room.
+CALLS = {
+    "bring": ("transfers", "bring"),
+    "call_off": ("router", "call_off"),
+    "capsules": ("capsules", "look"),
+    "drain": ("router", "drain"),
+    "hand_over": ("cutovers", "hand_over"),
+    "instances": ("instances", "ensure"),
+    "look": ("vma", "look"),
+    "name": ("names", "follow"),
+    "publish": ("publishing", "publish"),
+    "ready": ("instances", "ready"),
+    "record": ("vma", "record"),
+    "remove_capsule": ("capsules", "remove"),
+    "router": ("router", "apply"),
+    "unpack_tunnel": ("capsules", "unpack"),
+    "wrap_tunnel": ("tunnels", "wrap"),
+    "wrapping_key": ("tunnels", "key"),
+}
+
+
+def carry_out(calls: t.Sequence[t.Mapping[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """Make the calls in their order, up to the first that fails, and return their answers."""
+    answers: list[dict[str, t.Any]] = []
+    known: dict[str, t.Any] = {}
+    for call in calls:
+        began = time.monotonic()
+        try:
+            outcome = _act(call["call"])(_filled(call["arguments"], known), call["check"])
+        except MeshError as exc:
+            failed = {"ids": call["ids"], "changed": False, "failed": True, "msg": exc.message, "result": exc.result, "exception": traceback.format_exc()}
+            return [*answers, {**failed, "seconds": round(time.monotonic() - began, 4)}]
+        known.update(dict.fromkeys(call["ids"], outcome.result))
+        answers.append({**_shown(call["ids"], outcome), "seconds": round(time.monotonic() - began, 4)})
+        if call["check"] and call.get("reserves") and outcome.changed:
+            # What is not really reserved cannot be asked about.
+            break
+    return answers
+
+
+def _act(name: str) -> t.Callable[[t.Mapping[str, t.Any], bool], Outcome]:
+    """Return the call of that name; only what it needs is imported."""
+    room, function = CALLS[name]
+    module = importlib.import_module(f"{__package__}.{room}")
+    for library, problem in getattr(module, "LIBRARIES", ()):
+        if problem is not None:
+            raise MeshError(f"The Python library {library} cannot be used on this host: {problem.strip().splitlines()[-1]}.")
+    return getattr(module, function)
+
+
+def _filled(value: t.Any, known: t.Mapping[str, t.Any]) -> t.Any:
+    if isinstance(value, dict) and set(value) == {"_answer"}:
+        step, *path = value["_answer"]
+        found = known[step]
+        for key in path:
+            found = found[key]
+        return found
+    if isinstance(value, dict):
+        return {key: _filled(part, known) for key, part in value.items()}
+    return [_filled(part, known) for part in value] if isinstance(value, list) else value
+
+
+def _shown(ids: t.Sequence[str], outcome: Outcome) -> dict[str, t.Any]:
+    shown = {"before": outcome.before, "after": outcome.after} if outcome.changed else {}
+    return {"ids": ids, "changed": outcome.changed, "failed": False, "msg": "", "result": outcome.result, **shown}
+
+
+def main() -> None:
+    """Carry out what standard input says."""
+    json.dump({"answers": carry_out(json.load(sys.stdin)["calls"])}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

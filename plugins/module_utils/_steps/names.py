@@ -1,0 +1,53 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""Let the name of a service follow where it is served."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import options, service, shapes
+from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.libraries import LIBRARIES
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.answers import given
+
+__all__ = ["LIBRARIES", "follow"]
+
+#: What is usual.
+USUAL: t.Mapping[str, t.Any] = {
+    "key_file": None,
+    "servers": None,
+    "timeout": 10,
+    "confirm_timeout": 30,
+    "driver": "powerdns",
+    "views": None,
+    "alias": None,
+    "publish": (),
+    "retire": (),
+    "only": False,
+    "regions": (),
+    "answers": 1,
+    "ttl": 5,
+    "check": {"type": "none"},
+    "ask": {"type": "none"},
+    "ask_timeout": 30,
+    "hold": None,
+}
+SHAPE = ("order", "regions", "ttl", "answers", "check")
+CHANGE = ("publish", "retire", "only", "ask", "ask_timeout", "hold")
+
+
+def follow(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
+    """Let the name follow as the arguments say, which are those of the module C(dns_service)."""
+    wanted = {**USUAL, **given(arguments)}
+    zone = shapes.name(wanted["zone"])
+    name = shapes.within(wanted["name"], zone)
+    ask = {"path": "/", "host": name, **given(wanted["ask"])}
+    change = service.Change(name, zone, shape={key: wanted[key] for key in SHAPE}, **{**{key: wanted[key] for key in CHANGE}, "ask": ask})
+    alias = wanted["alias"] and service.Alias(wanted["alias"]["name"], options.zone({**wanted, "zone": wanted["alias"]["zone"]}, wanted["key_file"]))
+    return Outcome(*service.follow(options.driver(wanted), change, alias, wanted["confirm_timeout"], check))

@@ -1,0 +1,54 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""Bring a domain's router to a document, call off its wait for an answer, or wait for connections to end."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gatehouse import gatehouse
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import drain as drains
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.answers import given
+from ansible_collections.vmatrix.mesh.plugins.module_utils._switch import switch
+
+
+def apply(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
+    """Bring the router to C(document); one without services goes, with its tunnels.
+
+    Args:
+        arguments: C(document); whether to only C(prepare) the network, so that members stay as they are; C(tunnels) that are brought to it (none),
+            C(tunnel_timeout) for those (20 s), C(answer_timeout) for new members (0: no wait), whether to C(close_connections) of members that leave,
+            C(wan_interface) and C(bridge).
+    """
+    arguments = given(arguments)
+    document = arguments["document"]
+    place = gatehouse.Place(switch.find, arguments.get("bridge", "br-mesh"), arguments.get("wan_interface", "wan0"))
+    if not document["services"]:
+        report = gatehouse.remove(document["domain"], place, check, document["generation"])
+    else:
+        waits = {key: arguments.get(key, usual) for key, usual in (("answer_timeout", 0), ("close_connections", False), ("prepare", False))}
+        report = gatehouse.apply(dict(document), arguments.get("tunnels", []), place, arguments.get("tunnel_timeout", 20), check, **waits)
+    result = {key: report.after[key] for key in ("router", "tunnels")}
+    return Outcome(report.changed, report.before, report.after, {**result, "waited": [one._asdict() for one in report.waited]})
+
+
+def call_off(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
+    """End the wait for an answer that a router begins, or has begun, with C(document): who should answer is known not to come."""
+    if not check:
+        state.mark_called_off(arguments["document"]["domain"], arguments["document"]["generation"])
+    return Outcome(False, None, None, {})
+
+
+def drain(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
+    """Wait until the connections of a domain's members at C(addresses) have ended, as C(_gateway.drain) does, and count."""
+    arguments = given(arguments)
+    limits = (arguments.get("timeout", 60), arguments.get("at_deadline", "give_up"), arguments.get("patience", 3600))
+    drained = drains.drain(arguments["domain"], arguments["addresses"], *limits, check)
+    return Outcome(drained.cut > 0, {"connections": drained.connections}, {"connections": 0}, drained._asdict())

@@ -1,0 +1,36 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""Reserve for instances and record what becomes of them, in one transaction; or look at the registry."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.answers import given
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import overview, several
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import LIBRARIES
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import OPTION
+
+__all__ = ["LIBRARIES", "look", "record"]
+
+
+def record(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
+    """Record what C(instances) say, as C(_vma.several) takes it; C(registry) is where."""
+    return Outcome(*several.update_all(_registry(arguments), arguments["instances"], check))
+
+
+def look(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
+    """Return the registry as a planner sees it, only an C(instance) or C(domain) of it if one is given, with so many closed C(operations)."""
+    arguments = given(arguments)
+    found = overview.overview(_registry(arguments), arguments.get("instance"), arguments.get("domain"), arguments.get("operations", 20))
+    return Outcome(False, None, None, found)
+
+
+def _registry(arguments: t.Mapping[str, t.Any]) -> str:
+    return arguments.get("registry") or OPTION["default"]
