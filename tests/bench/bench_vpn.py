@@ -151,7 +151,8 @@ def rate(mesh: Mesh, address: str, namespace: str | None = None) -> float:
 def stand_in(mesh: Mesh) -> t.Iterator[None]:
     """A router of the other domain with a tunnel, made by the modules, and a stand-in for a guest behind it."""
     reader = mesh.module(GATEWAY, "vpn_wrapping_key")["fingerprint"]
-    parcel = mesh.module(RM, "capsule_tunnel_info", domain=DOMAIN, name="store", version="1.0.0", reader=reader)["tunnel"]
+    call = {"call": "unpack_tunnel", "arguments": {"domain": DOMAIN, "name": "store", "version": "1.0.0", "reader": reader}}
+    parcel = mesh.module(RM, "stage", calls=[call])["answers"]["unpack_tunnel"]["result"]["tunnel"]
     parcel["backends"] = [{"address": BACKEND, "ports": [{"protocol": "tcp", "port": PORT}]}]
     document = {"domain": DOMAIN, "vlan": VLAN, "generation": 1, "gateways": ["192.168.1.1/24"], "services": [SERVICE]}
     made = mesh.module(GATEWAY, "domain_router", **document, tunnels=[parcel])

@@ -26,7 +26,7 @@ GUEST = {**CAPSULE["capsule_import_guest"], "address": "192.168.1.99/24"}
 REQUIREMENTS = {"memory_mib": 64, "vcpus": 1, "disk_bytes": 1 << 20, "machine_type": "pc-i440fx-7.2", "cpu": "qemu64", "accelerator": None}
 WISH = {"capsule": "1", "guest": GUEST, "ports": [{"protocol": "tcp", "port": 80}], "requirements": REQUIREMENTS}
 TRUTH, OTHER = "truth-1.example.net", "truth-2.example.net"
-RESERVATION = {"instance": TRUTH, **WISH}
+RESERVATION = {"instance": TRUTH, "reservation": WISH}
 ROUTER = {
     "domain": "example.net",
     "vlan": 3999,
@@ -91,7 +91,7 @@ def truth(mesh: Mesh) -> Truth:
 
 THERE_AND_BACK = {
     "capsule": ("rm-east-1", IMPORT, {"domain": "example.com", "name": "shop", "version": "truth", "state": "absent"}),
-    "vma_reservation": ("gw-east", RESERVATION, {**RESERVATION, "state": "absent"}),
+    "vma_instance": ("gw-east", RESERVATION, {"instance": TRUTH, "state": "absent", "expected": ["reserved"]}),
     "switch": ("gw-east", {"name": "br-truth", "uplinks": []}, {"name": "br-truth", "state": "absent"}),
     "vma_hn": ("gw-east", {**HN, "vcpu_overcommit": 9}, HN),
     "vma_rm": ("gw-east", {"name": "rm-east-2", "in_service": False}, {"name": "rm-east-2", "in_service": True}),
@@ -107,7 +107,7 @@ def test_there_and_back(truth, module):
 
 @shows("vma_instance")
 def test_a_record(mesh, truth):
-    epoch = mesh.module("gw-east", "vma_reservation", **RESERVATION)["record"]["epoch"]
+    epoch = mesh.module("gw-east", "vma_instance", **RESERVATION)["record"]["epoch"]
     changes = (
         {"state": "running", "in_rotation": True},
         {"move": "begin"},
@@ -122,7 +122,7 @@ def test_a_record(mesh, truth):
     truth("gw-east", *(("vma_instance", {"instance": TRUTH, **change}) for change in changes))
 
 
-@shows("vma_instances")
+@shows("vma_instance")
 def test_several_records(truth):
     changes = (
         {"reservation": WISH, "operation": "scale", "step": "start them"},
@@ -130,7 +130,7 @@ def test_several_records(truth):
         {"operation_done": True},
         {"operation": "remove", "step": "remove them", "state": "absent"},
     )
-    truth("gw-east", *(("vma_instances", {"instances": [{"instance": one, **change} for one in (TRUTH, OTHER)]}) for change in changes))
+    truth("gw-east", *(("vma_instance", {"instances": [{"instance": one, **change} for one in (TRUTH, OTHER)]}) for change in changes))
 
 
 @shows("engines")
@@ -146,7 +146,7 @@ def test_the_life_of_an_instance(shop, mesh, truth):
     truth("rm-east-1", *(("instance", {"state": state, **how}) for state in ("suspended", "running", "stopped", "running")))
 
 
-@shows("instances", "capsule_publish", "capsules_publish")
+@shows("instance", "capsule_publish")
 def test_the_lives_of_several_instances(mesh, truth):
     """One boots, and another one is born of its memory."""
     one, other = "shop-97.example.com", "shop-98.example.com"
@@ -156,10 +156,10 @@ def test_the_lives_of_several_instances(mesh, truth):
         # In VLANs of their own, where they call nobody.
         known_as = {one: {"vlan": 3990, "capsule": "1.0.0"}, other: {"vlan": 3991, "capsule": "truth"}}
         each = [{"name": name, "epoch": known.get(name, 0) + 1, "state": state, **known_as[name]} for name in names]
-        return ("instances", {"instances": each, "stop_timeout": 0, "stop_force": True})
+        return ("instance", {"instances": each, "stop_timeout": 0, "stop_force": True})
 
     published = ("capsule_publish", {"instance": one, "version": "truth"})
-    both = ("capsules_publish", {"instances": [{"instance": one, "version": "truth-1"}, {"instance": other, "version": "truth-2"}]})
+    both = ("capsule_publish", {"instances": [{"instance": one, "version": "truth-1"}, {"instance": other, "version": "truth-2"}]})
     orders = (become("running", one), published, become("suspended", one, other), become("running", one, other), both, become("absent", one, other))
     done = truth("rm-east-1", *orders)
     actions = [[each["action"] for each in told["instances"]] for told in done if "instances" in told]
@@ -168,14 +168,15 @@ def test_the_lives_of_several_instances(mesh, truth):
         assert not mesh.module("rm-east-1", "capsule", domain="example.com", name="shop", version=version, state="absent").get("failed")
 
 
-@shows("domain_router", "domain_router_drain")
+@shows("domain_router", "stage")
 def test_the_members_of_a_router(shop, mesh, truth):
     """One leaves with a caller that does not go by itself."""
     (router,) = [one for one in mesh.module("gw-east", "domain_router_info")["routers"] if one["domain"] == "example.com"]
     services = [{key: one[key] for key in ("name", "public_address", "ports", "members")} for one in router["services"]]
     members = [{key: member[key] for key in ("instance", "address")} for member in services[0]["members"]]
     document = {key: router[key] for key in ("domain", "vlan", "generation", "gateways")}
-    drain = ("domain_router_drain", {"domain": "example.com", "addresses": [members[0]["address"]], "timeout": 0, "at_deadline": "cut"})
+    wanted = {"domain": "example.com", "addresses": [members[0]["address"]], "timeout": 0, "at_deadline": "cut"}
+    drain = ("stage", {"calls": [{"call": "drain", "arguments": wanted}]})
     download = Download(EAST)
     try:
         until(lambda: sum(connections(mesh, EAST).values()) > 0, 20, "the download has begun")
@@ -183,7 +184,8 @@ def test_the_members_of_a_router(shop, mesh, truth):
     finally:
         download.abandon()
         truth("gw-east", ("domain_router", {**document, "services": [{**services[0], "members": members}]}))
-    assert (drained["connections"], drained["cut"]) == (1, 1)
+    counted = drained["answers"]["drain"]["result"]
+    assert (counted["connections"], counted["cut"]) == (1, 1)
     assert mesh.page(EAST)["boot_id"] == shop["boot_id"]
 
 
@@ -240,7 +242,7 @@ def test_a_tunnel_and_its_certificate(mesh, truth):
         truth("gw-east", ("vpn_tunnel", {**tunnel, "local": {"address": "198.18.1.99", **papers(issued)}, "peer": peer, **ends}))
 
         # These two are no states: one certificate after the other, and each envelope another one.
-        envelope = ("vpn_envelope", {**tunnel, "recipient": there})
+        envelope = ("stage", {"calls": [{"call": "wrap_tunnel", "arguments": {**tunnel, "recipient": there}}]})
         renewal = ("vpn_certificate", {**certificate, "renew": True})
         foretold, renewed, *wrapped = mesh.modules("gw-east", (*renewal, True), (*renewal, False), (*envelope, True), (*envelope, False))
         assert foretold["changed"] and renewed["changed"] and foretold["diff"] == renewed["diff"]
@@ -259,7 +261,7 @@ def test_a_tunnel_and_its_certificate(mesh, truth):
         mesh.shell("gw-east", f"rm -r {AUTHORITY}")
 
 
-@shows("capsule_transfer", "instance_cutover", "instances_cutover")
+@shows("capsule_transfer", "instance_cutover")
 def test_a_transfer_and_a_cutover(mesh, truth):
     assert mesh.play("remove", instance=SHOP).ok
     identity, peer = {"domain": "example.com", "name": "shop", "version": "1.0.0"}, {"name": "rm-east-2", "address": "10.81.0.12"}
@@ -288,7 +290,7 @@ def test_a_transfer_and_a_cutover(mesh, truth):
             "rm-east-2": {"side": "target", "instances": [{"name": moving, "epoch": epoch, "vlan": 3990, "record": {"capsule": "1.0.0"}}]},
         }
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            (gave,), (took,) = pool.map(lambda side: truth(side[0], ("instances_cutover", side[1])), several.items())
+            (gave,), (took,) = pool.map(lambda side: truth(side[0], ("instance_cutover", side[1])), several.items())
         assert gave["instances"][0]["handed_over"] == "yes" and took["instances"][0]["instance"]["state"] == "running"
     finally:
         for rm in rms:
