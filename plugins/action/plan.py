@@ -6,36 +6,26 @@
 
 from __future__ import annotations
 
-import functools
+import importlib
+import os
 import typing as t
+import uuid
 
+import yaml
 from ansible.plugins.action import ActionBase
+from ansible.utils.vars import load_extra_vars
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.clone import plan_clone, plan_publish
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.cluster import plan_move_cluster
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.move import STRATEGIES, plan_move
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.naming import plan_name, plan_names
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import plan_here, plan_place
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.scale import plan_scale, plan_standby
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.update import plan_restart, plan_update
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import parts, run, wishes
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.naming import plan_names
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import encode
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import mesh_view
 
-#: Which planner serves which operation, which options it needs, and which it takes besides.
-PLANNERS: dict[str, tuple[t.Callable[..., t.Any], tuple[str, ...], tuple[str, ...]]] = {
-    "place": (plan_place, ("instance", "capsule", "to_hn"), ("to_rm",)),
-    "move": (plan_move, ("instance",), ("to_hn", "to_rm", "strategy")),
-    "move_cluster": (plan_move_cluster, ("instances",), ("to_hn", "to_rm", "strategy")),
-    **{operation: (functools.partial(plan_here, operation=operation), ("instance",), ()) for operation in ("suspend", "resume", "drain", "remove")},
-    "publish": (plan_publish, ("instances", "clones", "capsule"), ("to_hn",)),
-    "clone": (plan_clone, ("instances", "clones", "capsule"), ("to_hn",)),
-    "name": (plan_name, ("service", "domain", "naming"), ("arrives", "leaves")),
-    "names": (plan_names, ("naming",), ()),
-    "scale": (plan_scale, ("service", "domain", "to_hn", "count"), ("capsule", "surplus")),
-    "standby": (plan_standby, ("service", "domain", "to_hn", "count"), ("capsule",)),
-    "update": (plan_update, ("service", "domain", "to_hn", "capsule"), ()),
-    "restart": (plan_restart, ("service", "domain", "to_hn"), ()),
-}
+#: Where the planners of the verbs are, one file each.
+VERBS = "ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs"
+
+#: The roles of the verbs, whose argument specs say what can be wished for.
+ROLES = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))), "roles")
 
 
 class ActionModule(ActionBase):
@@ -49,29 +39,39 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         task_vars = task_vars or {}
         unused, args = self.validate_argument_spec(
-            argument_spec={
-                "operation": {"type": "str", "required": True, "choices": sorted(PLANNERS)},
-                "instance": {"type": "str"},
-                "instances": {"type": "list", "elements": "str"},
-                "clones": {"type": "list", "elements": "str"},
-                "service": {"type": "str"},
-                "domain": {"type": "str"},
-                "count": {"type": "int"},
-                "surplus": {"type": "str", "choices": ["suspended", "absent"], "default": "suspended"},
-                "capsule": {"type": "str"},
-                "to_hn": {"type": "str"},
-                "to_rm": {"type": "str"},
-                "strategy": {"type": "str", "choices": list(STRATEGIES), "default": "best"},
-                "naming": {"type": "dict"},
-                "arrives": {"type": "list", "elements": "dict", "default": []},
-                "leaves": {"type": "list", "elements": "dict", "default": []},
-            },
-            required_if=[("operation", operation, needed) for operation, (unused, needed, unused_too) in PLANNERS.items()],
+            argument_spec={"operation": {"type": "str", "required": True}, "names": {"type": "dict", "default": {}}},
         )
+        if args["operation"] != "names":
+            return self._planned(args["operation"], args["names"], task_vars)
         try:
-            view = mesh_view(task_vars["groups"], task_vars["hostvars"])
-            planner, needed, taken = PLANNERS[args["operation"]]
-            plan = planner(view, **{name: args[name] for name in (*needed, *taken)})
+            return {"changed": False, "plan": plan_names(mesh_view(task_vars["groups"], task_vars["hostvars"]), args["names"])}
         except MeshError as exc:
             return {"failed": True, "changed": False, "msg": exc.message}
-        return {"changed": False, "plan": plan}
+
+    def _planned(self, operation: str, names: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Return the plan of a verb as data, with the id of this run of it."""
+        verb = importlib.import_module(f"{VERBS}.{operation}")
+        wish = self._wish(operation, task_vars)
+        if wish.error is not None:
+            return {"failed": True, "changed": False, "msg": wish.error}
+        result: dict[str, t.Any] = {"changed": False}
+        if wish.renamed:
+            result["warnings"] = [
+                f"The variables of playbooks have names of their own now: use {new} instead of {old}, which will not do any more in version 0.3.0."
+                for old, new in wish.renamed.items()
+            ]
+        try:
+            view = mesh_view(task_vars["groups"], task_vars["hostvars"])
+            plan = verb.plan(view, parts.Naming(view, names), **wish.values)
+            run.refuse_limit(plan, view.rms, task_vars)
+        except MeshError as exc:
+            return {**result, "failed": True, "msg": exc.message}
+        return {**result, "run": uuid.uuid4().hex, "plan": encode(plan)}
+
+    def _wish(self, operation: str, task_vars: dict[str, t.Any]) -> wishes.Wish:
+        """Return what is wished for: the variables that the role of the verb describes."""
+        with open(os.path.join(ROLES, operation, "meta", "argument_specs.yml"), encoding="utf-8") as handle:
+            options = yaml.safe_load(handle)["argument_specs"]["main"]["options"]
+        given = {name: self._templar.template(task_vars[name]) for name in options if name in task_vars}
+        extra = {name: self._templar.template(value) for name, value in load_extra_vars(self._loader).items()}
+        return wishes.read(operation, options, given, extra)

@@ -20,7 +20,7 @@ version_added: 0.1.0
 author:
   - The vmatrix.mesh founders (@vmatrix)
 description:
-  - Reads what the entry point C(look) of P(vmatrix.mesh.publish#role) registered on the name servers in the same run.
+  - Reads what the entry point C(look) of P(vmatrix.mesh.names#role) registered on the name servers in the same run.
 options:
   _input:
     description: The variables of all hosts, C(hostvars).

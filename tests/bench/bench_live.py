@@ -165,8 +165,8 @@ def main() -> None:
                 moved = mesh.play("move", instance=SHOP, to_rm=to)
                 assert moved.ok, moved.output
             figures.add("the mesh: the whole play, s", moved.seconds)
-            figures.add("the mesh: libvirt's part, s", moved.result("Hand the instance over", source)["seconds"]["send"])
-            figures.add("the mesh: MiB of memory on the wire", moved.result("Hand the instance over", to)["bytes_wire"] / (1 << 20))
+            figures.add("the mesh: libvirt's part, s", moved.answer("cut_over.source")["instances"][0]["seconds"]["send"])
+            figures.add("the mesh: MiB of memory on the wire", moved.answer("cut_over.target")["instances"][0]["bytes_wire"] / (1 << 20))
         with acquainted(mesh):
             for who, how in BY_HAND.items():
                 for source, to in (RMS, RMS[::-1]):

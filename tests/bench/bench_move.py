@@ -31,7 +31,7 @@ def main() -> None:
     assert mesh.play("remove", instance=SHOP).ok
     placed = mesh.play("place", instance=SHOP, capsule="1.0.0", to_hn="hn-east", to_rm="rm-east-1", public_address=EAST)
     assert placed.ok, placed.output
-    epoch = placed.result("Reserve room and addresses")["record"]["epoch"]
+    epoch = placed.answer("reserve")["records"][0]["epoch"]
     links = mesh.play("lab_links", lab_links_rate="622mbit")
     assert links.ok, links.output
     whole = 0.0
@@ -51,8 +51,8 @@ def main() -> None:
                 moved = mesh.play("move", instance=SHOP, to_hn=to_hn, to_rm=to_rm, public_address=address)
                 assert moved.ok, moved.output
                 listener.first_after(time.time())
-                cutover = moved.result("Hand the instance over", rm)
-                epoch = moved.result("Reserve room and addresses at the target")["record"]["epoch"]
+                cutover = moved.answer(f"cut_over.source.{SHOP}")["instances"][0]
+                epoch = moved.answer("reserve")["records"][0]["epoch"]
                 wire = cutover["bytes_wire"] * 8 / OC12
                 figures.add("outage as the client saw it", listener.longest_gap(began))
                 figures.add("floor: bytes over the wire / OC12 + bare save + bare restore", wire + restored - start)

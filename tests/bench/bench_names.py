@@ -30,7 +30,7 @@ def series(mesh: Mesh, figures: Figures, strategy: str, moves: int) -> None:
         # Each move has a load of its own, so that each has a longest request of its own.
         loads = [Load(NAME, client) for client in ("client-east", "client-west")]
         began = time.time()
-        moved = mesh.play("move", instance=SHOP, to_hn=to_hn, to_rm=to_rm, public_address=address, strategy=strategy, publish_margin=STRETCHED)
+        moved = mesh.play("move", instance=SHOP, to_hn=to_hn, to_rm=to_rm, public_address=address, strategy=strategy, names_margin=STRETCHED)
         outcomes = [load.end() for load in loads]
         assert moved.ok, moved.output
         failures = [failure for outcome in outcomes for failure in outcome.failures]
@@ -41,11 +41,11 @@ def series(mesh: Mesh, figures: Figures, strategy: str, moves: int) -> None:
         figures.add(f"{strategy}: the longest request, s", max(outcome.longest for outcome in outcomes))
         figures.add(f"{strategy}: from the first failure to the last, s", max(moments) - min(moments))
         if strategy == "clone_first":
-            figures.add("clone_first: the source stood still, s", moved.result("Make a capsule of what it is now")["outage"])
-            wire = moved.result("Bring it to the target")["bytes_wire"]
+            figures.add("clone_first: the source stood still, s", moved.answer("publish")["capsules"][0]["outage"])
+            wire = moved.answer("bring")["bytes_wire"]
         else:
             # A live one is counted where it arrives.
-            wire = moved.result("Hand the instance over", to_rm if strategy == "live" else source)["bytes_wire"]
+            wire = moved.answer(f"cut_over.{'target' if strategy == 'live' else 'source'}.{SHOP}")["instances"][0]["bytes_wire"]
         figures.add(f"{strategy}: MiB on the wire", wire / (1 << 20))
         print(f"{strategy}, move {number + 1} to {to_hn}: {lost} of {asked} requests and downloads lost so far", flush=True)
 

@@ -40,7 +40,7 @@ def main() -> None:
     assert mesh.play("remove", instance=SHOP).ok
     placed = mesh.play("place", instance=SHOP, capsule="1.0.0", to_hn="hn-east", to_rm=RM, public_address=EAST)
     assert placed.ok, placed.output
-    epoch = str(placed.result("Reserve room and addresses")["record"]["epoch"])
+    epoch = str(placed.answer("reserve")["records"][0]["epoch"])
 
     def engine(state: str) -> float:
         return float(mesh.ssh(RM, "python3", "-c", ENGINE, SHOP, state, epoch))

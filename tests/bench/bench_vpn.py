@@ -108,7 +108,7 @@ def start_to_row(mesh: Mesh, figures: Figures, count: int) -> None:
     """From the start of an instance to the first answer of the guest, and to the first row of its back-end."""
     placed = mesh.play("place", instance=STORE, capsule="1.0.0", to_hn="hn-east", to_rm=RM, public_address=EAST)
     assert placed.ok, placed.output
-    epoch = str(placed.result("Reserve room and addresses")["record"]["epoch"])
+    epoch = str(placed.answer("reserve")["records"][0]["epoch"])
     with Listener(EAST, patience=1) as pages, Listener(EAST, path="/cgi-bin/row", patience=1) as rows:
         for unused in range(count):
             mesh.ssh(RM, "python3", "-c", ENGINE, STORE, "stopped", epoch)

@@ -32,7 +32,7 @@ def untouched(mesh):
         ({"to_rm": "rm-west-1"}, "The RM rm-west-1 stands in hn-west, not in hn-east."),
         ({"public_address": "198.18.2.10"}, "198.18.2.10"),
         ({"public_address": "nonsense"}, "nonsense"),
-        ({"instance": ""}, "'' is not an instance"),
+        ({"instance": ""}, "The variable place_instance is missing or empty"),
     ],
 )
 def test_place(untouched, wish, sentence):

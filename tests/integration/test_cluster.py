@@ -98,7 +98,7 @@ def test_if_one_cannot_start_nothing_of_the_cluster_is_left(cluster):
 def test_if_one_name_cannot_follow_those_before_it_are_taken_back(cluster):
     told = cluster.snapshot()["cpa-1"]
     # Nobody listens there, so the name server gets no answer from the back-end.
-    settings = {"publish_services": {"back.example.com": {"check": {"type": "tcp", "port": 81}}}, "publish_ask_timeout": 2}
+    settings = {"names_services": {"back.example.com": {"check": {"type": "tcp", "port": 81}}}, "names_ask_timeout": 2}
     cloned = cluster.play("clone", **settings, **CLONE)
     assert not cloned.ok and any("All is as it was." in message for message in cloned.messages), cloned.output
     followed = [data["changed"] for unused, name, data in cloned.results if name.endswith("Have the name follow") and not data.get("failed")]

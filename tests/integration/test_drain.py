@@ -61,7 +61,7 @@ def test_one_that_never_ends(digest, mesh):
         assert download.process.poll() is None, "the download must go on"
     drained = mesh.play("drain", instance=SHOP, timeout=1, at_deadline="cut")
     assert drained.ok, drained.output
-    assert drained.result("Wait until its connections have ended")["cut"] == 1
+    assert drained.answer("drain")["cut"] == 1
     assert not download.end()[0]
     assert mesh.refused(EAST)
 
@@ -73,7 +73,7 @@ def test_a_download_ends_before_the_instance_goes(digest, mesh):
         ended = pool.submit(lambda: until(lambda: mesh.refused(EAST), 60, "it is withdrawn") and download.end(pause=0.1))
         drained = mesh.play("drain", instance=SHOP, then="remove", timeout=60)
     assert drained.ok, drained.output
-    done = drained.result("Wait until its connections have ended")
+    done = drained.answer("drain")
     assert (done["connections"], done["ended"], done["cut"]) == (1, 1, 0)
     assert ended.result() == (True, digest)
     assert mesh.refused(EAST) or mesh.page(EAST, timeout=1) is None

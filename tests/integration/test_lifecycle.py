@@ -73,7 +73,7 @@ def test_move_there_and_back(shop, mesh):
 
 def after_home(moved):
     """The RM that the move chose."""
-    return moved.result("Reserve room and addresses at the target")["record"]["rm"]
+    return moved.answer("reserve")["records"][0]["rm"]
 
 
 def test_remove_leaves_nothing_of_it(shop, mesh):

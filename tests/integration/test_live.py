@@ -26,7 +26,7 @@ def test_inside_its_hn_nobody_notices(shop, mesh):
     after = mesh.page(EAST)
     assert after["boot_id"] == shop["boot_id"] and after["counter"] > shop["counter"]
     assert mesh.whereabouts(SHOP) == {"rm-east-2": "running", "gw-east": f"{mesh.whereabouts(SHOP)['gw-east'].split()[0]} rm-east-2 running 1 {EAST} 0"}
-    assert 0 < moved.result("Hand the instance over", "rm-east-2")["downtime"] < 3
+    assert 0 < moved.answer("cut_over.target", "rm-east-2")["instances"][0]["downtime"] < 3
 
     # And back, suspended in between, which a caller notices, but not the guest.
     back = mesh.play("move", instance=SHOP, to_rm="rm-east-1", strategy="suspend")
@@ -52,10 +52,10 @@ def test_what_breaks_on_the_way_runs_on_where_it_was(shop, mesh):
 @pytest.mark.parametrize("strategy", ["live", "suspend"])
 def test_between_hns_late_comers_are_served_for_ten_lifetimes(shop, mesh, strategy):
     watch, late = Watch("shop.example.com"), Load(EAST, downloads=0)
-    moved = mesh.play("move", instance=SHOP, to_hn="hn-west", public_address=WEST, strategy=strategy, publish_margin=10)
+    moved = mesh.play("move", instance=SHOP, to_hn="hn-west", public_address=WEST, strategy=strategy, names_margin=10)
     assert moved.ok, moved.output
     assert mesh.page(WEST)["boot_id"] == shop["boot_id"]
-    held = moved.result("Have the name follow")["held"]
+    held = moved.answer("follow.shop")["held"]
     assert held == 11, "ten times the second for which an answer may be kept, and that second"
     (_east, west) = watch.end([WEST])
     lost = [(moment - west.since, why) for moment, _kind, why in late.end().failures]

@@ -80,7 +80,7 @@ def test_each_client_gets_its_nearest_living_hn(both, forgetful):
     assert f"west    198.18.100.2/32  hn-west ({WEST})  nearest first: hn-west, hn-east" in shown
 
     far = [{"name": "east", "prefixes": ["198.18.100.1/32"], "latency": {"hn-east": 90, "hn-west": 9}}]
-    assert mesh.four_times("steer", publish_regions=far).changed > 0
+    assert mesh.four_times("steer", names_regions=far).changed > 0
     assert straight(mesh, "client-east") == [WEST]
     assert mesh.play("steer").changed > 0
     assert straight(mesh, "client-east") == [EAST]
@@ -118,14 +118,14 @@ def test_a_move_by_clone_first_loses_nobody(shop, forgetful):
     # Together a third of what the emulated guest answers when nobody else uses the processors.
     loads = [Load(NAME, client, rate=5) for client in ("client-east", "client-west")]
     late = Load(EAST, rate=5, downloads=0)
-    moved = mesh.four_times("move", instance=SHOP, to_hn="hn-west", public_address=WEST, strategy="clone_first", publish_margin=10 * TTL)
+    moved = mesh.four_times("move", instance=SHOP, to_hn="hn-west", public_address=WEST, strategy="clone_first", names_margin=10 * TTL)
     assert mesh.page(WEST)["boot_id"] == shop["boot_id"], "it goes on where it was"
     suffered = [load.end() for load in loads]
     assert [outcome.failures for outcome in suffered] == [[], []]
     assert all(outcome.requests > 50 and outcome.downloads > 0 for outcome in suffered)
     (east, west) = watch.end([WEST])
     assert (east.addresses, west.addresses, west.served) == ([EAST], [WEST], True)
-    held = moved.result("Have the name follow")["held"]
+    held = moved.answer("follow")["held"]
     assert held == 11 * TTL
     lost = [failure[0] for failure in late.end().failures]
     assert lost and min(lost) - west.since > held - 0.1, "who kept the old address was served until then"
@@ -141,7 +141,7 @@ def test_a_move_by_clone_first_loses_nobody(shop, forgetful):
     home = mesh.whereabouts(SHOP)
     mesh.shell("cpa-1", REFUSAL)
     try:
-        failed = mesh.play("move", instance=SHOP, to_hn="hn-west", public_address=WEST, strategy="clone_first", publish_ask_timeout=1)
+        failed = mesh.play("move", instance=SHOP, to_hn="hn-west", public_address=WEST, strategy="clone_first", names_ask_timeout=1)
     finally:
         mesh.shell("cpa-1", "nft delete table inet dead")
     sentence = f"{WEST} did not answer a request from here at port 80 within 1 s (the connection is refused); it is not published. {SHOP} serves on as it was"

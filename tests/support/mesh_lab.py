@@ -37,6 +37,16 @@ os.environ["PATH"] = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']
 RESTLESS = r"grep -vE '\.lock |/(accelerator|capabilities|capacity)\.json |/console\.log |\.qcow2 '"
 
 
+#: Operations, whose variables begin with their name; settings of other roles keep theirs.
+VERBS = ("place", "suspend", "resume", "drain", "remove", "move", "clone", "scale", "standby", "update")
+OWN = ("names_", "capsule_import_", *(f"{verb}_" for verb in VERBS))
+#: What has another name than the verb's and its own in one.
+FORMER = {
+    **{(verb, "instance"): f"{verb}_instances" for verb in ("move", "clone")},
+    **{(verb, "timeout"): f"{verb}_drain_timeout" for verb in ("scale", "update", "move")},
+}
+
+
 class Play:
     """What came out of one run of ansible-playbook."""
 
@@ -49,6 +59,12 @@ class Play:
         told = [(kind, data) for kind, data in events if kind in ("runner_on_ok", "runner_on_failed", "runner_on_unreachable")]
         self.results = [(data.get("host"), data.get("task"), data.get("res", {})) for unused, data in told]
         self.messages = [str(data["res"].get("msg", "")) for kind, data in told if kind == "runner_on_failed"]
+
+    def answer(self, step: str, host: str | None = None) -> dict[str, t.Any]:
+        """Return what a device answered to a step of the operation's plan, by its id."""
+        found = [result["answers"][step]["result"] for at, unused, result in self.results if step in result.get("answers", {}) and host in (None, at)]
+        assert found, f"no device answered the step {step!r}:\n{self.output}"
+        return found[-1]
 
     def result(self, task: str, host: str | None = None) -> dict[str, t.Any]:
         """Return the result of a task by the end of its name."""
@@ -89,7 +105,9 @@ class Mesh:
 
     def play(self, playbook: str, check: bool = False, limit: str | None = None, **variables: t.Any) -> Play:
         """Run a playbook, by its name or a path, with extra variables, if need be on some hosts only."""
-        what = {"playbook": str(ROOT / "playbooks" / f"{playbook}.yml"), "extravars": variables, "verbosity": self.verbosity or None, "limit": limit}
+        prefix = f"{playbook}_" if playbook in VERBS else ""
+        named = {FORMER.get((playbook, name), name if name.startswith(OWN) else f"{prefix}{name}"): value for name, value in variables.items()}
+        what = {"playbook": str(ROOT / "playbooks" / f"{playbook}.yml"), "extravars": named, "verbosity": self.verbosity or None, "limit": limit}
         return self._run(what, check)
 
     def module(self, host: str, module: str, /, check: bool = False, **arguments: t.Any) -> dict[str, t.Any]:

@@ -66,6 +66,16 @@ def new_members(document: Document, previous: Document | None) -> list[dict[str,
     ]
 
 
+def without_new(document: Document, previous: Document | None) -> Document:
+    """Return *document* without the members that *previous* has not."""
+    new = {(member["instance"], member["address"]) for member in new_members(document, previous)}
+    kept = [
+        {**service, "members": [member for member in service["members"] if (member["instance"], member["address"]) not in new]}
+        for service in document["services"]
+    ]
+    return {**document, "services": kept}
+
+
 def left_members(document: Document | None, previous: Document | None) -> list[str]:
     """Return the addresses that were members of some service in *previous* and are of none in *document*."""
     now, before = (

@@ -17,7 +17,15 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import R
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import answers, connections, namespace, rules, state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.announce import announce
-from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.document import Document, checked, left_members, new_members, prepared, public_addresses
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.document import (
+    Document,
+    checked,
+    left_members,
+    new_members,
+    prepared,
+    public_addresses,
+    without_new,
+)
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.inside import call_inside
 
 
@@ -67,6 +75,7 @@ def apply(
     wan: str,
     answer_timeout: float = 0.0,
     close_connections: bool = False,
+    prepare: bool = False,
     dry_run: bool = False,
     directory: str = state.DIRECTORY,
     companion: t.Callable[[], None] | None = None,
@@ -80,6 +89,7 @@ def apply(
         wan: the interface that faces the world.
         answer_timeout: seconds that new members have for answering before they enter the rotation; 0 does not wait.
         close_connections: whether members that leave lose the connections that they still have.
+        prepare: whether new members stay out of the rotation for now: the network is to be ready for them, and nobody has seen them answer.
         dry_run: whether to only say what would change.
         directory: where the states of the routers are kept.
         companion: brings what else lives in the router to what it must be (or foresees that). Called once, with the router held, when its network is
@@ -98,6 +108,8 @@ def apply(
         known = state.load(document["domain"], directory)
         previous = known.document if known else None
         _refuse_stale(document["domain"], document["generation"], previous)
+        if prepare:
+            document = without_new(document, previous)
         _refuse_conflicts(document, directory)
         seen = _observe(document["domain"], known.wan_interface if known else wan, switch, [document, previous])
         wrong = _drift(known, seen) if known else []

@@ -69,14 +69,24 @@ def forget(domain: str, directory: str = DIRECTORY) -> None:
 def call_off(domain: str, generation: int) -> t.Iterator[t.Callable[[], bool]]:
     """Yield what tells whether the wait for the answers to one document was called off.
 
-    Whoever knows that an answer will not come makes the file C(/run/lock/vmatrix-router-DOMAIN-GENERATION.called-off), before or during the wait.
+    Whoever knows that an answer will not come calls mark_called_off(), before or during the wait.
     """
-    path = os.path.join(_LOCKS, f"vmatrix-router-{names.domain(domain)}-{generation}.called-off")
+    path = _called_off(domain, generation)
     try:
         yield lambda: os.path.exists(path)
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
+
+
+def mark_called_off(domain: str, generation: int) -> None:
+    """Call the wait for the answers to one document off."""
+    with open(_called_off(domain, generation), "w", encoding="utf-8"):
+        pass
+
+
+def _called_off(domain: str, generation: int) -> str:
+    return os.path.join(_LOCKS, f"vmatrix-router-{names.domain(domain)}-{generation}.called-off")
 
 
 def locked(domain: str, timeout: float = 30.0) -> t.ContextManager[None]:

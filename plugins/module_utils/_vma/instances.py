@@ -25,7 +25,7 @@ def update(url: str, wanted: dict[str, t.Any], dry_run: bool = False) -> Change:
     """Write down what has become, or is about to become, of an instance.
 
     Args:
-        wanted: instance; state (a state of records, or absent), in_rotation, epoch_above, forward_to, move, rm, step, operation and operation_done may be None.
+        wanted: instance; state (a state of records, or absent), expected (the states it may be in), in_rotation, epoch_above, forward_to, move, rm, step, operation and operation_done may be None.
 
     Raises:
         InvalidInput: something is malformed.
@@ -48,6 +48,8 @@ def change(tx: Transaction, wanted: dict[str, t.Any]) -> None:
     if (wanted.get("epoch_above") or 0) < 0:
         raise InvalidInput(f"epoch_above must not be negative, as {wanted['epoch_above']} is.")
     before = records.one(tx, wanted["instance"])
+    if before and wanted.get("expected") and before["state"] not in wanted["expected"]:
+        raise Refused(f"{wanted['instance']} is {before['state']} in {tx.hn['name']}: another operation has begun to use it, so it stays.")
     if wanted.get("state") == "absent":
         _remove(tx, before, wanted)
     else:

@@ -16,7 +16,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, NotFound, Refused
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import plan as plans
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups as plans
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.cluster import refuse_unreachable, together
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.starts import Record, starting
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
@@ -32,7 +32,10 @@ class Pair(t.NamedTuple):
 
 
 def plan_clone(view: View, instances: t.Sequence[str], clones: t.Sequence[str], capsule: str, to_hn: str | None = None) -> plans.Plan:
-    """Plan that *clones* run, made from the capsules that *instances* were published as.
+    """Plan that *clones* run, made from what *instances* are published as; what no RM holds yet is to be published first.
+
+    Besides what C(starts) says the plan has C(origins), what each new one is a clone of, and C(publish), the C(instance), C(service), C(version) and C(rm) of each capsule that is to be made;
+    the reservations of what comes from those have no requirements yet.
 
     Args:
         view: the observed mesh.
@@ -47,57 +50,74 @@ def plan_clone(view: View, instances: t.Sequence[str], clones: t.Sequence[str], 
     pairs, site = _looked_at(view, instances, clones, capsule, to_hn)
     here = {record["instance"]: record for record in site.records}
     run = [here[pair.clone] for pair in pairs if pair.clone in here]
-    fresh = {pair.clone: pair.version for pair in pairs if pair.clone not in here}
+    new = [pair for pair in pairs if pair.clone not in here]
+    sources = {pair.clone: _source(view, pair) for pair in new}
     tunnels = {
         pair.origin["service"]: {"service": pair.origin["service"], "gateway": pair.home.gateway}
         for pair in pairs
         if pair.origin.get("intranet_address") and pair.home.name != site.name
     }
-    plan = starting(view, "clone", site, names.instance(instances[0]).domain, run, fresh, [], own_address=len(instances) > 1)
-    return {**plan, "tunnels": list(tunnels.values())}
+    publish = {pair.origin["instance"]: pair for pair in pairs if _held(view, pair) is None}
+    domain = names.instance(instances[0]).domain
+    fresh = {pair.clone: pair.version for pair in new}
+    plan = starting(view, "clone", site, domain, run, fresh, [], own_address=len(instances) > 1, sources=sources)
+    for asked in plan["reserve"]:
+        pair = next(pair for pair in new if pair.clone == asked["instance"])
+        if pair.origin["instance"] in publish:
+            # What it takes is known when the capsule is made.
+            asked["reservation"]["requirements"] = None
+    return {
+        **plan,
+        "tunnels": list(tunnels.values()),
+        "origins": {pair.clone: pair.origin["instance"] for pair in new},
+        "publish": [
+            {"instance": name, "service": pair.origin["service"], "version": pair.version, "rm": pair.origin["rm"]} for name, pair in publish.items()
+        ],
+    }
 
 
-def plan_publish(view: View, instances: t.Sequence[str], clones: t.Sequence[str], capsule: str, to_hn: str | None = None) -> plans.Plan:
-    """Plan to publish each of *instances* as a capsule, unless some RM holds that already; what plan_clone would refuse is refused now.
-
-    The plan's C(publish) is each RM's part of the wave that does it; C(capsules) are what is there then, each with its C(rm).
-
-    Args:
-        view, instances, clones, capsule, to_hn: as plan_clone takes them.
+def _held(view: View, pair: Pair) -> tuple[dict, list[str]] | None:
+    """Return the manifest of the capsule in between and who holds it, or None if it is still to be made.
 
     Raises:
-        InvalidInput, NotFound, Refused: one sentence for the operator.
+        Refused: it is there and holds no memory, or its origin has none that could be published.
     """
-    pairs, site = _looked_at(view, instances, clones, capsule, to_hn)
-    publish: dict[str, dict[str, list[dict[str, str]]]] = {}
-    capsules = []
-    for origin, version in {pair.origin["instance"]: (pair.origin, pair.version) for pair in pairs}.values():
-        name, state = origin["instance"], origin["state"]
-        parts = names.instance(name)
-        try:
-            manifest, unused = plans.holders_of(view, parts, version)
-        except NotFound:
-            if state not in ("running", "suspended"):
-                raise Refused(f"{name} is {state}: only a running or suspended instance has a memory to clone.") from None
-            publish.setdefault(origin["rm"], {"publish": []})["publish"].append({"instance": name, "version": version})
-            capsules.append({"service": parts.service, "version": version, "rm": origin["rm"]})
-            continue
-        if manifest["memory"] is None:
-            raise Refused(f"The capsule {parts.service} {version} of {parts.domain} holds no memory; give what {name} is now another version.")
-    domain = names.instance(instances[0]).domain
-    return {"operation": "publish", "site": plans.site_plan(site), "domain": domain, "publish": publish, "capsules": capsules}
+    name, state = pair.origin["instance"], pair.origin["state"]
+    parts = names.instance(name)
+    try:
+        manifest, holders = plans.holders_of(view, parts, pair.version)
+    except NotFound:
+        if state not in ("running", "suspended"):
+            raise Refused(f"{name} is {state}: only a running or suspended instance has a memory to clone.") from None
+        return None
+    if manifest["memory"] is None:
+        raise Refused(f"The capsule {parts.service} {pair.version} of {parts.domain} holds no memory; give what {name} is now another version.")
+    return manifest, holders
+
+
+def _source(view: View, pair: Pair) -> tuple[dict, list[str]]:
+    """Return the manifest of the capsule in between, as far as a plan needs it, and the RMs that hold it then."""
+    held = _held(view, pair)
+    if held is not None:
+        return held
+    manifest, unused = plans.holders_of(view, names.instance(pair.origin["instance"]), pair.origin["capsule"])
+    return {**manifest, "version": pair.version}, [pair.origin["rm"]]
 
 
 def _looked_at(view: View, instances: t.Sequence[str], clones: t.Sequence[str], capsule: str, to_hn: str | None) -> tuple[list[Pair], Site]:
     """Return what is to become of what, and where, when nothing that can be seen from here speaks against it."""
     versions = _versions(instances, names.version(capsule))
-    origins = [plans.plan_here(view, "clone", instance) for instance in instances]
-    site = plans.site_of(view, to_hn or origins[0]["site"]["hn"])
+    origins = [plans.one_of(view, instance) for instance in instances]
+    for record, unused in origins:
+        plans.answering_rm(view, record["rm"])
+    site = plans.site_of(view, to_hn or origins[0][1].name)
     paired = [0] * len(clones) if len(instances) == 1 else range(len(clones))
     if not clones or len(set(clones)) != len(clones) or len(instances) > 1 and len(clones) != len(instances):
         each = "each once" if len(instances) == 1 else "one for each of the cluster, in the same order"
         raise InvalidInput(f"Say the names of the clones, {each}, such as 'shop-2.example.com'.")
-    pairs = [Pair(clone, origins[of]["record"], view.sites[origins[of]["site"]["hn"]], versions[of]) for clone, of in zip(clones, paired)]
+    # A second life of what runs behind a silent VMA would have the same name.
+    plans.all_answered(view)
+    pairs = [Pair(clone, *origins[of], versions[of]) for clone, of in zip(clones, paired)]
     for pair in pairs:
         _refuse_impossible(view, pair, site, instances)
     if len(instances) > 1:

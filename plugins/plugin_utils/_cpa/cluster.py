@@ -16,7 +16,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import plan as plans
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups as plans
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
 Record = t.Mapping[str, t.Any]
@@ -61,10 +61,7 @@ def plan_move_cluster(
 ) -> plans.Plan:
     """Plan to move several instances into another HN as one; a move that was cut off is taken up where it stands.
 
-    Besides C(moves), what plan_move says of each that is not there yet, the plan has what the VMAs are asked and told, as the module C(vma_instances) takes
-    it: at the target C(reserve), C(coming), C(gone) if it is taken back and C(close) at the end; at the source C(stays) if nothing was
-    touched yet, and what move_orders() says. C(services) say for each service's name who leaves, what served it before, and whether it is served
-    elsewhere, too.
+    The plan has C(moves), what plan_move says of each that is not there yet; all have one source, and C(done) if there are none.
 
     Args:
         view: the observed mesh.
@@ -76,7 +73,7 @@ def plan_move_cluster(
     Raises:
         InvalidInput, NotFound, Refused: one sentence for the operator.
     """
-    domain = together(instances)[0].domain
+    together(instances)
     if strategy not in ("best", "suspend"):
         raise Refused(f"A cluster cannot move with strategy={strategy}, for all of it must be had back if one cannot be moved; use strategy=suspend.")
     if not to_hn:
@@ -85,7 +82,7 @@ def plan_move_cluster(
     every = [plans.plan_move(view, instance, to_hn, to_rm) for instance in instances]
     moves = [move for move in every if not move["done"]]
     refuse_unreachable(target, [(move["instance"], move["record"]) for move in every])
-    common = {"operation": "move", "way": "cluster", "domain": domain, "instances": list(instances), "done": not moves, "target": plans.site_plan(target)}
+    common = {"operation": "move", "way": "cluster", "instances": list(instances), "done": not moves}
     if not moves:
         return common
     first = moves[0]
@@ -95,103 +92,4 @@ def plan_move_cluster(
             raise Refused(f"{one} is in {first['source']['hn']} and {other} in {move['source']['hn']}: a cluster moves from one HN to another.")
         if move["final_state"] != first["final_state"]:
             raise Refused(f"{one} is to be {first['final_state']} and {other} {move['final_state']}: a cluster moves running or suspended.")
-    return {
-        **common,
-        "source": first["source"],
-        "final_state": first["final_state"],
-        "moves": moves,
-        "reserve": [{"instance": move["instance"], "operation": "move", "reservation": _reservation(move)} for move in moves],
-        "coming": [
-            {
-                "instance": move["instance"],
-                "state": move["final_state"],
-                "in_rotation": move["final_state"] == "running",
-                "step": f"take over from {move['record']['rm']} in {move['source']['hn']}",
-            }
-            for move in moves
-        ],
-        "gone": [{"instance": move["instance"], "state": "absent"} for move in moves],
-        "close": [{"instance": instance, "operation_done": True} for instance in instances],
-        "stays": [
-            {"instance": record["instance"], "state": record["state"], "in_rotation": record["in_rotation"], "operation_done": True}
-            for record in (move["record"] for move in moves)
-        ],
-        "services": _services(moves),
-        "tunnels": sorted({move["record"]["service"] for move in moves if move["record"].get("intranet_address")}),
-        "capsules": [
-            {"service": service, "version": version, "holders": holders}
-            for (service, version), holders in {(move["record"]["service"], move["capsule"]): _nearest_first(move) for move in moves}.items()
-        ],
-        "peers": plans.peers_of(view),
-    }
-
-
-def move_orders(plan: t.Mapping[str, t.Any], coming: t.Sequence[Record], timeout: float) -> dict[str, t.Any]:
-    """Return what follows from the reservations of a cluster's move.
-
-    Args:
-        plan: as plan_move_cluster() returned it.
-        coming: the target's records, in the order of its C(moves).
-        timeout: seconds for each side of the cut-over.
-
-    Returns:
-        C(cutovers), each RM's part of the wave; C(removals), what is to be removed from each RM of the source in the end, as the module C(instances) takes it;
-        C(leaving), what the source's VMA is told before it; C(again), what it is told if all is to run there again, above the target's epochs.
-    """
-    cutovers: dict[str, dict[str, t.Any]] = {}
-    removals: dict[str, list[dict[str, t.Any]]] = {}
-    for move, record in zip(plan["moves"], coming):
-        source, order = move["record"]["rm"], {"name": record["instance"], "epoch": record["epoch"]}
-        for rm, side, more in (
-            (source, "source", {"peer": plan["peers"][record["rm"]]}),
-            (record["rm"], "target", {"state": plan["final_state"], "vlan": record["vlan"], "record": record}),
-        ):
-            cutovers.setdefault(rm, {"side": side, "timeout": timeout, "instances": []})["instances"].append({**order, **more})
-        removals.setdefault(source, []).append({**order, "state": "absent"})
-    runs = plan["final_state"] == "running"
-    leaving = {"state": "leaving", "in_rotation": False, "operation": "move"}
-    again = {"state": plan["final_state"], "in_rotation": runs, "operation_done": True}
-    return {
-        "cutovers": {rm: {"cutovers": part} for rm, part in cutovers.items()},
-        "removals": removals,
-        # Who counts on the source's address for a while yet is served nevertheless.
-        "leaving": [
-            {
-                "instance": record["instance"],
-                "forward_to": record["public_address"] if runs else None,
-                "step": f"hand over to {record['rm']} in {plan['target']['hn']} at epoch {record['epoch']}",
-                **leaving,
-            }
-            for record in coming
-        ],
-        "again": [{"instance": record["instance"], "epoch_above": record["epoch"], **again} for record in coming],
-    }
-
-
-def _reservation(move: plans.Plan) -> dict[str, t.Any]:
-    record = move["record"]
-    return {
-        **{key: record[key] for key in ("capsule", "guest", "ports", "balance")},
-        "requirements": move["requirements"],
-        "intranet_address": record.get("intranet_address"),
-        "own_address": True,
-        "rm": move["to_rm"],
-        "exclude_rms": move["exclude_rms"],
-        "epoch_above": move["epoch_above"],
-    }
-
-
-def _services(moves: t.Sequence[plans.Plan]) -> list[dict[str, t.Any]]:
-    services: dict[str, dict[str, t.Any]] = {}
-    for move in moves:
-        record, hn = move["record"], move["source"]["hn"]
-        mine = services.setdefault(record["service"], {"service": record["service"], "leaves": [], "serves": [], "elsewhere": move["served_elsewhere"]})
-        mine["leaves"].append({"hn": hn, "instance": record["instance"]})
-        if record["in_rotation"] and not mine["serves"]:
-            mine["serves"].append({"hn": hn, "public_address": record["public_address"], "ports": record["ports"]})
-    return list(services.values())
-
-
-def _nearest_first(move: plans.Plan) -> list[str]:
-    """Return who holds the capsule, the RM where the instance runs first."""
-    return sorted(move["holders"], key=lambda rm: (rm != move["record"]["rm"], rm))
+    return {**common, "moves": moves}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, NotFound, Refused
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import plan as plans
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups as plans
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.clone_first import plan_clone_first
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
 
@@ -57,6 +57,7 @@ def plan_move(view: View, instance: str, to_hn: str | None = None, to_rm: str | 
 
 def _within(view: View, instance: str, to_rm: str, strategy: str) -> plans.Plan:
     """Plan a move inside an HN; one that was cut off is taken up."""
+    plans.all_answered(view)
     ((record, site),) = plans.records_of(view, instance)
     common = {"operation": "move", "instance": instance, "way": "within", "record": record, "site": plans.site_plan(site), "to_rm": to_rm}
     if record["rm"] == to_rm and not record["moves_to"]:
@@ -78,5 +79,4 @@ def _within(view: View, instance: str, to_rm: str, strategy: str) -> plans.Plan:
         "epoch_above": record["epoch"] - 1 if record["moves_to"] else record["epoch"],
         "manifest": manifest,
         "holders": holders,
-        "peers": plans.peers_of(view),
     }

@@ -17,7 +17,7 @@ import typing as t
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import nearness
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan, all_answered
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.lookups import Plan, all_answered
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
 
 Settings = t.Mapping[str, t.Any]

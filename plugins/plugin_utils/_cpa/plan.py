@@ -5,230 +5,269 @@
 # Note that this plugin util is private to the collection. It can break at any time.
 # Do not use it from other collections or your own code.
 
-"""Planning: from the observed mesh and a wish to everything the operation must know, or one sentence why not.
+"""What a plan is: the ordered stages of an operation, for each device the steps that it carries out, and for each step what undoes it. Plain data.
 
-Pure functions; nothing here talks to a device.
+A plan is made before anything is touched. What is not known then, such as the RM that a VMA will choose, stands in it as a reference to an answer.
 """
 
 from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.manifest import intranet_address, requirements
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, NotFound, Refused
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import RealMachine, Site, View
 
-Plan = t.Dict[str, t.Any]
+class Answer(t.NamedTuple):
+    """What an earlier step will have answered, or a part of it.
 
-
-def plan_place(view: View, instance: str, capsule: str, to_hn: str, to_rm: str | None = None) -> Plan:
-    """Plan to bring a capsule to life in an HN.
-
-    Args:
-        view: the observed mesh.
-        instance: the instance's name.
-        capsule: the version of the service's capsule.
-        to_hn: the HN.
-        to_rm: the RM, or None to let the VMA choose.
-
-    Raises:
-        InvalidInput, NotFound, Refused: one sentence for the operator.
+    Attributes:
+        step: the step's id.
+        path: keys and indexes that lead to the part.
     """
-    name = names.instance(instance)
-    names.version(capsule)
-    site = site_of(view, to_hn)
-    manifest, holders = holders_of(view, name, capsule)
-    needs = requirements(manifest)
-    for record, home in records_of(view, instance):
-        if home.name != to_hn:
-            raise Refused(f"{instance} lives in {home.name} already (state {record['state']}); move it instead of placing it again.")
-        # Where it came by a move, it stays pinned to the accelerator that its memory image was made with.
-        needs["accelerator"] = record["requirements"]["accelerator"]
-    return {
-        "operation": "place",
-        "instance": instance,
-        "capsule": capsule,
-        "site": site_plan(site),
-        "manifest": manifest,
-        "intranet_address": intranet_address(manifest, name.ordinal),
-        "requirements": needs,
-        "epoch_above": highest_epoch(view, instance, site),
-        "to_rm": wanted_rm(view, site, to_rm),
-        "exclude_rms": silent_rms(view, site),
-        "holders": holders,
-        "peers": peers_of(view),
-    }
+
+    step: str
+    path: t.Tuple[t.Union[str, int], ...] = ()
 
 
-def plan_here(view: View, operation: str, instance: str) -> Plan:
-    """Plan an operation on an instance where it is (suspend, resume, drain, remove).
+class Peer(t.NamedTuple):
+    """Where other RMs reach an RM: its name and address.
 
-    The plan's C(record) is None when no HN knows the instance and the operation is to remove it.
+    Attributes:
+        rm: its name, or an answer that is its name.
     """
-    names.instance(instance)
-    found = records_of(view, instance)
-    if not found:
-        all_answered(view)
-        if operation == "remove":
-            return {"operation": operation, "instance": instance, "record": None, "site": None}
-        raise NotFound(f"No HN knows the instance {instance}; known are: {known_instances(view)}.")
-    if len(found) > 1:
-        places = " and ".join(site.name for unused, site in found)
-        raise Refused(f"{instance} is on its way between {places}; finish the move first by running it again.")
-    record, site = found[0]
-    answering_rm(view, record["rm"])
-    return {"operation": operation, "instance": instance, "record": record, "site": site_plan(site)}
+
+    rm: t.Union[str, Answer]
 
 
-def plan_move(view: View, instance: str, to_hn: str, to_rm: str | None = None, copies: bool = False) -> Plan:
-    """Plan to move an instance into another HN.
+class Count(t.NamedTuple):
+    """How many of these steps were done."""
 
-    The plan's C(done) says that it lives there already; a move that was cut off is taken up where it stands.
+    steps: t.Tuple[str, ...]
 
-    Args:
-        view: the observed mesh.
-        instance: the instance's name.
-        to_hn: the HN.
-        to_rm: the RM, or None to let the VMA choose.
-        copies: whether there may be a copy of it already, from another capsule.
 
-    Raises:
-        InvalidInput, NotFound, Refused: one sentence for the operator.
+class Unless(t.NamedTuple):
+    """When a step is left out: when *answer* is among *values*.
+
+    Attributes:
+        answer: an answer.
+        values: what it may be.
     """
-    name = names.instance(instance)
-    target = site_of(view, to_hn)
-    found = {site.name: record for record, site in records_of(view, instance)}
-    elsewhere = [hn for hn in sorted(found) if hn != to_hn]
-    if not found:
-        all_answered(view)
-        raise NotFound(f"No HN knows the instance {instance}; known are: {known_instances(view)}.")
-    if not elsewhere:
-        all_answered(view)
-        return {"operation": "move", "instance": instance, "done": True, "record": found[to_hn], "target": site_plan(target)}
-    source = view.sites[elsewhere[0]]
-    record = found[source.name]
-    if record["state"] not in ("running", "suspended", "leaving"):
-        raise Refused(f"{instance} is {record['state']} in {source.name}; only a running or suspended instance can be moved.")
-    if not copies and to_hn in found and found[to_hn]["capsule"] != record["capsule"]:
-        raise Refused(f"A copy of {instance} is in {to_hn} already; finish the move as it was begun, with strategy=clone_first.")
-    answering_rm(view, record["rm"])
-    manifest, holders = holders_of(view, name, record["capsule"])
-    return {
-        "operation": "move",
-        "instance": instance,
-        "done": False,
-        "capsule": record["capsule"],
-        "record": record,
-        "epoch_above": highest_epoch(view, instance, target),
-        "final_state": _final_state(record, found.get(to_hn)),
-        # Then callers can go there while it is away.
-        "served_elsewhere": any(
-            (one["service"], one["domain"]) == (name.service, name.domain) and one["in_rotation"] and one["instance"] != instance
-            for site in view.sites.values()
-            if site is not source
-            for one in site.records
-        ),
-        "source": site_plan(source),
-        "target": site_plan(target),
-        "manifest": manifest,
-        # A memory image can only be resumed under the accelerator that it was made with.
-        "requirements": {**record["requirements"], "accelerator": source.accelerators[record["rm"]]},
-        "to_rm": wanted_rm(view, target, to_rm),
-        "exclude_rms": silent_rms(view, target),
-        "holders": holders,
-        "peers": peers_of(view),
-    }
+
+    answer: Answer
+    values: t.Tuple[t.Any, ...]
 
 
-def _final_state(source: t.Mapping[str, t.Any], target: t.Mapping[str, t.Any] | None) -> str:
-    """What the instance shall be after the move; of one that was cut off, the target's record remembers it."""
-    if source["state"] == "leaving" and target is not None:
-        return "suspended" if target["state"] == "suspended" else "running"
-    return "suspended" if source["state"] == "suspended" else "running"
+class Unknown(t.NamedTuple):
+    """When nothing may be taken back, because nobody can say whether a step was done.
+
+    Attributes:
+        step: the step's id.
+        why: the sentence that says so and what to do, as Plan.done.
+        path: where its answer says whether it was done; without one it is enough that its device answers.
+        known: what may stand there when there is something to take back.
+    """
+
+    step: str
+    why: str
+    path: t.Tuple[t.Union[str, int], ...] = ()
+    known: t.Tuple[t.Any, ...] = ()
 
 
-def highest_epoch(view: View, instance: str, target: Site) -> int:
-    """The highest epoch that was granted to the instance anywhere else; the target's VMA knows its own."""
-    return max((site.epochs.get(instance, 0) for site in view.sites.values() if site.name != target.name), default=0)
+class Step(t.NamedTuple):
+    """One call of an engine on one device.
+
+    Attributes:
+        id: what it is known by in the plan, in answers and in the journal; stable from version to version.
+        device: the host, or an answer that is its name.
+        call: the engine's call, by the name under C(_steps).
+        arguments: what it takes; references stand for what is not known yet.
+        what: what it does, for a person.
+        unless: when it is left out.
+        undoes: of a step that takes back, the ids of those that it undoes; it is due when one of them was begun.
+        rehearses: whether it only finds out if it could be done.
+        reserves: whether what follows cannot be foretold in check mode once it would change something.
+        optional: whether it does not matter that it fails.
+        needs: ids of steps that must not have failed for this one to be carried out; matters only among those that take back.
+        instead_of: the id of an earlier step; this one is due only if that was not done.
+        if_changed: the id of an earlier step; this one is due only if that changed something.
+        until: the id of a step; this one is due only as long as that was not begun.
+    """
+
+    id: str
+    device: t.Union[str, Answer]
+    call: str
+    arguments: t.Mapping[str, t.Any]
+    what: str
+    unless: t.Optional[Unless] = None
+    undoes: t.Tuple[str, ...] = ()
+    rehearses: bool = False
+    reserves: bool = False
+    optional: bool = False
+    needs: t.Tuple[str, ...] = ()
+    instead_of: t.Optional[str] = None
+    if_changed: t.Optional[str] = None
+    until: t.Optional[str] = None
 
 
-def site_of(view: View, hn: str) -> Site:
-    """Return an HN whose VMA answered; raise NotFound or Refused otherwise."""
-    names.label("HN", hn)
-    site = view.sites.get(hn)
-    if site is None:
-        raise NotFound(f"There is no HN {hn}; known are: {', '.join(sorted(view.sites)) or 'none'}.")
-    if site.problem:
-        raise Refused(f"The VMA of {hn} on {site.vma} cannot be asked: {site.problem}.")
-    return site
+class FollowUp(t.NamedTuple):
+    """A step of another device that must not wait until all devices have made their part of the cut-over.
+
+    Attributes:
+        after: the id of the step that it follows.
+        if_done: whether it follows when that was done, or when it failed.
+        step: the step.
+    """
+
+    after: str
+    if_done: bool
+    step: Step
 
 
-def site_plan(site: Site) -> dict[str, str]:
-    """Return what a plan says of an HN."""
-    return {"hn": site.name, "vma": site.vma, "gateway": site.gateway}
+class Stage(t.NamedTuple):
+    """Steps that are carried out at the same time, one device beside the other; of one device in their order.
+
+    Attributes:
+        id: what it is known by.
+        what: what it does, for a person.
+        steps: its steps.
+        secret: whether its answers must not be shown.
+    """
+
+    id: str
+    what: str
+    steps: t.Tuple[Step, ...]
+    secret: bool = False
 
 
-def records_of(view: View, instance: str) -> list[tuple[dict, Site]]:
-    """Return the records of an instance, each with the HN whose VMA keeps it."""
-    return [(record, site) for site in view.sites.values() for record in site.records if record["instance"] == instance]
+class Plan(t.NamedTuple):
+    """An operation from its first step to its last.
+
+    Attributes:
+        operation: its verb.
+        subject: what it is done to, for a sentence.
+        prepare: the stages before the one in which devices wait for each other.
+        cut_over: that stage, or None.
+        follow_ups: what other devices do in it as soon as one has made its part.
+        settle: the stages after it.
+        take_back: the stages that undo what was begun.
+        forward: ids of steps. Once all are done, the only way is forward: nothing is taken back any more.
+        unknown: when nobody can say whether there is something to take back.
+        was: what is said when all was taken back: a sentence with the names of C(facts) in braces, as str.format() takes them, like the next two.
+        stopped: what is said when it could not be brought to its end, and the only way is forward.
+        done: what is said when all is done.
+        facts: what the sentences refer to, by name.
+        result: what the operation returns, by name, with references.
+        peers: where other RMs reach each RM, by name.
+        candidates: RMs that a VMA may choose on the way, one of which may have to act at once.
+        nothing: why there is nothing to do; then there are no stages.
+    """
+
+    operation: str
+    subject: str
+    prepare: t.Tuple[Stage, ...] = ()
+    cut_over: t.Optional[Stage] = None
+    follow_ups: t.Tuple[FollowUp, ...] = ()
+    settle: t.Tuple[Stage, ...] = ()
+    take_back: t.Tuple[Stage, ...] = ()
+    forward: t.Tuple[str, ...] = ()
+    unknown: t.Tuple[Unknown, ...] = ()
+    was: str = ""
+    stopped: str = ""
+    done: str = ""
+    facts: t.Mapping[str, t.Any] = {}
+    result: t.Mapping[str, t.Any] = {}
+    peers: t.Mapping[str, t.Mapping[str, str]] = {}
+    candidates: t.Tuple[str, ...] = ()
+    nothing: t.Optional[str] = None
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """All stages that lead forward, in their order."""
+        return (*self.prepare, *self.part("cut_over"), *self.settle)
+
+    def part(self, name: str) -> tuple[Stage, ...]:
+        """Return the stages of C(prepare), C(cut_over), C(settle) or C(take_back)."""
+        if name == "cut_over":
+            return (self.cut_over,) if self.cut_over else ()
+        return t.cast(t.Tuple[Stage, ...], getattr(self, name))
 
 
-def all_answered(view: View) -> None:
-    """That nobody knows an instance is only true when everybody was asked."""
-    for site in view.sites.values():
-        if site.problem:
-            raise Refused(f"The VMA of {site.name} on {site.vma} cannot be asked: {site.problem}.")
+#: What a plan is made of, by the names under which it is written down.
+_KINDS: t.Mapping[str, t.Any] = {kind.__name__: kind for kind in (Answer, Peer, Count, Unless, Unknown, Step, FollowUp, Stage, Plan)}
+_KEY = "_is"
 
 
-def known_instances(view: View) -> str:
-    """Return the names of all instances, for a sentence."""
-    return ", ".join(sorted(record["instance"] for site in view.sites.values() for record in site.records)) or "none"
+def encode(value: t.Any) -> t.Any:
+    """Return a plan, or a part of one, as plain JSON; what is as usual is left out."""
+    if isinstance(value, tuple) and type(value).__name__ in _KINDS:
+        usual = type(value)._field_defaults
+        fields = {name: part for name, part in zip(value._fields, value) if name not in usual or part != usual[name]}
+        return {_KEY: type(value).__name__, **{name: encode(part) for name, part in fields.items()}}
+    if isinstance(value, t.Mapping):
+        return {str(key): encode(part) for key, part in value.items()}
+    return [encode(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
-def holders_of(view: View, name: names.InstanceName, capsule: str) -> tuple[dict, list[str]]:
-    """Return the capsule's manifest and the RMs that hold it whole."""
-    held = {
-        rm.name: manifest
-        for rm in view.rms.values()
-        for manifest in rm.capsules
-        if (manifest["name"], manifest["domain"], manifest["version"]) == (name.service, name.domain, capsule)
-    }
-    if held:
-        return next(iter(held.values())), sorted(held)
-    wanted = f"{name.service} {capsule} of {name.domain}"
-    broken = [problem for rm in view.rms.values() for problem in rm.broken if wanted in problem]
-    if broken:
-        raise Refused(broken[0])
-    known = sorted({f"{m['name']} {m['version']} of {m['domain']}" for rm in view.rms.values() for m in rm.capsules})
-    raise NotFound(f"No RM that answers holds the capsule {wanted}; held are: {', '.join(known) or 'none'}.")
+def decode(value: t.Any) -> t.Any:
+    """Return the plan, or the part of one, that encode() made *value* of."""
+    if isinstance(value, t.Mapping):
+        kind = _KINDS.get(value.get(_KEY, ""))
+        parts = {key: decode(part) for key, part in value.items() if key != _KEY or kind is None}
+        if kind is None:
+            return parts
+        return kind(**{name: _tupled(kind, name, part) for name, part in parts.items()})
+    return [decode(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
-def wanted_rm(view: View, site: Site, to_rm: str | None) -> str | None:
-    """Return the RM that is wanted, if any; raise InvalidInput, NotFound or Refused unless it stands in the HN and answers."""
-    if not to_rm:
-        return None
-    rm = answering_rm(view, to_rm)
-    if rm.hn != site.name:
-        raise InvalidInput(f"The RM {to_rm} stands in {rm.hn}, not in {site.name}.")
-    return to_rm
+def _tupled(kind: t.Any, name: str, part: t.Any) -> t.Any:
+    return tuple(part) if isinstance(part, list) and name != "arguments" else part
 
 
-def answering_rm(view: View, name: str) -> RealMachine:
-    """Return an RM that answered; raise NotFound or Refused otherwise."""
-    rm = view.rms.get(name)
-    if rm is None:
-        raise NotFound(f"There is no RM {name}; known are: {', '.join(sorted(view.rms)) or 'none'}.")
-    if rm.problem:
-        raise Refused(f"The RM {name} cannot be used: {rm.problem}.")
-    return rm
+def references(value: t.Any) -> t.Iterator[Answer]:
+    """Yield all answers that *value* refers to."""
+    if isinstance(value, Answer):
+        yield value
+    elif isinstance(value, t.Mapping):
+        for part in value.values():
+            yield from references(part)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from references(part)
 
 
-def silent_rms(view: View, site: Site) -> list[str]:
-    """Return the RMs of an HN that did not answer."""
-    return sorted(rm.name for rm in view.rms.values() if rm.hn == site.name and rm.problem)
+def in_order(*stages: Stage) -> tuple[Stage, ...]:
+    """Return *stages* with as few of them as possible: what one and the same device does alone, stage by stage, becomes one stage."""
+    made: list[Stage] = []
+    for stage in stages:
+        if not stage.steps:
+            continue
+        alone = {step.device for step in stage.steps}
+        if made and len(alone) == 1 and alone == {step.device for step in made[-1].steps} and made[-1].secret == stage.secret:
+            made[-1] = made[-1]._replace(what=f"{made[-1].what}, {stage.what[0].lower()}{stage.what[1:]}", steps=(*made[-1].steps, *stage.steps))
+        else:
+            made.append(stage)
+    return tuple(made)
 
 
-def peers_of(view: View) -> dict[str, dict[str, str]]:
-    """Return where RMs reach each other, by name."""
-    return {rm.name: {"name": rm.name, "address": rm.address} for rm in view.rms.values()}
+def check(plan: Plan) -> None:
+    """Raise ValueError where a plan contradicts itself: an id that is there twice, a reference to no earlier step, an undo of nothing, a step without undo.
+
+    What only looks, what has no effect beyond its own record, and what comes after the point from which the only way is forward needs no undo.
+    """
+    seen: set[str] = set()
+    undone = {each for stage in plan.take_back for step in stage.steps for each in step.undoes}
+    for stages, begun in ((plan.stages, set()), (plan.take_back, {step.id for stage in plan.stages for step in stage.steps})):
+        known = set(begun)
+        for stage in stages:
+            for step in stage.steps:
+                if step.id in seen:
+                    raise ValueError(f"The step {step.id} is there twice.")
+                seen.add(step.id)
+                needed = {each.step for each in references((step.device, dict(step.arguments), step.unless))} | set(step.undoes)
+                needed |= {*step.needs, *(each for each in (step.instead_of, step.if_changed) if each)}
+                # Steps of one device come in their order, so one may refer to another of its own stage.
+                own = {other.id for other in stage.steps[: stage.steps.index(step)] if other.device == step.device}
+                if needed - known - own:
+                    raise ValueError(f"The step {step.id} refers to {sorted(needed - known - own)}, which is no earlier step.")
+            known |= {step.id for step in stage.steps}
+    stray = undone - {step.id for stage in plan.stages for step in stage.steps}
+    if stray:
+        raise ValueError(f"{sorted(stray)} is undone, but no step.")

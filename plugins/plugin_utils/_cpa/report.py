@@ -69,7 +69,7 @@ def mesh_names(hostvars: HostVars, groups: Groups) -> str:
     """Return who is sent where, as a table: for each name and region the HN or HNs of the answer, and why."""
     rows, problems = [], []
     for host in groups.get("dns_servers", []):
-        told = hostvars[host].get("publish_seen") or {}
+        told = hostvars[host].get("names_seen") or {}
         if "names" not in told and not told.get("skipped"):
             why = "it does not answer" if told.get("unreachable") or not told else str(told.get("msg", "it gave no answer")).rstrip(".")
             problems.append(f"What {host} answers is not known: {why}.")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import plan as plans
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups as plans
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.starts import Record, reservation, starting
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
@@ -107,14 +107,13 @@ def plan_standby(view: View, service: str, domain: str, to_hn: str, count: int, 
         # What waits is not in rotation, so no name changes.
         "services": [],
         "states": {**dict.fromkeys(fresh, "suspended"), **{record["instance"]: "absent" for record in rest}},
-        "undo": [{"instance": name, "state": "absent"} for name in fresh]
+        "undo": [{"instance": name, "state": "absent", "expected": ["reserved"]} for name in fresh]
         + [{"instance": record["instance"], "state": "suspended", "operation_done": True} for record in rest],
         "close": [{"instance": name, "state": "suspended", "operation_done": True} for name in fresh]
         + [{"instance": record["instance"], "state": "absent"} for record in rest],
         "waiting": [record["instance"] for record in waiting[:count]] + fresh,
         "capsules": [{"service": service, "version": capsule, "holders": held}] if fresh else [],
         "tunnels": [],
-        "peers": plans.peers_of(view),
     }
 
 

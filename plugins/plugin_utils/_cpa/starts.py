@@ -7,7 +7,7 @@
 
 """What all plans for several instances of a domain have, how many of a service, clones or a cluster. Pure functions.
 
-A plan has what the VMA is asked and told, as the module C(vma_instances) takes it: C(reserve) at first, C(tell) before anything runs, C(untell) and C(undo)
+A plan has what the VMA is asked and told, as the call C(record) takes it: C(reserve) at first, C(tell) before anything runs, C(untell) and C(undo)
 before and after it is taken back, C(close) at the end. C(states) and C(unstates) say what each instance is to be on its RM; C(services), for the name of
 each service, who enters and leaves the rotation and what it was served by before that; C(capsules), who holds what new instances are made from; C(tunnels), the
 services whose tunnels are to come from another HN's gateway.
@@ -19,7 +19,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.manifest import intranet_address, requirements
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import plan as plans
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups as plans
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
 Record = t.Dict[str, t.Any]
@@ -35,6 +35,7 @@ def starting(
     rest: list[Record],
     surplus: str = "suspended",
     own_address: bool = False,
+    sources: t.Mapping[str, tuple[dict, list[str]]] | None = None,
 ) -> plans.Plan:
     """Return a plan to start instances of a domain in an HN, and to let others rest.
 
@@ -48,11 +49,13 @@ def starting(
         rest: the records of those that are to rest.
         surplus: what becomes of them, C(suspended) or C(absent).
         own_address: whether new ones must go by their guest addresses.
+        sources: the manifest of each new one's capsule and the RMs that hold it, or will by then; None for what is held now.
 
     Raises:
         NotFound, Refused: one sentence for the operator.
     """
-    sources = {name: plans.holders_of(view, names.instance(name), version) for name, version in fresh.items()}
+    if sources is None:
+        sources = {name: plans.holders_of(view, names.instance(name), version) for name, version in fresh.items()}
     resumed = [record["instance"] for record in run if record["state"] == "suspended"]
     begun = [*fresh, *(record["instance"] for record in run if record["state"] not in ("running", "suspended"))]
     all_names = [*(record["instance"] for record in run), *fresh]
@@ -72,13 +75,13 @@ def starting(
         "tell": [{"instance": name, "state": "running", "in_rotation": True, **how} for name in all_names]
         + [{"instance": record["instance"], **ended, **how} for record in rest],
         "rest": [record["instance"] for record in rest],
-        "services": _services(site, [*resumed, *begun], all_names, rest),
+        "services": _services(site, [*resumed, *begun], all_names, rest, {**_ports_of([*run, *rest]), **_ports_of(m for m, unused in sources.values())}),
         "states": {**dict.fromkeys(all_names, "running"), **{record["instance"]: surplus for record in rest}},
         "untell": [{"instance": name, "state": "suspended", "in_rotation": False} for name in resumed]
         + [{"instance": name, "state": "leaving", "in_rotation": False} for name in begun],
         "unstates": {**dict.fromkeys(resumed, "suspended"), **dict.fromkeys(begun, "absent")},
         "undo": [{"instance": name, "state": "suspended", "operation_done": True} for name in resumed]
-        + [{"instance": name, "state": "absent"} for name in begun]
+        + [{"instance": name, "state": "absent", "expected": ["reserved", "leaving"]} for name in begun]
         + [{"instance": record["instance"], "state": record["state"], "in_rotation": record["in_rotation"], "operation_done": True} for record in rest],
         "close": [{"instance": name, "operation_done": True} for name in [*resumed, *begun]]
         + [{"instance": record["instance"], **({"state": "absent"} if surplus == "absent" else {"operation_done": True})} for record in rest],
@@ -89,12 +92,19 @@ def starting(
             }.values()
         ),
         "tunnels": [],
-        "peers": plans.peers_of(view),
     }
 
 
-def _services(site: Site, starts: t.Collection[str], run: t.Iterable[str], rest: list[Record]) -> list[dict[str, t.Any]]:
-    """Return for each service who enters and leaves the rotation, and what it was served by before that (one is enough: they share the public address)."""
+def _ports_of(described: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, list]:
+    """Return the ports of each service that records or manifests describe."""
+    return {each.get("service") or each["name"]: each["ports"] for each in described}
+
+
+def _services(
+    site: Site, starts: t.Collection[str], run: t.Iterable[str], rest: list[Record], ports: t.Mapping[str, list]
+) -> list[dict[str, t.Any]]:
+    """Return for each service its C(ports), who enters and leaves the rotation, and what it was served by before that (one is enough: they share the
+    public address)."""
     everybody = [*run, *(record["instance"] for record in rest)]
     services: dict[str, dict[str, list]] = {names.instance(name).service: {"arrives": [], "leaves": [], "serves": []} for name in everybody}
     for name in starts:
@@ -104,11 +114,11 @@ def _services(site: Site, starts: t.Collection[str], run: t.Iterable[str], rest:
         mine["leaves"].append({"hn": site.name, "instance": record["instance"]})
         if record["in_rotation"] and not mine["serves"]:
             mine["serves"].append({"hn": site.name, "public_address": record["public_address"], "ports": record["ports"]})
-    return [{"service": service, **names_of} for service, names_of in services.items()]
+    return [{"service": service, "ports": ports[service], **names_of} for service, names_of in services.items()]
 
 
 def reservation(view: View, site: Site, name: str, manifest: t.Any, own_address: bool = False) -> dict[str, t.Any]:
-    """Return what the VMA is asked for a new instance of a capsule, as the module C(vma_instances) takes it."""
+    """Return what the VMA is asked for a new instance of a capsule, as the call C(record) takes it."""
     return {
         "capsule": manifest["version"],
         "guest": manifest["guest"],
@@ -120,41 +130,3 @@ def reservation(view: View, site: Site, name: str, manifest: t.Any, own_address:
         "exclude_rms": plans.silent_rms(view, site),
         "epoch_above": plans.highest_epoch(view, name, site),
     }
-
-
-def orders(records: t.Iterable[Record], states: t.Mapping[str, str], common: t.Mapping[str, t.Any]) -> dict[str, dict[str, t.Any]]:
-    """Return each RM's part of a wave: C(instances) as the module of that name takes them, and what is *common* to all RMs.
-
-    Args:
-        records: the surroundings records of the instances.
-        states: what each is to be, by its name; one that is not there gets no order.
-        common: what every part has besides.
-    """
-    parts: dict[str, dict[str, t.Any]] = {}
-    for record in records:
-        if record["instance"] in states:
-            order = {"name": record["instance"], "state": states[record["instance"]], "epoch": record["epoch"]}
-            if order["state"] in ("running", "suspended"):
-                order.update(capsule=record["capsule"], vlan=record["vlan"], record=record)
-            parts.setdefault(record["rm"], {**common, "instances": []})["instances"].append(order)
-    return parts
-
-
-def transfers(records: t.Iterable[Record], capsules: t.Iterable[t.Mapping[str, t.Any]]) -> list[dict[str, str]]:
-    """Return which capsules have to be brought where, each once.
-
-    Args:
-        records: surroundings records of instances that are to be made.
-        capsules: C(service), C(version) and C(holders), the RMs that hold it, of each capsule that they are made from.
-
-    Returns:
-        C(service), C(version), C(holder) (who sends it) and C(rm) (who gets it) of each transfer.
-    """
-    found = {}
-    for capsule in capsules:
-        for record in records:
-            identity = (record["service"], record["capsule"])
-            if identity == (capsule["service"], capsule["version"]) and record["rm"] not in capsule["holders"]:
-                one = {"service": identity[0], "version": identity[1], "holder": capsule["holders"][0], "rm": record["rm"]}
-                found[(*identity, record["rm"])] = one
-    return list(found.values())

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound, Refused
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import plan as plans
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups as plans
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import scale, starts
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
 
@@ -67,7 +67,6 @@ def plan_update(view: View, service: str, domain: str, to_hn: str, capsule: str)
         ],
         "leftovers": leftovers,
         "close": [{"instance": record["instance"], "operation_done": True} for record in begun if record["instance"] not in fresh],
-        "peers": plans.peers_of(view),
     }
 
 

@@ -19,6 +19,7 @@ class Site(t.NamedTuple):
         name: the HN's name.
         vma: the host that answers for it.
         gateway: the host with its domain routers.
+        wan_interface: the interface of the gateway that faces the world.
         records: the surroundings records of its VMA.
         epochs: the highest epoch that it knows of, by instance.
         accelerators: what each of its RMs runs guests with, as it was subscribed.
@@ -29,6 +30,7 @@ class Site(t.NamedTuple):
     name: str
     vma: str
     gateway: str
+    wan_interface: str
     records: list[dict]
     epochs: dict[str, int]
     accelerators: dict[str, str]
@@ -43,7 +45,7 @@ class RealMachine(t.NamedTuple):
         name: its host name in the inventory.
         hn: the HN it stands in.
         address: where other RMs reach it.
-        capsules: the manifests of the capsules that its store holds whole; none where it was only asked whether it answers.
+        capsules: the manifests of the capsules that its store holds whole.
         broken: sentences about those that it holds in part or altered.
         problem: why it could not be asked; None when it answered.
     """
@@ -68,21 +70,22 @@ def mesh_view(groups: t.Mapping[str, t.Sequence[str]], hostvars: t.Mapping[str, 
 
     Args:
         groups: the inventory's groups; C(vmas), C(gateways) and C(rms) count.
-        hostvars: the variables of each host: C(hn), C(rm_address), and the registered C(observe_vma) and C(observe_capsules), or C(observe_answer) where RMs
-            were not asked for their capsules.
+        hostvars: the variables of each host: C(hn), C(rm_address), and the registered C(observe_look). Where RMs were not asked, none seems to answer.
     """
     gateways = {hostvars[host]["hn"]: host for host in groups.get("gateways", [])}
     sites = {}
     for host in groups.get("vmas", []):
         name = hostvars[host]["hn"]
-        answer = hostvars[host].get("observe_vma") or {}
+        answer = _look(hostvars[host].get("observe_look"), "look")
         accelerators = {rm["name"]: rm["accelerator"] for rm in answer.get("rms", [])}
         records, epochs = list(answer.get("records", [])), dict(answer.get("epochs", {}))
         unfinished = {operation["instance"]: operation["kind"] for operation in answer.get("operations", []) if operation["closed"] is None}
-        sites[name] = Site(name, host, gateways.get(name, host), records, epochs, accelerators, unfinished, _problem(answer, "records"))
+        gateway = gateways.get(name, host)
+        wan = hostvars[gateway].get("gateway_wan_interface", "wan0")
+        sites[name] = Site(name, host, gateway, wan, records, epochs, accelerators, unfinished, _problem(answer, "records"))
     rms = {}
     for host in groups.get("rms", []):
-        answer = hostvars[host].get("observe_capsules") or {}
+        answer = _look(hostvars[host].get("observe_look"), "capsules")
         held = answer.get("capsules", [])
         rms[host] = RealMachine(
             host,
@@ -90,9 +93,19 @@ def mesh_view(groups: t.Mapping[str, t.Sequence[str]], hostvars: t.Mapping[str, 
             hostvars[host]["rm_address"],
             [entry["manifest"] for entry in held if entry["complete"]],
             [problem for entry in held for problem in entry["problems"]],
-            _problem(answer, "capsules") if answer else _problem(hostvars[host].get("observe_answer") or {}, "rc"),
+            _problem(answer, "capsules"),
         )
     return View(sites, rms)
+
+
+def _look(told: t.Mapping[str, t.Any] | None, call: str) -> t.Mapping[str, t.Any]:
+    """Return what a device answered to a look, or why it did not, as a module would return it."""
+    if not told:
+        return {}
+    answer = (told.get("answers") or {}).get(call)
+    if answer is None or answer["failed"] or answer["unreachable"]:
+        return {key: told[key] for key in ("failed", "unreachable", "msg") if key in told}
+    return answer["result"]
 
 
 def _problem(answer: t.Mapping[str, t.Any], expected: str) -> str | None:

@@ -15,7 +15,7 @@ import zipfile
 
 import pytest
 
-from ansible_collections.vmatrix.mesh.plugins.action.engines import MODULE_UTILS, PACKAGE, archive
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils.engines import MODULE_UTILS, PACKAGE, archive
 
 COLLECTIONS = os.path.abspath(os.path.join(".build", "collections"))
 

@@ -1,0 +1,259 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""The steps that plans are made of, one function each; the planners of the verbs put them in order. Pure functions."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups, naming
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, FollowUp, Peer, Stage, Step, Unless, in_order
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
+
+Record = t.Mapping[str, t.Any]
+
+
+class Naming(t.NamedTuple):
+    """How names follow: the mesh as it was before, and the settings, as the variables of the role C(publish) give them; without a C(host) none does."""
+
+    view: View
+    settings: t.Mapping[str, t.Any]
+
+
+def ready(record: Record) -> Step:
+    """Be sure that the RM of an instance answers, before anything else depends on it."""
+    return Step(f"ready.{record['rm']}", record["rm"], "ready", {}, "be sure that its libvirt answers")
+
+
+def tell(step: str, site: Site, instances: t.Sequence[t.Mapping[str, t.Any]], what: str, **how: t.Any) -> Step:
+    """Have a VMA reserve for instances, and record what becomes of them, in one transaction."""
+    return Step(step, site.vma, "record", {"instances": [dict(each) for each in instances]}, what, **how)
+
+
+def route(step: str, site: Site, told: str, what: str, tunnels: t.Any = (), how: t.Mapping[str, t.Any] | None = None, **options: t.Any) -> Step:
+    """Bring a domain's router to the document that the step *told* answered.
+
+    What is taken back or withdrawn does not depend on an owner's gateway that is down: its tunnel comes up when that one returns. So the call waits for
+    tunnels only where it brings some, or publishes.
+    """
+    waits = {} if tunnels or "answer_timeout" in options else {"tunnel_timeout": 0}
+    arguments = {"document": Answer(told, ("router",)), "tunnels": list(tunnels), "wan_interface": site.wan_interface, **waits, **options}
+    return Step(step, site.gateway, "router", arguments, what, **(how or {}))
+
+
+def call_off(after: Step, step: str, site: Site, told: str) -> FollowUp:
+    """End a gateway's wait for an instance when it is known not to come; without this it would wait to its deadline."""
+    off = Step(step, site.gateway, "call_off", {"document": Answer(told, ("router",))}, "stop waiting for its answer")
+    return FollowUp(after.id, False, off)
+
+
+def order(name: str, state: str, record: Answer) -> dict[str, t.Any]:
+    """Return what an RM is told of an instance, from the record that a VMA answered."""
+    parts = {key: Answer(record.step, (*record.path, key)) for key in ("epoch", "capsule", "vlan")}
+    if state in ("running", "suspended"):
+        return {"name": name, "state": state, **parts, "record": record}
+    return {"name": name, "state": state, "epoch": parts["epoch"]}
+
+
+def instance(step: str, rm: str | Answer, orders: t.Sequence[t.Mapping[str, t.Any]], what: str, **options: t.Any) -> Step:
+    """Bring instances into their states on their RM; C(how) in the options are further fields of the step."""
+    how = options.pop("how", {})
+    return Step(step, rm, "instances", {"instances": [dict(each) for each in orders], **options}, what, **how)
+
+
+def bring(step: str, holder: str, capsule: t.Mapping[str, str], rm: str | Answer, holders: t.Sequence[str]) -> Step:
+    """Bring a capsule to the RM that was chosen, unless that holds it."""
+    unless = Unless(rm, tuple(holders)) if isinstance(rm, Answer) else None
+    title = f"{capsule['name']} {capsule['version']} of {capsule['domain']}"
+    return Step(step, holder, "bring", {**capsule, "to": Peer(rm)}, f"send the capsule {title} to where it is missing", unless)
+
+
+def name(
+    step: str,
+    names: Naming,
+    service: str,
+    domain: str,
+    what: str,
+    arrives: t.Sequence[Record] = (),
+    leaves: t.Sequence[Record] = (),
+    ask: bool = True,
+    **how: t.Any,
+) -> list[Step]:
+    """Have the name of a service follow: one step, or none where it changes nothing.
+
+    Args:
+        step: the step's id.
+        names: how names follow.
+        service: whose name.
+        domain: who owns it.
+        what: what it does, for a person.
+        arrives: C(hn), C(public_address) and C(ports) of each HN that serves it then.
+        leaves: C(hn) and C(instance) of each instance that leaves the rotation.
+        ask: whether who enters has to answer a request from outside first.
+        how: further fields of the step.
+    """
+    settings = names.settings
+    if not settings.get("host"):
+        return []
+    plan = naming.plan_name(names.view, service, domain, settings, arrives, leaves)
+    if plan is None:
+        return []
+    reached = {key: settings[key] for key in ("server", "driver", "key_file", "views", "ask_timeout")}
+    if not ask:
+        plan = {**plan, "ask": {"type": "none"}}
+    return [Step(step, settings["host"], "name", {**reached, **plan}, what, **how)]
+
+
+def waited(step: str, site: Site, domain: str, addresses: t.Any, waiting: t.Mapping[str, t.Any], **how: t.Any) -> Step:
+    """Wait until the connections of a domain's members at *addresses* have ended.
+
+    Args:
+        step: the step's id.
+        site: the HN.
+        domain: whose router it is.
+        addresses: the members' fabric addresses.
+        waiting: C(timeout), seconds that they have; C(at_deadline), what becomes of those that are open then (C(give_up), C(cut), C(wait)); C(patience),
+            how many seconds C(wait) waits on. An option of a verb that has timeouts of its own begins with C(drain_).
+        how: further fields of the step.
+    """
+    limits = {key: waiting.get(f"drain_{key}", waiting.get(key)) for key in ("timeout", "at_deadline", "patience")}
+    return Step(step, site.gateway, "drain", {"domain": domain, "addresses": addresses, **limits}, "wait until the connections have ended", **how)
+
+
+def serves(site: Site, record: Record) -> dict[str, t.Any]:
+    """Return what a name is told of the HN that serves with *record*."""
+    return {"hn": site.name, "public_address": record["public_address"], "ports": record["ports"]}
+
+
+def served_by(site: Site, told: Answer, ports: t.Any) -> dict[str, t.Any]:
+    """Return what a name is told of an HN that serves by the record that a VMA will have answered; *ports* are known before."""
+    return {"hn": site.name, "public_address": Answer(told.step, (*told.path, "public_address")), "ports": ports}
+
+
+def stage(identity: str, what: str, *steps: Step, secret: bool = False) -> Stage:
+    """Return a stage of these steps."""
+    return Stage(identity, what, steps, secret)
+
+
+def first(record: Record, leave: t.Sequence[Step], tell: Step) -> tuple[Stage, ...]:
+    """Return the first stages of an operation that takes an instance out of rotation: its RM answers, its name leaves if it must, its VMA knows.
+
+    Who calls by a name that leaves is waited for, so it is known before that whether its RM answers.
+    """
+    told = "Record what is about to happen"
+    if not leave:
+        return (stage("tell", told, ready(record), tell),)
+    return (stage("ready", "Be sure that its RM answers", ready(record)), stage("leave", "Have its name lose the HN", *leave), stage("tell", told, tell))
+
+
+def back_to_service(names: Naming, record: Record, site: Site, undoes: t.Mapping[str, str]) -> tuple[Stage, ...]:
+    """Return the stages that bring an instance back to what its record said before: run, be published, be named.
+
+    Args:
+        names: how names follow.
+        record: the record.
+        site: its HN.
+        undoes: by C(rest), C(withdraw), C(tell) and C(leave) the ids of the steps that are undone, as far as there are any.
+    """
+    who, state = record["instance"], record["state"]
+    staying = {"instance": who, "state": state, "in_rotation": record["in_rotation"], "operation_done": True}
+    needs = ("run_again",) if "rest" in undoes else ()
+    stages = [stage("stay", "Record that it stays", tell("stay", site, [staying], f"record that {who} is as it was", undoes=(undoes["tell"],)))]
+    if "rest" in undoes:
+        again = {"name": who, "state": state, "epoch": record["epoch"]}
+        run = instance("run_again", record["rm"], [again], f"have {who} {state} again", how={"undoes": (undoes["rest"],)})
+        stages.append(stage("run_again", "Let it run again", run))
+    publish = route("publish_again", site, "stay", f"publish {who} again", how={"undoes": (undoes["withdraw"],), "needs": needs})
+    stages.append(stage("publish_again", "Publish it again", publish))
+    if record["in_rotation"]:
+        how = {"ask": False, "undoes": (undoes["leave"],), "needs": needs}
+        named = name("name_again", names, record["service"], record["domain"], "have its name get the HN back", [serves(site, record)], **how)
+        stages.append(stage("name_again", "Have its name get the HN back", *named))
+    return in_order(*stages)
+
+
+def bringing(
+    view: View, site: Site, capsule: t.Mapping[str, str], holders: t.Sequence[str], rms: t.Sequence[Answer], pinned: str | None = None, prefix: str = ""
+) -> tuple[Stage, ...]:
+    """Return the stage that brings a capsule to the RMs that were chosen and lack it; none where every RM that can be chosen holds it."""
+    possible = [pinned] if pinned else [rm.name for rm in view.rms.values() if rm.hn == site.name]
+    if set(possible) <= set(holders):
+        return ()
+    steps = [bring(f"{prefix}bring.{number}" if len(rms) > 1 else f"{prefix}bring", holders[0], capsule, rm, holders) for number, rm in enumerate(rms)]
+    return (stage(f"{prefix}bring", "Bring the capsule to where it is missing", *steps),)
+
+
+def wrapping(site: Site, domain: str, tunnels: t.Sequence[tuple[str, str]]) -> tuple[Stage, ...]:
+    """Return the stages that bring what tunnels need at the HN's gateway; the step C(tunnel.SERVICE) answers it.
+
+    Args:
+        site: the HN.
+        domain: who owns the services.
+        tunnels: each service that has one, and the gateway that has its key.
+    """
+    key = Step("wrapping_key", site.gateway, "wrapping_key", {}, "tell the key that it opens envelopes with")
+    recipient = Answer("wrapping_key", ("public_key",))
+    wraps = [
+        Step(f"tunnel.{service}", gateway, "wrap_tunnel", {"domain": domain, "service": service, "recipient": recipient}, f"wrap the key of {service} for it")
+        for service, gateway in tunnels
+    ]
+    return (
+        stage("wrapping_key", "Ask for the key that envelopes are opened with", key),
+        stage("tunnel", "Wrap the services' keys for it", *wraps, secret=True),
+    )
+
+
+def never_placed(site: Site, who: str, rm: str | Answer, epoch: Answer, prefix: str = "", new: bool = True) -> tuple[Stage, ...]:
+    """Return the stages that undo the placement of an instance.
+
+    Whatever it runs by is withdrawn before it ends, and its record goes last. While it is merely reserved nobody else may have begun to use it.
+
+    Args:
+        site: its HN.
+        who: its name.
+        rm: where it was to run.
+        epoch: in which epoch.
+        prefix: what the ids of the steps begin with, and those of the placement.
+        new: whether only what was not there before is undone.
+    """
+    only, told = {"if_changed": f"{prefix}reserve"} if new else {}, f"{prefix}tell"
+    leaving = {"instance": who, "state": "leaving", "in_rotation": False, "step": "undo the placement"}
+    order = {"name": who, "state": "absent", "epoch": epoch}
+    gone = {"instance": who, "state": "absent", "expected": ["reserved", "leaving"]}
+    at_once = {"stop_timeout": 0, "stop_force": True, "may_be_outdated": True}
+    undo_run = {"undoes": (f"{prefix}cut_over.rm",), **only}
+    return in_order(
+        stage(f"{prefix}untell", "Record that it leaves", tell(f"{prefix}untell", site, [leaving], f"record that {who} leaves", undoes=(told,), **only)),
+        stage(
+            f"{prefix}withdraw",
+            "Withdraw it from its domain router",
+            route(f"{prefix}withdraw", site, f"{prefix}untell", f"withdraw {who}", how={"undoes": (f"{prefix}cut_over.publish",), **only}),
+        ),
+        stage(f"{prefix}clear", "Remove it from its RM", instance(f"{prefix}clear", rm, [order], f"remove {who}", how=undo_run, **at_once)),
+        stage(
+            f"{prefix}give_back",
+            "Give its room and addresses back",
+            tell(
+                f"{prefix}give_back", site, [gone], f"give the room and the addresses of {who} back",
+                undoes=(f"{prefix}reserve",), needs=(f"{prefix}clear",), **only,
+            ),
+        ),
+        stage(
+            f"{prefix}close_router",
+            "Close its public address when nobody is left behind it",
+            route(
+                f"{prefix}close_router", site, f"{prefix}give_back", "close the public address if nobody is left behind it",
+                how={"undoes": (f"{prefix}cut_over.publish",), **only},
+            ),
+        ),
+    )
+
+
+def peers(view: View) -> dict[str, dict[str, str]]:
+    """Return where RMs reach each other, by name."""
+    return lookups.peers_of(view)

@@ -1,0 +1,389 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""How far an operation is: from its plan and the answers so far to what each device has to do next, and to what is said in the end. Pure functions."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Count, Peer, Plan, Stage, Step
+
+#: Calls that do the same for several instances at the same time.
+JOINED = ("instances", "hand_over", "publish")
+
+#: What the steps have answered, by id: C(device), C(changed), C(failed), C(unreachable), C(msg) and C(result).
+Answers = t.Mapping[str, t.Mapping[str, t.Any]]
+
+
+class Call(t.NamedTuple):
+    """One call of an engine that a device is to make; C(ids) are the steps that it carries out at once."""
+
+    ids: tuple[str, ...]
+    call: str
+    arguments: dict[str, t.Any]
+    rehearses: bool = False
+    reserves: bool = False
+
+
+class Verdict(t.NamedTuple):
+    """Where an operation goes from here.
+
+    Attributes:
+        way: C(on), C(back), C(stopped) (it can only go on, but does not get any further now) or C(unknown) (it must be left as it is).
+        why: for the last one, the sentence that says so.
+    """
+
+    way: str
+    why: str = ""
+
+
+class Missing(Exception):
+    """A reference leads to no answer."""
+
+
+class Stalled(Exception):
+    """A step that must come first was not carried out; its words say which.
+
+    Attributes:
+        steps: the ids of what cannot be carried out therefore.
+    """
+
+    def __init__(self, message: str, steps: t.Sequence[str]) -> None:
+        super().__init__(message)
+        self.steps = tuple(steps)
+
+
+def resolve(value: t.Any, plan: Plan, answers: Answers) -> t.Any:
+    """Return *value* with what its references refer to.
+
+    Raises:
+        Missing: an answer is not there.
+    """
+    if isinstance(value, Answer):
+        found: t.Any = answers.get(value.step, {}).get("result")
+        for key in value.path:
+            try:
+                found = found[key]
+            except (KeyError, IndexError, TypeError) as exc:
+                raise Missing(value.step) from exc
+        if found is None and not value.path:
+            raise Missing(value.step)
+        return found
+    if isinstance(value, Count):
+        return sum(done(answers, step) for step in value.steps)
+    if isinstance(value, Peer):
+        return dict(plan.peers[resolve(value.rm, plan, answers)])
+    if isinstance(value, t.Mapping):
+        return {key: resolve(part, plan, answers) for key, part in value.items()}
+    return [resolve(part, plan, answers) for part in value] if isinstance(value, (list, tuple)) else value
+
+
+def calls(plan: Plan, stage: str, device: str, answers: Answers, check: bool = False) -> list[Call]:
+    """Return what a device has to do in a stage, in this order; nothing where the operation does not come to that stage.
+
+    Raises:
+        Stalled: a step of an earlier stage was left out, as by a host that took no part.
+    """
+    found, takes_back = stage_of(plan, stage)
+    way = verdict(plan, answers).way
+    if way != ("back" if takes_back else "on") or (check and (takes_back or _foretold(plan, found, answers))):
+        return []
+    mine = [step for step in found.steps if _is_of(step, device, plan, answers)]
+    if not takes_back and not check and mine:
+        _refuse_gap(plan, found, answers, [step.id for step in mine])
+    made: list[Call] = []
+    for step in found.steps:
+        try:
+            if resolve(step.device, plan, answers) == device and _due(step, plan, answers, takes_back):
+                _add(made, Call((step.id,), step.call, resolve(dict(step.arguments), plan, {**answers, **_own(made)}), step.rehearses, step.reserves))
+        except Missing:
+            # What it needs was not answered: in check mode, or since what should have said it failed.
+            continue
+    return made
+
+
+def _is_of(step: Step, device: str, plan: Plan, answers: Answers) -> bool:
+    try:
+        return bool(resolve(step.device, plan, answers) == device)
+    except Missing:
+        return False
+
+
+def _refuse_gap(plan: Plan, stage: Stage, answers: Answers, steps: t.Sequence[str]) -> None:
+    """Raise Stalled unless all that must come before *stage* was carried out."""
+    for earlier in plan.stages[: plan.stages.index(stage)]:
+        for step in earlier.steps:
+            try:
+                gap = step.id not in answers and not step.optional and _wanted(step, plan, answers, False)
+            except Missing:
+                gap = True
+            if gap:
+                raise Stalled(f"Nobody was there to {step.what}, which has to come first.", steps)
+
+
+def answers_of(told: t.Mapping[str, t.Any], device: str | None) -> dict[str, dict[str, t.Any]]:
+    """Return the answer of each step that a call carried out, from what *device* told of the call.
+
+    Of a call for several instances each step gets its own part: what became of the others is not its business.
+    """
+    common = {"device": device, "unreachable": False, **{key: told[key] for key in ("changed", "failed", "msg", "unreachable", "seconds") if key in told}}
+    answers = {}
+    for number, step in enumerate(told["ids"]):
+        result = dict(told.get("result") or {})
+        mine = dict(common)
+        for key in ("instances", "capsules"):
+            listed = result.get(key)
+            if isinstance(listed, list) and len(listed) == len(told["ids"]):
+                result[key] = [listed[number]]
+                if told["failed"] and listed[number].get("error", "") is None:
+                    mine.update(failed=False, msg="")
+        answers[step] = {**mine, "result": result}
+    return answers
+
+
+def follow_up(plan: Plan, stage: str, device: str, answers: Answers) -> dict[str, t.Any] | None:
+    """Return what another device is to be told as soon as *device* has done its part of the cut-over: C(device) and C(calls)."""
+    if plan.cut_over is None or stage != plan.cut_over.id:
+        return None
+    mine = [step for step in plan.cut_over.steps if step.id in answers and answers[step.id]["device"] == device]
+    if not mine:
+        return None
+    well = all(done(answers, step.id) for step in mine)
+    for step in plan.follow_ups:
+        if step.after in {each.id for each in mine} and step.if_done == well:
+            call = {"ids": [step.step.id], "call": step.step.call, "arguments": resolve(dict(step.step.arguments), plan, answers)}
+            return {"device": resolve(step.step.device, plan, answers), "calls": [call]}
+    return None
+
+
+def _own(made: t.Sequence[Call]) -> dict[str, dict]:
+    """Stand for the answers of a device's own earlier steps, which it puts in itself."""
+    return {each: {"result": _Later(each)} for call in made for each in call.ids}
+
+
+class _Later:
+    """A part of an answer that the device itself will have by then; written as C({"_answer": [step, ...path]})."""
+
+    def __init__(self, step: str, path: tuple[t.Any, ...] = ()) -> None:
+        self.step, self.path = step, path
+
+    def __getitem__(self, key: t.Any) -> _Later:
+        return _Later(self.step, (*self.path, key))
+
+
+def written(value: t.Any) -> t.Any:
+    """Return the arguments of a call as JSON, in which what the device itself will have answered by then stands as C({"_answer": [step, ...]})."""
+    if isinstance(value, _Later):
+        return {"_answer": [value.step, *value.path]}
+    if isinstance(value, t.Mapping):
+        return {key: written(part) for key, part in value.items()}
+    return [written(part) for part in value] if isinstance(value, (list, tuple)) else value
+
+
+def _due(step: Step, plan: Plan, answers: Answers, takes_back: bool) -> bool:
+    """Whether a step is to be carried out now."""
+    if not _wanted(step, plan, answers, takes_back) or _blocked(step, plan, answers, takes_back):
+        return False
+    # Who did not answer once costs no second time-out.
+    return not _silent(resolve(step.device, plan, answers), answers)
+
+
+def _wanted(step: Step, plan: Plan, answers: Answers, takes_back: bool) -> bool:
+    """Whether what was answered so far makes a step necessary."""
+    if step.unless and resolve(step.unless.answer, plan, answers) in step.unless.values:
+        return False
+    if step.instead_of and done(answers, step.instead_of) or step.until in answers:
+        return False
+    if step.if_changed and not answers.get(step.if_changed, {}).get("changed"):
+        return False
+    return not takes_back or any(each in answers for each in step.undoes)
+
+
+def _blocked(step: Step, plan: Plan, answers: Answers, takes_back: bool) -> bool:
+    """Whether a step that this one needs was necessary and is not done."""
+    steps = {each.id: each for stage in (plan.take_back if takes_back else plan.stages) for each in stage.steps}
+    return any(not done(answers, need) and (need in answers or _wanted(steps[need], plan, answers, takes_back)) for need in step.needs)
+
+
+def _silent(device: str, answers: Answers) -> bool:
+    return any(answer["unreachable"] for answer in answers.values() if answer["device"] == device)
+
+
+def _add(made: list[Call], call: Call) -> None:
+    """Append a call, or make it a part of the last one, if that is the same for other instances."""
+    last = made[-1] if made else None
+    if last and call.call in JOINED and (last.call, last.rehearses, _rest(last)) == (call.call, call.rehearses, _rest(call)):
+        instances = [*last.arguments["instances"], *call.arguments["instances"]]
+        made[-1] = last._replace(ids=(*last.ids, *call.ids), arguments={**last.arguments, "instances": instances})
+    elif any((other.call, other.arguments) == (call.call, call.arguments) for other in made):
+        index = next(index for index, other in enumerate(made) if (other.call, other.arguments) == (call.call, call.arguments))
+        made[index] = made[index]._replace(ids=(*made[index].ids, *call.ids))
+    else:
+        made.append(call)
+
+
+def _rest(call: Call) -> dict[str, t.Any]:
+    return {key: value for key, value in call.arguments.items() if key != "instances"}
+
+
+def done(answers: Answers, step: str) -> bool:
+    """Whether a step was carried out."""
+    return step in answers and not answers[step]["failed"] and not answers[step]["unreachable"]
+
+
+def failed(plan: Plan, stages: t.Iterable[Stage], answers: Answers) -> list[Step]:
+    """Return the steps of *stages* that were begun and not done, and matter."""
+    return [step for stage in stages for step in stage.steps if step.id in answers and not done(answers, step.id) and not step.optional]
+
+
+def verdict(plan: Plan, answers: Answers) -> Verdict:
+    """Return where the operation goes from here."""
+    if not failed(plan, plan.stages, answers):
+        return Verdict("on")
+    if plan.forward and all(done(answers, step) for step in plan.forward):
+        # What else failed at the same time does not matter any more; what failed after it does.
+        last = max(index for index, stage in enumerate(plan.stages) if {step.id for step in stage.steps} & set(plan.forward))
+        return Verdict("stopped" if failed(plan, plan.stages[last + 1 :], answers) else "on")
+    for each in plan.unknown:
+        if each.step not in answers:
+            continue
+        if answers[each.step]["unreachable"] or (each.path and _part(answers[each.step], each.path) not in each.known):
+            return Verdict("unknown", each.why)
+    return Verdict("back")
+
+
+def _part(answer: t.Mapping[str, t.Any], path: t.Sequence[str | int]) -> t.Any:
+    """Return a part of an answer, None where there is no such part."""
+    found: t.Any = answer.get("result")
+    for key in path:
+        try:
+            found = found[key]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return found
+
+
+def stage_of(plan: Plan, stage: str) -> tuple[Stage, bool]:
+    """Return a stage by its id, and whether it takes back."""
+    for takes_back, stages in ((False, plan.stages), (True, plan.take_back)):
+        for each in stages:
+            if each.id == stage:
+                return each, takes_back
+    raise KeyError(stage)
+
+
+def _foretold(plan: Plan, stage: Stage, answers: Answers) -> bool:
+    """Whether check mode ends before *stage*: an earlier step would have reserved what this one is about."""
+    for earlier in plan.stages[: plan.stages.index(stage)]:
+        for step in earlier.steps:
+            if step.reserves and answers.get(step.id, {}).get("changed"):
+                return True
+    return False
+
+
+def busy(plan: Plan, stages: t.Iterable[Stage], answers: Answers, check: bool = False) -> list[str]:
+    """Return the devices that have something to do in *stages*, as far as it can be known now."""
+    found = []
+    for stage in stages:
+        for step in stage.steps:
+            try:
+                found.append(resolve(step.device, plan, answers))
+            except Missing:
+                continue
+    return list(dict.fromkeys(found))
+
+
+def sentences(plan: Plan, answers: Answers, stages: t.Iterable[Stage]) -> list[str]:
+    """Return one sentence for each device and reason for which a step was not done."""
+    told = []
+    for step in failed(plan, stages, answers):
+        answer = answers[step.id]
+        told.append(f"{answer['device']}: {'it does not answer.' if answer['unreachable'] else answer['msg']}")
+    return list(dict.fromkeys(told))
+
+
+class Report(t.NamedTuple):
+    """What is said in the end: whether it failed, one sentence or more, and the operation's result as data."""
+
+    failed: bool
+    message: str
+    result: dict[str, t.Any]
+
+
+def report(plan: Plan, answers: Answers, check: bool = False) -> Report:
+    """Return what became of an operation."""
+    if plan.nothing is not None:
+        return Report(False, plan.nothing, {"operation": plan.operation, "outcome": "nothing"})
+    way, why = verdict(plan, answers)
+    facts = _facts(plan, answers)
+    if way == "on" and not check:
+        return Report(False, _said(plan.done, facts), {"operation": plan.operation, "outcome": "done", **_known(plan, answers)})
+    if way == "on":
+        return Report(False, f"This is what {plan.operation} would do.", {"operation": plan.operation, "outcome": "planned"})
+    reasons = sentences(plan, answers, plan.stages)
+    if way == "back":
+        left = [*sentences(plan, answers, plan.take_back), *_left_undone(plan, answers)]
+        ending = [f"Not all of it could be undone: {' '.join(left)} Run this again when that is mended."] if left else [_said(plan.was, facts)]
+    else:
+        ending = [_said(plan.stopped if way == "stopped" else why, facts)]
+    return Report(True, " ".join([*reasons, *ending]).strip(), {"operation": plan.operation, "outcome": {"back": "undone"}.get(way, way)})
+
+
+def _left_undone(plan: Plan, answers: Answers) -> list[str]:
+    """Return one sentence for each step that should have taken something back, and was not carried out."""
+    told = []
+    for stage in plan.take_back:
+        for step in stage.steps:
+            if step.id not in answers and not step.optional and _possible(step, plan, answers):
+                told.append(f"Nobody could {step.what}.")
+    return told
+
+
+def _possible(step: Step, plan: Plan, answers: Answers) -> bool:
+    try:
+        return _wanted(step, plan, answers, True)
+    except Missing:
+        return False
+
+
+def _facts(plan: Plan, answers: Answers) -> dict[str, t.Any]:
+    facts = {}
+    for name, value in plan.facts.items():
+        try:
+            facts[name] = resolve(value, plan, answers)
+        except Missing:
+            facts[name] = "?"
+    return facts
+
+
+def _known(plan: Plan, answers: Answers) -> dict[str, t.Any]:
+    result = {}
+    for name, value in plan.result.items():
+        try:
+            result[name] = resolve(value, plan, answers)
+        except Missing:
+            continue
+    return result
+
+
+def _said(sentence: str, facts: t.Mapping[str, t.Any]) -> str:
+    return sentence.format(**facts)
+
+
+def rows(plan: Plan, answers: Answers) -> list[tuple[str, str]]:
+    """Return the plan for a person, step by step: the device, and what it does."""
+    return [(_device(step, plan, answers), step.what) for stage in plan.stages for step in stage.steps]
+
+
+def _device(step: Step, plan: Plan, answers: Answers) -> str:
+    try:
+        return str(resolve(step.device, plan, answers))
+    except Missing:
+        return "the RM that will be chosen"
+
+

@@ -1,0 +1,226 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""The plan of every operation that starts several instances of a domain in an HN and lets others rest. Pure functions; C(starts) says what is decided before."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import parts
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, FollowUp, Plan, Stage, Step, in_order
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
+
+Decided = t.Mapping[str, t.Any]
+
+
+class Outlook(t.NamedTuple):
+    """What the plan is made from besides what was decided.
+
+    Attributes:
+        view: the observed mesh.
+        names: how names follow.
+        site: the HN.
+        answer_timeout: seconds that new members have for answering.
+        waiting: how long the connections of what is to rest are waited for, as C(parts.waited) takes it.
+    """
+
+    view: View
+    names: parts.Naming
+    site: Site
+    answer_timeout: float = 120
+    waiting: t.Mapping[str, t.Any] = {}
+
+
+def plan(outlook: Outlook, decided: Decided, subject: str, first: t.Sequence[Stage] = (), last: t.Sequence[Stage] = (), **said: t.Any) -> Plan:
+    """Return the plan of what was decided.
+
+    Args:
+        outlook: what else is known.
+        decided: as C(starts) describes it.
+        subject: what it is done to, for a sentence.
+        first: stages that come before all others.
+        last: stages that come after all others when it is taken back.
+        said: further fields of the plan.
+    """
+    site, starts = outlook.site, bool(decided["starts"])
+    asked = [each["instance"] for each in decided["tell"]]
+    orders = _orders(decided, asked)
+    acts = parts.stage("cut_over", "Start and publish" if starts else "Bring them into their states", *orders)
+    if starts:
+        router = parts.route(
+            "cut_over.publish", site, "tell", "publish those that answer", _tunnels(decided), answer_timeout=outlook.answer_timeout
+        )
+        acts = acts._replace(steps=(*acts.steps, router))
+    return Plan(
+        operation=decided["operation"],
+        subject=subject,
+        prepare=in_order(
+            *first,
+            *_tunnel_stages(site, decided),
+            *_reserved(outlook, decided),
+            parts.stage("leave", "Have the names lose the HN with the last one in rotation", *_left(outlook, decided)),
+            *_told(outlook, decided, starts, asked),
+        ),
+        # Also where nobody waits for anybody: only by then it is known which RMs act.
+        cut_over=acts if acts.steps else None,
+        follow_ups=tuple(FollowUp(each.id, False, _off(site)) for each in orders) if starts else (),
+        settle=in_order(
+            parts.stage("follow", "Have the names follow", *_followed(outlook, decided, asked)),
+            *_closed(site, decided),
+        ),
+        take_back=in_order(*_taken_back(outlook, decided, starts, asked), *last),
+        # What only rests is withdrawn and drained by then.
+        forward=("drain",) if decided["rest"] and not starts else (),
+        stopped="What is to rest is withdrawn; run this again to take it up.",
+        **{"was": "All is as it was.", "peers": parts.peers(outlook.view), **said},
+    )
+
+
+def _off(site: Site) -> Step:
+    return Step("cut_over.call_off", site.gateway, "call_off", {"document": Answer("tell", ("router",))}, "stop waiting for their answers")
+
+
+def _reserved(outlook: Outlook, decided: Decided) -> tuple[Stage, ...]:
+    """Return the stages that reserve for new instances and bring what they are made from."""
+    if not decided["reserve"]:
+        return ()
+    names = [each["instance"] for each in decided["reserve"]]
+    reserve = parts.tell("reserve", outlook.site, decided["reserve"], f"reserve room and addresses for {', '.join(names)}", reserves=True)
+    steps: list[Step] = []
+    for capsule in decided["capsules"]:
+        identity = {"domain": decided["domain"], "name": capsule["service"], "version": capsule["version"]}
+        mine = [
+            Answer("reserve", ("records", number, "rm"))
+            for number, each in enumerate(decided["reserve"])
+            if (each["instance"].startswith(f"{capsule['service']}-"), each["reservation"]["capsule"]) == (True, capsule["version"])
+        ]
+        for stage in parts.bringing(outlook.view, outlook.site, identity, capsule["holders"], mine, prefix=f"{capsule['service']}."):
+            steps += stage.steps
+    brought = (parts.stage("bring", "Bring the capsules to where they are missing", *steps),) if steps else ()
+    return (parts.stage("reserve", "Reserve room and addresses", reserve), *brought)
+
+
+def _told(outlook: Outlook, decided: Decided, starts: bool, asked: t.Sequence[str]) -> tuple[Stage, ...]:
+    """Return the stages that record what is about to be; what only rests is withdrawn, and its connections are waited for."""
+    if not decided["tell"]:
+        return ()
+    site = outlook.site
+    tell = parts.tell("tell", site, decided["tell"], "record what is to run and to rest")
+    told = parts.stage("tell", "Record what is about to run and to rest", tell)
+    if starts:
+        return (told,)
+    # What begins to run is published in the cut-over, when it answers; nothing that is in rotation is to rest then.
+    withdraw = parts.stage("withdraw", "Withdraw what is to rest", parts.route("withdraw", site, "tell", "withdraw what is to rest"))
+    if not decided["rest"]:
+        return (told, withdraw)
+    addresses = [Answer("tell", ("records", asked.index(instance), "fabric_address")) for instance in decided["rest"]]
+    wait = parts.waited("drain", site, decided["domain"], addresses, outlook.waiting)
+    return (told, withdraw, parts.stage("drain", "Wait until the connections of what is to rest have ended", wait))
+
+
+def _orders(decided: Decided, asked: t.Sequence[str]) -> list[Step]:
+    """Return each RM's part: one step for each instance, which become one call for each RM."""
+    steps = []
+    forced = {"stop_timeout": 0, "stop_force": True} if decided["surplus"] == "absent" else {}
+    for number, instance in enumerate(asked):
+        if instance in decided["states"]:
+            state = decided["states"][instance]
+            order = parts.order(instance, state, Answer("tell", ("records", number)))
+            rm = Answer("tell", ("records", number, "rm"))
+            steps.append(parts.instance(f"cut_over.rm.{instance}", rm, [order], f"have {instance} {state}", **forced))
+    return steps
+
+
+def _left(outlook: Outlook, decided: Decided) -> list[Step]:
+    steps: list[Step] = []
+    for named in decided["services"]:
+        if named["leaves"]:
+            what = f"have the name of {named['service']} lose the HN with the last one in rotation"
+            steps += parts.name(f"leave.{named['service']}", outlook.names, named["service"], decided["domain"], what, leaves=named["leaves"])
+    return steps
+
+
+def _followed(outlook: Outlook, decided: Decided, asked: t.Sequence[str]) -> list[Step]:
+    steps: list[Step] = []
+    for named in decided["services"]:
+        running = [instance for instance in asked if decided["states"].get(instance) == "running" and instance.startswith(f"{named['service']}-")]
+        if running:
+            told = Answer("tell", ("records", asked.index(running[0])))
+            what = f"have the name of {named['service']} follow"
+            arrives = [parts.served_by(outlook.site, told, named["ports"])]
+            steps += parts.name(f"follow.{named['service']}", outlook.names, named["service"], decided["domain"], what, arrives)
+    return steps
+
+
+def _closed(site: Site, decided: Decided) -> tuple[Stage, ...]:
+    if not decided["close"]:
+        return ()
+    close = parts.stage("close", "Close the operation", parts.tell("close", site, decided["close"], "close the operation"))
+    if decided["surplus"] != "absent" or not decided["rest"]:
+        return (close,)
+    what = "close the public address if nobody is left behind it"
+    return (close, parts.stage("close_router", "Close the public address when nobody is left behind it", parts.route("close_router", site, "close", what)))
+
+
+def _taken_back(outlook: Outlook, decided: Decided, starts: bool, asked: t.Sequence[str]) -> tuple[Stage, ...]:
+    """Return what undoes it: nothing of it runs or is published any more, and then room and addresses are given back."""
+    site, stages = outlook.site, []
+    if starts:
+        untold = parts.tell("untell", site, decided["untell"], "record what does not run", undoes=("tell",))
+        withdraw = parts.route("withdraw_again", site, "untell", "withdraw what does not run", how={"undoes": ("cut_over.publish",)})
+        orders = []
+        for each in decided["untell"]:
+            instance = each["instance"]
+            number, state = asked.index(instance), decided["unstates"][instance]
+            record = Answer("tell", ("records", number))
+            order = {"name": instance, "state": state, "epoch": Answer("tell", ("records", number, "epoch"))}
+            how = {"undoes": (f"cut_over.rm.{instance}",)}
+            at_once = {"stop_timeout": 0, "stop_force": True, "may_be_outdated": True}
+            orders.append(parts.instance(f"clear.{instance}", record._replace(path=(*record.path, "rm")), [order], f"have {instance} {state}", how=how, **at_once))
+        stages += [
+            parts.stage("untell", "Record what does not run", untold),
+            parts.stage("withdraw_again", "Withdraw it from the domain router", withdraw),
+            parts.stage("clear", "Suspend again what was suspended, and remove what is new", *orders),
+        ]
+    if decided["undo"]:
+        needs = tuple(f"clear.{each['instance']}" for each in decided["untell"]) if starts else ()
+        began = tuple(step for step, is_there in (("reserve", decided["reserve"]), ("tell", decided["tell"])) if is_there)
+        undo = parts.tell("undo", site, decided["undo"], "record that all is as it was", undoes=began, needs=needs)
+        stages.append(parts.stage("undo", "Give room and addresses back", undo))
+        what = "publish what was published before, and nothing else"
+        begun = ("cut_over.publish",) if starts else ("withdraw",) if decided["tell"] else ()
+        stages.append(parts.stage("publish_again", "Publish what was published before", parts.route("publish_again", site, "undo", what, how={"undoes": begun})))
+    names_again: list[Step] = []
+    for named in decided["services"]:
+        mine = tuple(step.id for step in _left(outlook, decided) if step.id == f"leave.{named['service']}")
+        gone = tuple(step.id for step in _followed(outlook, decided, asked) if step.id == f"follow.{named['service']}")
+        if named["serves"] and mine:
+            what = f"have the name of {named['service']} get the HN back"
+            names_again += parts.name(
+                f"name_again.{named['service']}", outlook.names, named["service"], decided["domain"], what, named["serves"], ask=False, undoes=mine
+            )
+        elif gone and named["arrives"]:
+            # Another name could not follow; this one has.
+            what = f"have the name of {named['service']} lose the HN again"
+            names_again += parts.name(
+                f"name_again.{named['service']}", outlook.names, named["service"], decided["domain"], what, leaves=named["arrives"], undoes=gone, optional=True
+            )
+    if names_again:
+        stages.append(parts.stage("name_again", "Have the names say what they said before", *names_again))
+    return tuple(stages)
+
+
+def _tunnel_stages(site: Site, decided: Decided) -> tuple[Stage, ...]:
+    """Return the stages that have the services' keys wrapped for the HN's gateway by those where they run."""
+    if not decided["tunnels"]:
+        return ()
+    return parts.wrapping(site, decided["domain"], [(each["service"], each["gateway"]) for each in decided["tunnels"]])
+
+
+def _tunnels(decided: Decided) -> list[Answer]:
+    return [Answer(f"tunnel.{each['service']}", ("tunnel",)) for each in decided["tunnels"]]

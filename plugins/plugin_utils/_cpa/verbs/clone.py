@@ -1,0 +1,84 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""Start clones of instances, memory and all."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import parts, starting
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.clone import plan_clone
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Plan, Stage, Step
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
+
+
+def plan(
+    view: View,
+    names: parts.Naming,
+    instances: t.Sequence[str],
+    clones: t.Sequence[str],
+    capsule: str,
+    to_hn: str | None,
+    answer_timeout: float,
+) -> Plan:
+    """Plan that clones run; C(plan_clone) says which, and what is refused.
+
+    Args:
+        view: the observed mesh.
+        names: how names follow.
+        instances: what they are clones of.
+        clones: their names.
+        capsule: the version of the capsules in between.
+        to_hn: the HN, or None for that of the first of *instances*.
+        answer_timeout: seconds that they have for answering.
+    """
+    decided = plan_clone(view, instances, clones, capsule, to_hn)
+    for asked in decided["reserve"]:
+        if asked["reservation"]["requirements"] is None:
+            made = f"publish.{decided['origins'][asked['instance']]}"
+            asked["reservation"]["requirements"] = Answer(made, ("capsules", 0, "requirements"))
+    site = view.sites[decided["site"]["hn"]]
+    outlook = starting.Outlook(view, names, site, answer_timeout)
+    running = list(decided["states"])
+    subject = ", ".join(running)
+    sentence = f"In {site.name} run {subject}, clones of {', '.join(instances)}."
+    first, last = _published(decided), _unmade(decided)
+    return starting.plan(outlook, decided, subject, first, last, done=sentence, result={"running": running})
+
+
+def _published(decided: starting.Decided) -> tuple[Stage, ...]:
+    """Return the stage that makes capsules of what the origins are now; those of one RM stand still at the same time."""
+    steps = [
+        Step(
+            f"publish.{each['instance']}",
+            each["rm"],
+            "publish",
+            {"instances": [{"instance": each["instance"], "version": each["version"]}]},
+            f"make a capsule of what {each['instance']} is now",
+            reserves=True,
+        )
+        for each in decided["publish"]
+    ]
+    return (parts.stage("publish", "Make capsules of what they are now", *steps),) if steps else ()
+
+
+def _unmade(decided: starting.Decided) -> tuple[Stage, ...]:
+    """Return the stages that remove the capsules that were made and brought for the clones, unless something else has begun to use them."""
+    steps = []
+    for number, each in enumerate(decided["publish"]):
+        identity = {"domain": decided["domain"], "name": each["service"], "version": each["version"]}
+        made = f"publish.{each['instance']}"
+        what = f"remove the capsule {each['service']} {each['version']} that was made for it"
+        steps.append(Step(f"unmake.{number}", each["rm"], "remove_capsule", identity, what, undoes=(made,), if_changed=made, optional=True))
+        for place, wanted in enumerate(decided["reserve"]):
+            if wanted["reservation"]["capsule"] == each["version"]:
+                rm = Answer("reserve", ("records", place, "rm"))
+                steps.append(
+                    Step(f"unmake.{number}.{place}", rm, "remove_capsule", identity, what, undoes=("reserve",), if_changed=made, optional=True)
+                )
+    return (parts.stage("unmake", "Remove the capsules that were made for it", *steps),) if steps else ()

@@ -1,0 +1,120 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""Bring a capsule to life in an HN, and publish it."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.manifest import intranet_address, requirements
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names as core_names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups, parts
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Plan, Stage, Step, in_order
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
+
+TOLD = Answer("tell", ("records", 0))
+
+
+def plan(
+    view: View, names: parts.Naming, instance: str, capsule: str, to_hn: str, to_rm: str | None, public_address: str | None, answer_timeout: float
+) -> Plan:
+    """Plan to place an instance.
+
+    Args:
+        view: the observed mesh.
+        names: how names follow.
+        instance: the instance's name.
+        capsule: the version of the service's capsule.
+        to_hn: the HN.
+        to_rm: the RM, or None to let the VMA choose.
+        public_address: its service's, or None for one of the HN's pool.
+        answer_timeout: seconds that it has for answering, before it enters the rotation.
+
+    Raises:
+        InvalidInput, NotFound, Refused: one sentence for the operator.
+    """
+    name = core_names.instance(instance)
+    core_names.version(capsule)
+    site = lookups.site_of(view, to_hn)
+    # A second life of what runs behind a silent VMA would have the same name.
+    lookups.all_answered(view)
+    manifest, holders = lookups.holders_of(view, name, capsule)
+    needs = requirements(manifest)
+    for record, home in lookups.records_of(view, instance):
+        if home.name != to_hn:
+            raise Refused(f"{instance} lives in {home.name} already (state {record['state']}); move it instead of placing it again.")
+        # Where it came by a move, it stays pinned to the accelerator that its memory image was made with.
+        needs["accelerator"] = record["requirements"]["accelerator"]
+    reservation = {
+        "capsule": capsule,
+        **{key: manifest[key] for key in ("guest", "ports")},
+        "balance": manifest.get("balance"),
+        "requirements": needs,
+        "intranet_address": intranet_address(manifest, name.ordinal),
+        "rm": lookups.wanted_rm(view, site, to_rm),
+        "exclude_rms": lookups.silent_rms(view, site),
+        "public_address": public_address,
+        "epoch_above": lookups.highest_epoch(view, instance, site),
+    }
+    return _plan(view, names, site, instance, manifest, holders, reservation, answer_timeout)
+
+
+def _plan(
+    view: View,
+    names: parts.Naming,
+    site: Site,
+    instance: str,
+    manifest: t.Mapping[str, t.Any],
+    holders: list[str],
+    reservation: t.Mapping[str, t.Any],
+    answer_timeout: float,
+) -> Plan:
+    identity = {key: manifest[key] for key in ("domain", "name", "version")}
+    tunneled = reservation["intranet_address"] is not None
+    asked = {"instance": instance, "operation": "place", "reservation": reservation}
+    reserve = parts.tell("reserve", site, [asked], f"reserve room, addresses and an epoch for {instance}", reserves=True)
+    running = {"instance": instance, "state": "running", "in_rotation": True, "step": "start and publish"}
+    run = parts.instance("cut_over.rm", Answer("tell", ("records", 0, "rm")), [parts.order(instance, "running", TOLD)], f"start {instance}")
+    tunnels = [Answer("tunnel", ("tunnel",))] if tunneled else []
+    publish = parts.route("cut_over.publish", site, "tell", f"publish {instance} when it answers", tunnels, answer_timeout=answer_timeout)
+    serving = [parts.served_by(site, TOLD, manifest["ports"])]
+    close = parts.tell("close", site, [{"instance": instance, "operation_done": True}], "close the operation")
+    return Plan(
+        operation="place",
+        subject=instance,
+        prepare=in_order(
+            *(_tunnel(site, identity, holders[0]) if tunneled else ()),
+            parts.stage("reserve", "Reserve room and addresses", reserve),
+            *parts.bringing(view, site, identity, holders, [Answer("reserve", ("records", 0, "rm"))], reservation["rm"]),
+            parts.stage("tell", "Record what is about to run", parts.tell("tell", site, [running], f"record that {instance} is to run")),
+        ),
+        cut_over=parts.stage("cut_over", "Start and publish", run, publish),
+        follow_ups=(parts.call_off(run, "cut_over.call_off", site, "tell"),),
+        settle=in_order(
+            parts.stage("follow", "Have its name follow", *parts.name("follow", names, manifest["name"], manifest["domain"], "have its name follow", serving)),
+            parts.stage("close", "Close the operation", close),
+        ),
+        take_back=parts.never_placed(site, instance, run.device, Answer("tell", ("records", 0, "epoch"))),
+        was="Everything was undone.",
+        done="{instance} runs on {rm} in {hn} behind {public_address} (epoch {epoch}).",
+        facts={**lookups.facts(site, instance), **{key: Answer("tell", ("records", 0, key)) for key in ("rm", "public_address", "epoch")}},
+        result={"record": TOLD},
+        peers=parts.peers(view),
+    )
+
+
+def _tunnel(site: Site, identity: t.Mapping[str, str], holder: str) -> tuple[Stage, ...]:
+    """Return the stages that take what the tunnel of a service needs at a gateway out of its capsule."""
+    key = Step("wrapping_key", site.gateway, "wrapping_key", {}, "tell the key that it opens envelopes with")
+    reader = Answer("wrapping_key", ("fingerprint",))
+    unpack = Step("tunnel", holder, "unpack_tunnel", {**identity, "reader": reader}, "take out of the capsule what its tunnel needs")
+    return (
+        parts.stage("wrapping_key", "Ask for the key that envelopes are opened with", key),
+        parts.stage("tunnel", "Take out of the capsule what its tunnel needs", unpack, secret=True),
+    )

@@ -1,0 +1,67 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""Resume instances where they are, and publish them."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups, parts
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Plan, in_order
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
+
+
+def plan(view: View, names: parts.Naming, instance: str, answer_timeout: float) -> Plan:
+    """Plan to resume an instance.
+
+    Args:
+        view: the observed mesh.
+        names: how names follow.
+        instance: the instance's name.
+        answer_timeout: seconds that it has for answering, before it enters the rotation.
+
+    Raises:
+        InvalidInput, NotFound, Refused: one sentence for the operator.
+    """
+    record, site = lookups.one_of(view, instance)
+    before = {"instance": instance, "state": record["state"], "in_rotation": record["in_rotation"], "operation_done": True}
+    running = {"instance": instance, "state": "running", "in_rotation": True, "operation": "resume", "step": f"resume on {record['rm']} and publish"}
+    told = Answer("tell", ("records", 0))
+    run = parts.instance("cut_over.rm", record["rm"], [parts.order(instance, "running", told)], f"resume {instance}")
+    publish = parts.route("cut_over.publish", site, "tell", f"publish {instance} when it answers", answer_timeout=answer_timeout)
+    follow = parts.name("follow", names, record["service"], record["domain"], "have its name follow", [parts.serves(site, record)])
+    close = parts.tell("close", site, [{"instance": instance, "operation_done": True}], "close the operation")
+    rested = "running" if record["state"] == "running" else "suspended"
+    return Plan(
+        operation="resume",
+        subject=instance,
+        prepare=in_order(
+            parts.stage("tell", "Record what is about to run", parts.ready(record), parts.tell("tell", site, [running], f"record that {instance} is to run")),
+        ),
+        cut_over=parts.stage("cut_over", "Resume and publish", run, publish),
+        follow_ups=(parts.call_off(run, "cut_over.call_off", site, "tell"),),
+        settle=in_order(parts.stage("follow", "Have its name follow", *follow), parts.stage("close", "Close the operation", close)),
+        take_back=in_order(
+            parts.stage("untell", "Record that it is as it was", parts.tell("untell", site, [before], f"record that {instance} is as it was", undoes=("tell",))),
+            parts.stage(
+                "withdraw", "Withdraw it", parts.route("withdraw", site, "untell", f"withdraw {instance}", how={"undoes": ("cut_over.publish",)})
+            ),
+            parts.stage(
+                "rest",
+                "Suspend it again",
+                parts.instance(
+                    "rest", record["rm"], [{"name": instance, "state": rested, "epoch": record["epoch"]}], f"have {instance} {rested}",
+                    how={"undoes": ("cut_over.rm",)},
+                ),
+            ),
+        ),
+        was="{instance} is as it was.",
+        done="{instance} runs on {rm} in {hn} behind {public_address} (epoch {epoch}).",
+        facts={**lookups.facts(site, instance), **{key: Answer("tell", ("records", 0, key)) for key in ("rm", "public_address", "epoch")}},
+        result={"record": told},
+    )

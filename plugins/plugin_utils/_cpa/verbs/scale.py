@@ -1,0 +1,57 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""Set how many instances of a service run in an HN."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups, parts, starting
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Plan
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.scale import plan_scale
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
+
+
+def plan(
+    view: View,
+    names: parts.Naming,
+    service: str,
+    domain: str,
+    to_hn: str,
+    count: int,
+    capsule: str | None,
+    surplus: str,
+    answer_timeout: float,
+    **waiting: t.Any,
+) -> Plan:
+    """Plan that *count* instances of a service run in an HN; C(plan_scale) says who, and what is refused.
+
+    Args:
+        view: the observed mesh.
+        names: how names follow.
+        service: its name.
+        domain: who owns it.
+        to_hn: the HN.
+        count: how many shall run.
+        capsule: the version that new ones are made from.
+        surplus: what becomes of those beyond the number.
+        answer_timeout: seconds that new members have for answering.
+        waiting: how long the connections of those beyond it are waited for, as C(parts.waited) takes it.
+    """
+    decided = plan_scale(view, service, domain, to_hn, count, capsule, surplus)
+    outlook = starting.Outlook(view, names, lookups.site_of(view, to_hn), answer_timeout, waiting)
+    running = [instance for instance, state in decided["states"].items() if state == "running"]
+    sentence = f"In {to_hn} run{' ' + ', '.join(running) if running else ' none'}"
+    facts = {}
+    if decided["rest"]:
+        sentence += f"; {', '.join(decided['rest'])} are {'gone' if surplus == 'absent' else 'suspended'}"
+        if not decided["starts"]:
+            sentence += ". Of their {connections} connections {ended} ended by themselves, {cut} were cut"
+            facts = {key: Answer("drain", (key,)) for key in ("connections", "ended", "cut")}
+    result = {"running": running, "rest": decided["rest"], **facts}
+    return starting.plan(outlook, decided, f"{service} of {domain}", done=f"{sentence}.", facts=facts, result=result)

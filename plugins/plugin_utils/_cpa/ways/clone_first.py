@@ -1,0 +1,138 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""The plan of a move of a service that may run twice for a moment: a copy serves at the target before the source goes. Pure functions."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import parts
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Plan, Stage, Step, in_order
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs.remove import clear
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
+
+Decided = t.Mapping[str, t.Any]
+TOLD, EPOCH = Answer("tell", ("records", 0)), Answer("tell", ("records", 0, "epoch"))
+
+
+class Wanted(t.NamedTuple):
+    """What is wished for, besides the move: the public address at the target, the seconds of the cut-over, and how long the source is drained."""
+
+    public_address: str | None
+    timeout: float
+    waiting: t.Mapping[str, t.Any]
+
+
+def plan(view: View, names: parts.Naming, decided: Decided, wanted: Wanted) -> Plan:
+    """Return the plan of a move that C(clone_first.plan_clone_first) decided."""
+    instance, record = decided["instance"], decided["record"]
+    source, target = view.sites[decided["source"]["hn"]], view.sites[decided["target"]["hn"]]
+    run = parts.instance("cut_over.rm", Answer("tell", ("records", 0, "rm")), [parts.order(instance, "running", TOLD)], "start the copy")
+    publish = parts.route("cut_over.publish", target, "tell", "publish the copy when it answers", answer_timeout=wanted.timeout)
+    leaves = [{"hn": source.name, "instance": instance}]
+    serving = [parts.served_by(target, TOLD, record["ports"])]
+    follow = parts.name("follow", names, record["service"], record["domain"], "have its name follow", serving, leaves)
+    # Callers know the copy alone when the name has followed, so from there on the only way is forward. An earlier run may have come so far already.
+    taken_over = not record["in_rotation"]
+    counts = {key: Answer("drain", (key,)) for key in ("connections", "ended", "cut")}
+    return Plan(
+        operation="move",
+        subject=instance,
+        prepare=in_order(*_prepare(view, names, source, target, decided, wanted)),
+        cut_over=parts.stage("cut_over", "Start and publish the copy", run, publish),
+        follow_ups=(parts.call_off(run, "cut_over.call_off", target, "tell"),),
+        settle=in_order(parts.stage("follow", "Have its name follow", *follow), *_retired(source, target, decided, wanted)),
+        take_back=() if taken_over else _taken_back(names, source, target, decided, bool(follow)),
+        forward=("follow",) if follow else ("cut_over.rm", "cut_over.publish"),
+        was=f"The copy of {instance} in {target.name} has taken over already; run the move again when this is mended."
+        if taken_over
+        else f"{instance} serves on as it was on {record['rm']} in {source.name}.",
+        stopped=f"The copy of {instance} in {target.name} has taken over already; run the move again when this is mended.",
+        done=(
+            f"A copy of {instance} took over on {{rm}} in {target.name}, behind {{public_address}} (epoch {{epoch}}), from {record['rm']} in {source.name}; "
+            f"of its {{connections}} connections at the end {{ended}} ended by themselves, {{cut}} were cut."
+        ),
+        facts={**{key: Answer("tell", ("records", 0, key)) for key in ("rm", "public_address", "epoch")}, **counts},
+        result={"record": TOLD, **counts},
+        peers=parts.peers(view),
+    )
+
+
+def _prepare(view: View, names: parts.Naming, source: Site, target: Site, decided: Decided, wanted: Wanted) -> t.Iterator[Stage]:
+    """Make the copy ready; the source is not disturbed but for the moment in which its memory is taken."""
+    instance, record, version = decided["instance"], decided["record"], decided["version"]
+    identity = {**{key: decided["manifest"][key] for key in ("domain", "name")}, "version": version}
+    reservation = {
+        **{key: record[key] for key in ("guest", "ports", "balance")},
+        "capsule": version,
+        "requirements": decided["requirements"],
+        "rm": decided["to_rm"],
+        "exclude_rms": decided["exclude_rms"],
+        "public_address": wanted.public_address,
+        "epoch_above": decided["epoch_above"],
+    }
+    asked = [{"instance": instance, "operation": "move", "reservation": reservation}]
+    reserve = parts.tell("reserve", target, asked, f"reserve room, addresses and an epoch for the copy of {instance}", reserves=True)
+    yield parts.stage("reserve", "Reserve room and addresses at the target", parts.ready(record), reserve)
+    yield parts.stage("network", "Prepare the network at the target", parts.route("network", target, "reserve", "prepare the network", prepare=True))
+    serving = [parts.served_by(target, Answer("reserve", ("records", 0)), record["ports"])]
+    leaves = [{"hn": source.name, "instance": instance}]
+    what = "be sure that its name can follow"
+    rehearsal = parts.name("rehearse", names, record["service"], record["domain"], what, serving, leaves, rehearses=True)
+    yield parts.stage("rehearse", "Be sure that its name can follow", *rehearsal)
+    if decided["publish"]:
+        # It stands still for as long as a suspend and a resume take; callers wait.
+        made = {"instances": [{"instance": instance, "version": version}]}
+        yield parts.stage("publish", "Make a capsule of what it is now", Step("publish", record["rm"], "publish", made, f"make a capsule of what {instance} is now"))
+    yield from parts.bringing(view, target, identity, decided["holders"], [Answer("reserve", ("records", 0, "rm"))], decided["to_rm"])
+    coming = {"instance": instance, "state": "running", "in_rotation": True, "step": f"start a copy of what runs on {record['rm']} in {source.name}"}
+    yield parts.stage("tell", "Record what is coming", parts.tell("tell", target, [coming], f"record that a copy of {instance} is to run"))
+
+
+def _retired(source: Site, target: Site, decided: Decided, wanted: Wanted) -> t.Iterator[Stage]:
+    """Drain and remove the source, and what the move needed only on the way."""
+    instance, record = decided["instance"], decided["record"]
+    leaving = {"instance": instance, "state": "leaving", "in_rotation": False, "operation": "move", "step": f"withdraw and remove from {record['rm']}"}
+    yield parts.stage("leave", "Record that the source leaves", parts.tell("leave", source, [leaving], f"record that {instance} leaves"))
+    yield parts.stage("withdraw", "Withdraw the source", parts.route("withdraw", source, "leave", f"withdraw {instance}"))
+    drain = parts.waited("drain", source, record["domain"], [record["fabric_address"]], wanted.waiting)
+    yield parts.stage("drain", "Wait until the connections to the source have ended", drain)
+    # What is left at the source is given up in the copy's epoch.
+    yield from clear(source, instance, record["rm"], EPOCH)
+    passing = [
+        Step(
+            f"unmake.{number}",
+            each["rm"],
+            "remove_capsule",
+            {**{key: decided["manifest"][key] for key in ("domain", "name")}, "version": each["version"]},
+            f"remove the capsule {each['version']} that was made for a move",
+        )
+        for number, each in enumerate(decided["passing"])
+    ]
+    close = parts.tell("close", target, [{"instance": instance, "operation_done": True}], "close the operation")
+    yield parts.stage("close", "Remove the capsules that were made for moves, and close the operation", *passing, close)
+
+
+def _taken_back(names: parts.Naming, source: Site, target: Site, decided: Decided, followed: bool) -> tuple[Stage, ...]:
+    """Return what undoes it: the source serves all along, and nothing of it was changed; only the copy and its capsule have to go."""
+    instance, record, version = decided["instance"], decided["record"], decided["version"]
+    named: list[Step] = []
+    if followed:
+        serving, leaves = [parts.serves(source, record)], [{"hn": target.name, "instance": instance}]
+        what = "have its name get the source back"
+        named = parts.name("name_again", names, record["service"], record["domain"], what, serving, leaves, ask=False, undoes=("follow",), optional=True)
+    identity = {**{key: decided["manifest"][key] for key in ("domain", "name")}, "version": version}
+    what = f"remove the capsule {version} that was made for the move"
+    chosen = Answer("reserve", ("records", 0, "rm"))
+    unmade = [Step("unmake", record["rm"], "remove_capsule", identity, what, undoes=("reserve",))]
+    unmade.append(Step("unmake.target", chosen, "remove_capsule", identity, what, undoes=("reserve",)))
+    return in_order(
+        parts.stage("name_again", "Have its name get the source back", *named),
+        *parts.never_placed(target, instance, Answer("tell", ("records", 0, "rm")), EPOCH, new=False),
+        parts.stage("unmake", "Remove its capsule", *unmade),
+    )
