@@ -123,6 +123,10 @@ capsules:
       description: Its manifest, as RV(capsule); null if it failed.
       type: dict
       sample: null
+    requirements:
+      description: What a real machine must offer to run it, as M(vmatrix.mesh.capsule_info) returns it; null without a manifest.
+      type: dict
+      sample: null
     made:
       description: Whether the capsule was made now, or would be.
       type: bool

@@ -25,7 +25,7 @@ def joined(told: t.Sequence[Told], shown: t.Callable[[Told], dict[str, t.Any]]) 
     """Return as one outcome what became of several instances; raise what went wrong with any of them.
 
     Args:
-        told: what became of each.
+        told: what became of each; one that was neither done nor failed was left alone.
         shown: what is returned of one, besides its name and why it failed.
     """
     result = {"instances": [{"name": each.name, **shown(each), "error": each.error and each.error.message} for each in told]}

@@ -110,7 +110,9 @@ def test_one_instance_that_fails_is_told_of_with_the_others(engine):
         instances.ensure(orders, False)
     done, wrong = failed.value.result["instances"]
     assert done["error"] is None and (wrong["error"], wrong["known_epoch"], wrong["instance"]) == ("It is outdated.", 4, {"name": DB})
-    assert [each["name"] for each in instances.ensure({**orders, "may_be_outdated": True}, False).result["instances"]] == [SHOP]
+    told = instances.ensure({**orders, "may_be_outdated": True}, False)
+    assert [(each["name"], each["action"], each["error"]) for each in told.result["instances"]] == [(SHOP, "started", None), (DB, None, None)]
+    assert list(told.after) == [SHOP], "an order that was outdated changed nothing"
 
 
 HANDED = Handed(True, {"state": "running"}, {"state": "suspended"}, {"handed_over": "yes"})
@@ -159,14 +161,15 @@ def test_a_hand_over_that_fails_says_where_the_instance_is(engine):
 
 def test_capsules_are_made_of_several(engine):
     engine(publishing.store, "Store", lambda: "store")
+    engine(publishing.manifest, "requirements", {"vcpus": 1})
     made = types.SimpleNamespace(changed=True, manifest={"version": "warm"}, outage=0.2)
     publish_all = engine(publishing, "publish_all", lambda *unused: [publishing.Told(SHOP, made, None)])
     told = twice(publishing.publish, {"instances": [{"instance": SHOP, "version": "warm"}]}, "timeout")
     assert publish_all.calls[0][0] == publish_all.calls[1][0] == (HOST, "store", [(SHOP, "warm")], 60, False)
     assert told.changed and (told.before, told.after) == ({SHOP: None}, {SHOP: {"version": "warm"}})
-    assert told.result["capsules"] == [
-        {"instance": SHOP, "version": "warm", "capsule": {"version": "warm"}, "made": True, "outage": 0.2, "error": None}
-    ]
+    (capsule,) = told.result["capsules"]
+    shown = {"capsule": {"version": "warm"}, "requirements": {"vcpus": 1}, "made": True, "outage": 0.2, "error": None}
+    assert capsule == {"instance": SHOP, "version": "warm", **shown}
 
 
 def test_a_capsule_that_cannot_be_made_is_told_of(engine):
@@ -175,7 +178,7 @@ def test_a_capsule_that_cannot_be_made_is_told_of(engine):
     with pytest.raises(MeshError, match="It is stopped.") as failed:
         publishing.publish({"instances": [{"instance": SHOP, "version": "warm"}]}, False)
     (wrong,) = failed.value.result["capsules"]
-    assert (wrong["capsule"], wrong["made"], wrong["error"]) == (None, False, "It is stopped.")
+    assert (wrong["capsule"], wrong["requirements"], wrong["made"], wrong["error"]) == (None, None, False, "It is stopped.")
 
 
 def test_a_transfer_has_its_usual_patience(engine):
