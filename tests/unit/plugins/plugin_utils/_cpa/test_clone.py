@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.clone import plan_clone, plan_publish
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.clone import plan_clone
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_scale import COLD, GUEST, WARM, record, short, view
 
 DB_GUEST = {**GUEST, "address": "192.168.1.40/24", "mac": "52:54:00:12:34:57"}
@@ -69,38 +69,57 @@ def test_what_a_tunnel_needs_comes_from_where_the_service_runs():
 )
 def test_clones_that_cannot_be(clones, error, sentence):
     mesh = view([shop(), record(8, capsule="1.0.0")], [record(7)])
-    for plan in (plan_clone, plan_publish):
+    # Whether or not there is still something to publish.
+    for capsule in ("warm", "warmer"):
         with pytest.raises(error) as caught:
-            plan(mesh, ["shop-1.example.com"], clones, "warm")
-        assert sentence in caught.value.message
+            clone(mesh, *clones, capsule=capsule)
+        assert sentence.replace("warm", capsule) in caught.value.message
 
 
-def publish(mesh, capsule, instances=("shop-1.example.com",), clones=("shop-2.example.com",)):
-    return plan_publish(mesh, instances, clones, capsule)["publish"]
+@pytest.mark.parametrize("to_hn", ["hn-east", "hn-west", None])
+@pytest.mark.parametrize("host", ["gw-east", "gw-west"])
+def test_nothing_is_cloned_while_a_vma_does_not_answer(host, to_hn):
+    # A second life of what runs behind it would have the same name.
+    with pytest.raises(Refused, match=f"The VMA of hn-{host[3:]} on {host} cannot be asked: it does not answer."):
+        clone(view([shop()], silent=[host]), "shop-2.example.com", to_hn=to_hn)
+
+
+def test_what_is_cloned_is_on_an_rm_that_answers():
+    with pytest.raises(Refused, match="The RM rm-east-2 cannot be used: it does not answer."):
+        clone(view([shop(rm="rm-east-2")], silent=["rm-east-2"]), "shop-2.example.com")
+
+
+def publish(mesh, capsule, instances=("shop-1.example.com",), clones=("shop-2.example.com",), to_hn=None):
+    return plan_clone(mesh, instances, clones, capsule, to_hn)["publish"]
 
 
 def test_an_instance_is_published_once():
     mesh = view([shop()])
-    assert publish(mesh, "warmer") == {"rm-east-1": {"publish": [{"instance": "shop-1.example.com", "version": "warmer"}]}}
-    assert publish(mesh, "warm") == {}
+    assert publish(mesh, "warmer") == [{"instance": "shop-1.example.com", "service": "shop", "version": "warmer", "rm": "rm-east-1"}]
+    assert publish(mesh, "warm") == []
     with pytest.raises(Refused, match="holds no memory; give what shop-1.example.com is now another version"):
         publish(mesh, "1.0.0")
     with pytest.raises(Refused, match="is stopped: only a running or suspended instance has a memory to clone"):
         publish(view([shop(state="stopped")]), "warmer")
 
 
-def test_a_cluster_is_published_by_one_call_on_each_rm_and_reserved_for_by_one():
-    asked = plan_publish(seen(), CLUSTER, COPIES, "warmer", "hn-west")
-    assert asked["publish"] == {
-        "rm-east-1": {"publish": [{"instance": "shop-1.example.com", "version": "warmer"}]},
-        "rm-east-2": {"publish": [{"instance": "db-1.example.com", "version": "warmer"}]},
-    }
-    assert asked["capsules"] == [
-        {"service": "shop", "version": "warmer", "rm": "rm-east-1"},
-        {"service": "db", "version": "warmer", "rm": "rm-east-2"},
+def test_what_is_still_to_be_published_is_planned_with_like_what_is_held():
+    made, held = clone(view([shop()]), "shop-2.example.com", capsule="warmer"), clone(view([shop()]), "shop-2.example.com")
+    (asked,), (known,) = made["reserve"], held["reserve"]
+    assert asked["reservation"]["requirements"] is None, "what it takes is known when it is made"
+    assert known["reservation"]["requirements"]["memory_mib"] == 128
+    assert {**asked["reservation"], "requirements": None, "capsule": None} == {**known["reservation"], "requirements": None, "capsule": None}
+    assert made["capsules"] == [{"service": "shop", "version": "warmer", "holders": ["rm-east-1"]}]
+    assert made["origins"] == {"shop-2.example.com": "shop-1.example.com"}
+
+
+def test_a_cluster_is_published_where_it_runs_and_reserved_for_by_one_call():
+    asked = plan_clone(seen(), CLUSTER, COPIES, "warmer", "hn-west")
+    assert [(each["instance"], each["service"], each["version"], each["rm"]) for each in asked["publish"]] == [
+        ("shop-1.example.com", "shop", "warmer", "rm-east-1"),
+        ("db-1.example.com", "db", "warmer", "rm-east-2"),
     ]
-    together = plan_publish(seen(east=[shop(), db()]), CLUSTER, COPIES, "warmer", "hn-west")["publish"]
-    assert [each["instance"] for each in together["rm-east-1"]["publish"]] == CLUSTER
+    assert [each["holders"] for each in asked["capsules"]] == [["rm-east-1"], ["rm-east-2"]]
     plan = plan_clone(seen(), CLUSTER, COPIES, "warm", "hn-west")
     assert (plan["fresh"], plan["starts"], running(plan)) == (COPIES, COPIES, ["db-2", "shop-2"])
     assert [(each["instance"], each["reservation"]["guest"], each["reservation"]["own_address"]) for each in plan["reserve"]] == [
@@ -118,8 +137,9 @@ def test_a_cluster_is_published_by_one_call_on_each_rm_and_reserved_for_by_one()
 
 def test_several_machines_of_one_service_are_a_cluster_too():
     other = shop(2, guest=DB_GUEST, fabric_address="192.168.1.40")
-    asked = plan_publish(seen(east=[shop(), other]), ["shop-1.example.com", other["instance"]], ["shop-3.example.com", "shop-4.example.com"], "warm", "hn-west")
-    assert [each["version"] for each in asked["publish"]["rm-east-1"]["publish"]] == ["warm-1", "warm-2"]
+    asked = plan_clone(seen(east=[shop(), other]), ["shop-1.example.com", other["instance"]], ["shop-3.example.com", "shop-4.example.com"], "warm", "hn-west")
+    assert [each["version"] for each in asked["publish"]] == ["warm-1", "warm-2"]
+    assert [each["reservation"]["capsule"] for each in asked["reserve"]] == ["warm-1", "warm-2"]
 
 
 STRANGER = shop(9, instance="mail-9.example.com", service="mail")
@@ -162,10 +182,9 @@ STRANGER = shop(9, instance="mail-9.example.com", service="mail")
     ],
 )
 def test_clusters_that_cannot_be(instances, clones, west, error, sentence):
-    for plan in (plan_publish, plan_clone):
-        with pytest.raises(error) as caught:
-            plan(seen(west), instances, clones, "warm", "hn-west")
-        assert caught.value.message == sentence
+    with pytest.raises(error) as caught:
+        plan_clone(seen(west), instances, clones, "warm", "hn-west")
+    assert caught.value.message == sentence
 
 
 def test_a_cluster_cannot_be_cloned_beside_itself_nor_have_an_address_twice():

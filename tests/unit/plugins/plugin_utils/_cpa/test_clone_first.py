@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.clone_first import moved_version, plan_clone_first
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import plan_move
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.lookups import plan_move
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import RealMachine, Site, View
 
 SHOP = "shop-1.example.com"
@@ -36,7 +36,7 @@ COPY = {**RECORD, "capsule": "1.0.0-moved-4", "rm": "rm-west-1", "epoch": 4}
 def view(east=(), west=(), held=(("rm-east-1", "1.0.0"),)):
     """The mesh with these records, and these capsules on RMs."""
     sites = {
-        hn: Site(hn, gateway, gateway, list(map(copy.deepcopy, records)), {SHOP: 3} if records else {}, {rm: "tcg"}, {}, None)
+        hn: Site(hn, gateway, gateway, "wan0", list(map(copy.deepcopy, records)), {SHOP: 3} if records else {}, {rm: "tcg"}, {}, None)
         for hn, gateway, rm, records in (("hn-east", "gw-east", "rm-east-1", east), ("hn-west", "gw-west", "rm-west-1", west))
     }
     rms = {

@@ -8,8 +8,12 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, NotFound, Refused
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.cluster import move_orders, plan_move_cluster
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import parts
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.cluster import plan_move_cluster
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import move as moves
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import test_clone as clones
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.mesh import NAMES
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_scale import COLD, GUEST, view
 
 CLUSTER = clones.CLUSTER
@@ -35,34 +39,74 @@ def plan(*arguments, **more):
     return plan_move_cluster(mesh(*arguments, **more), CLUSTER, "hn-west")
 
 
-def test_all_is_asked_and_told_at_once():
+def steps(*arguments, host="ns-1"):
+    """Return the steps of the whole plan by their ids."""
+    seen = mesh(*arguments)
+    made = moves.plan(seen, parts.Naming(seen, {**NAMES, "host": host}), CLUSTER, "best", "hn-west", None, None, 30)
+    return {step.id: step for stage in (*made.stages, *made.take_back) for step in stage.steps}
+
+
+def told(step):
+    return [{key: each.get(key) for key in ("instance", "state", "in_rotation")} for each in step.arguments["instances"]]
+
+
+def test_all_move_from_one_hn_to_another():
     moving = plan()
-    assert not moving["done"] and (moving["source"]["hn"], moving["target"]["hn"], moving["final_state"]) == ("hn-east", "hn-west", "running")
-    assert [each["instance"] for each in moving["reserve"]] == CLUSTER and all(each["reservation"]["own_address"] for each in moving["reserve"])
-    assert moving["reserve"][0]["reservation"]["requirements"] == {"memory_mib": 128, "accelerator": "tcg"}
-    assert [(each["state"], each["in_rotation"]) for each in moving["coming"]] == [("running", True)] * 2
-    assert [(each["state"], each["in_rotation"], each["operation_done"]) for each in moving["stays"]] == [("running", True, True)] * 2
-    assert moving["gone"] == [{"instance": name, "state": "absent"} for name in CLUSTER]
-    assert moving["capsules"] == [{"service": service, "version": "1.0.0", "holders": ["rm-east-1"]} for service in ("shop", "db")]
-    assert [(each["service"], each["leaves"], each["elsewhere"]) for each in moving["services"]] == [
-        (service, [{"hn": "hn-east", "instance": name}], False) for service, name in (("shop", CLUSTER[0]), ("db", CLUSTER[1]))
-    ]
-    assert moving["tunnels"] == [] and plan([shop(intranet_address="172.21.162.9"), db()])["tunnels"] == ["shop"]
+    assert (moving["operation"], moving["way"], moving["instances"], moving["done"]) == ("move", "cluster", CLUSTER, False)
+    assert [each["instance"] for each in moving["moves"]] == CLUSTER
+    assert [(each["source"]["hn"], each["target"]["hn"], each["final_state"]) for each in moving["moves"]] == [("hn-east", "hn-west", "running")] * 2
+
+
+def test_all_is_asked_and_told_at_once():
+    made = steps()
+    asked = made["reserve"].arguments["instances"]
+    assert [each["instance"] for each in asked] == CLUSTER and all(each["reservation"]["own_address"] for each in asked)
+    assert asked[0]["reservation"]["requirements"] == {"memory_mib": 128, "accelerator": "tcg"}
+    running, leaving = {"state": "running", "in_rotation": True}, {"state": "leaving", "in_rotation": False}
+    assert told(made["coming"]) == [{"instance": name, **running} for name in CLUSTER]
+    assert told(made["leaving"]) == [{"instance": name, **leaving} for name in CLUSTER]
+    assert [each["forward_to"] for each in made["leaving"].arguments["instances"]] == [Answer("reserve", ("records", n, "public_address")) for n in (0, 1)]
+    assert told(made["stay_early"]) == told(made["stay"]) == told(made["coming"])
+    assert [each["epoch_above"] for each in made["stay"].arguments["instances"]] == [Answer("coming", ("records", n, "epoch")) for n in (0, 1)]
+    assert made["release"].arguments["instances"] == made["give_back"].arguments["instances"] == [{"instance": name, "state": "absent"} for name in CLUSTER]
+    assert made["close"].arguments["instances"] == [{"instance": name, "operation_done": True} for name in CLUSTER]
+    assert [made[f"bring.{name}"].device for name in CLUSTER] == ["rm-east-1"] * 2
+    assert [made[f"follow.{service}"].arguments["retire"] for service in ("shop", "db")] == [["hn-east"]] * 2
+    assert not [name for name in made if name.startswith(("elsewhere", "tunnel", "wrapping"))]
+
+
+def test_tunnels_come_from_the_sources_gateway():
+    made = steps([shop(intranet_address="172.21.162.9"), db()])
+    assert (made["wrapping_key"].device, made["tunnel.shop"].device, "tunnel.db" in made) == ("gw-west", "gw-east", False)
+    assert made["network"].arguments["tunnels"] == [Answer("tunnel.shop", ("tunnel",))]
+
+
+def test_callers_go_where_a_service_is_served_besides():
+    other = clones.shop(2, **COMMON, public_address="198.18.2.1", fabric_address="192.168.1.12")
+    made = steps([shop(), db()], [other])
+    assert made["elsewhere.shop"].arguments["retire"] == ["hn-east"] and "elsewhere.db" not in made
+    assert made["name_again.shop"].arguments["publish"] == [{"hn": "hn-east", "addresses": ["198.18.1.1"]}]
 
 
 def test_a_suspended_cluster_stays_out_of_rotation():
     rest = {"state": "suspended", "in_rotation": False}
-    moving = plan([shop(**rest), db(**rest)])
-    assert [(each["state"], each["in_rotation"]) for each in moving["coming"]] == [("suspended", False)] * 2
-    assert [each["serves"] for each in moving["services"]] == [[], []]
+    made = steps([shop(**rest), db(**rest)])
+    assert told(made["coming"]) == told(made["stay"]) == [{"instance": name, **rest} for name in CLUSTER]
+    assert [each["forward_to"] for each in made["leaving"].arguments["instances"]] == [None, None]
+    assert not [name for name in made if name.startswith(("follow", "rehearse.shop", "name_again"))], "nobody is sent to what rests"
 
 
 def test_a_move_that_was_cut_off_is_taken_up():
     here = [shop(epoch=2), db(epoch=2)]
-    assert plan([], here) == {"operation": "move", "way": "cluster", "domain": "example.com", "instances": CLUSTER, "done": True, "target": plan()["target"]}
+    assert plan([], here) == {"operation": "move", "way": "cluster", "instances": CLUSTER, "done": True}
     half = plan([db(state="leaving", in_rotation=False)], here)
-    assert [each["instance"] for each in half["moves"]] == CLUSTER[1:] and half["final_state"] == "running"
-    assert [each["instance"] for each in half["close"]] == CLUSTER
+    assert [each["instance"] for each in half["moves"]] == CLUSTER[1:] and half["moves"][0]["final_state"] == "running"
+
+
+@pytest.mark.parametrize("host", ["gw-east", "gw-west"])
+def test_no_cluster_moves_while_a_vma_does_not_answer(host):
+    with pytest.raises(Refused, match=f"The VMA of hn-{host[3:]} on {host} cannot be asked: it does not answer."):
+        plan(silent=[host])
 
 
 @pytest.mark.parametrize(
@@ -104,24 +148,26 @@ def test_a_cluster_moves_so_that_it_can_be_had_back(strategy):
         plan_move_cluster(mesh(), CLUSTER)
 
 
-def test_each_rm_gets_its_part_of_the_cutover_in_one():
-    moving = plan()
-    coming = [{**shop(), "rm": "rm-west-1", "epoch": 7}, {**db(), "rm": "rm-west-1", "epoch": 9}]
-    orders = move_orders(moving, coming, 30.0)
-    parts = {rm: part["cutovers"] for rm, part in orders["cutovers"].items()}
-    assert {rm: (part["side"], part["timeout"], [each["name"] for each in part["instances"]]) for rm, part in parts.items()} == {
-        "rm-east-1": ("source", 30.0, CLUSTER[:1]),
-        "rm-east-2": ("source", 30.0, CLUSTER[1:]),
-        "rm-west-1": ("target", 30.0, CLUSTER),
+def test_a_cluster_cannot_say_one_public_address():
+    seen = mesh()
+    with pytest.raises(Refused, match="The services of a cluster get their public addresses by themselves; leave move_public_address out."):
+        moves.plan(seen, parts.Naming(seen, {}), CLUSTER, "best", "hn-west", None, "198.18.2.9", 30)
+
+
+def test_each_side_of_the_cutover_is_one_step_for_each_instance():
+    made = steps()
+    acts = [step for step in made.values() if step.id.startswith(("cut_over.source", "cut_over.target"))]
+    sides = {step.id: (step.device, step.arguments["side"], step.arguments["timeout"]) for step in acts}
+    rms = [Answer("coming", ("records", number, "rm")) for number in (0, 1)]
+    assert sides == {
+        "cut_over.source.shop-1.example.com": ("rm-east-1", "source", 30),
+        "cut_over.source.db-1.example.com": ("rm-east-2", "source", 30),
+        "cut_over.target.shop-1.example.com": (rms[0], "target", 30),
+        "cut_over.target.db-1.example.com": (rms[1], "target", 30),
     }
-    assert parts["rm-east-2"]["instances"] == [{"name": CLUSTER[1], "epoch": 9, "peer": {"name": "rm-west-1", "address": "10.0.0.1"}}]
-    assert parts["rm-west-1"]["instances"][0] == {"name": CLUSTER[0], "epoch": 7, "state": "running", "vlan": 100, "record": coming[0]}
-    assert orders["removals"] == {
-        "rm-east-1": [{"name": CLUSTER[0], "epoch": 7, "state": "absent"}],
-        "rm-east-2": [{"name": CLUSTER[1], "epoch": 9, "state": "absent"}],
-    }
-    assert [(each["instance"], each["state"], each["in_rotation"], each["operation"], each["forward_to"]) for each in orders["leaving"]] == [
-        (CLUSTER[0], "leaving", False, "move", "198.18.1.1"),
-        (CLUSTER[1], "leaving", False, "move", "198.18.1.2"),
-    ]
-    assert [(each["instance"], each["state"], each["epoch_above"]) for each in orders["again"]] == [(CLUSTER[0], "running", 7), (CLUSTER[1], "running", 9)]
+    (order,) = made["cut_over.source.db-1.example.com"].arguments["instances"]
+    assert (order["name"], order["epoch"], order["peer"].rm) == (CLUSTER[1], Answer("coming", ("records", 1, "epoch")), rms[1])
+    for number, (name, rm) in enumerate(zip(CLUSTER, ("rm-east-1", "rm-east-2"))):
+        retire = made[f"retire.{name}"]
+        epoch = Answer("coming", ("records", number, "epoch"))
+        assert (retire.device, retire.arguments["instances"]) == (rm, [{"name": name, "state": "absent", "epoch": epoch}])

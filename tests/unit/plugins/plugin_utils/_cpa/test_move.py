@@ -11,10 +11,11 @@ import pytest
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, MeshError, NotFound, Refused
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.move import plan_move
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import mesh_view
-from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_plan import GROUPS, RECORD, SHOP, hostvars
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.mesh import looked, silent
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_lookups import GROUPS, RECORD, SHOP, hostvars
 
 HERE = {**RECORD, "moves_to": None, "intranet_address": None}
-MORE = {"hn": "hn-east", "rm_address": "10.0.0.9", "observe_capsules": {"capsules": []}}
+MORE = {"hn": "hn-east", "rm_address": "10.0.0.9", **looked("capsules", {"capsules": []})}
 
 
 def view(east=(HERE,), **changes):
@@ -69,3 +70,11 @@ def test_bad_wishes_get_one_sentence(wish, kind, sentence):
 def test_only_what_runs_moves_alive(wish):
     with pytest.raises(Refused, match="nothing to move alive; move it with strategy=suspend"):
         plan_move(view(east=[{**HERE, "state": "suspended"}]), SHOP, strategy="live", **wish)
+
+
+@pytest.mark.parametrize("wish", [{"to_rm": "rm-east-2"}, {"to_hn": "hn-west"}, {"to_hn": "hn-west", "strategy": "clone_first"}, {}])
+@pytest.mark.parametrize("host", ["gw_east", "gw_west"])
+def test_nothing_moves_while_a_vma_does_not_answer(wish, host):
+    # What runs behind it could have a higher epoch, or be on its way.
+    with pytest.raises(Refused, match=f"The VMA of hn-{host[3:]} on gw-{host[3:]} cannot be asked: it does not answer."):
+        plan_move(view(**{host: silent()}), SHOP, **wish)

@@ -41,7 +41,7 @@ def record(instance, public_address="198.18.1.1", in_rotation=True, service="sho
 
 def view(east=(), west=(), problem=None):
     found = {"hn-east": ("gw-east", list(east)), "hn-west": ("gw-west", list(west))}
-    return View({hn: Site(hn, vma, vma, records, {}, {}, {}, problem if hn == "hn-west" else None) for hn, (vma, records) in found.items()}, {})
+    return View({hn: Site(hn, vma, vma, "wan0", records, {}, {}, {}, problem if hn == "hn-west" else None) for hn, (vma, records) in found.items()}, {})
 
 
 def leaving(hn, *instances):

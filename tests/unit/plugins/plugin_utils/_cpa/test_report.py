@@ -101,16 +101,16 @@ def seen(now, order=("hn-east", "hn-west"), drift=()):
     ],
 )
 def test_who_is_sent_where_and_why(now, order, row):
-    text = mesh_names({"cpa-1": {"publish_seen": seen(now, order)}}, {"dns_servers": ["cpa-1"]})
+    text = mesh_names({"cpa-1": {"names_seen": seen(now, order)}}, {"dns_servers": ["cpa-1"]})
     assert text.splitlines()[2] == f"shop.example.com.steer  office  192.0.2.0/24  {row}"
 
 
 def test_name_servers_that_cannot_say_and_names_that_are_wrong():
     groups = {"dns_servers": ["cpa-1", "cpa-2", "cpa-3"]}
     answers = {"cpa-1": seen({"A": []}, drift=["records"]), "cpa-2": {"skipped": True}, "cpa-3": {"unreachable": True}}
-    told = {host: {"publish_seen": answer} for host, answer in answers.items()}
+    told = {host: {"names_seen": answer} for host, answer in answers.items()}
     assert mesh_names(told, groups).splitlines()[3:] == [
         "shop.example.com.steer does not answer as it should (records); the playbook steer mends it.",
         "What cpa-3 answers is not known: it does not answer.",
     ]
-    assert "What cpa-1 answers is not known: no key." in mesh_names({"cpa-1": {"publish_seen": {"failed": True, "msg": "no key."}}}, {"dns_servers": ["cpa-1"]})
+    assert "What cpa-1 answers is not known: no key." in mesh_names({"cpa-1": {"names_seen": {"failed": True, "msg": "no key."}}}, {"dns_servers": ["cpa-1"]})

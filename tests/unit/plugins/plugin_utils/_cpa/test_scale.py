@@ -13,6 +13,8 @@ import pytest
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, NotFound, Refused
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.scale import plan_scale, plan_standby
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import mesh_view
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import mesh
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.mesh import looked
 
 GUEST = {"address": "192.168.1.10/24", "gateway": "192.168.1.1", "mac": "52:54:00:12:34:56"}
 COLD = {
@@ -53,13 +55,14 @@ def record(ordinal, state="running", rm="rm-east-1", **changes):
 def view(east=(), west=(), silent=(), epochs=None, capsules=(COLD, WARM)):
     """The mesh as it is observed; rm-east-1 holds the capsules."""
     hostvars = {
-        "gw-east": {"hn": "hn-east", "observe_vma": {"records": list(east)}},
-        "gw-west": {"hn": "hn-west", "observe_vma": {"records": list(west), "epochs": epochs or {}}},
+        "gw-east": {"hn": "hn-east", **looked("look", {"records": list(east)})},
+        "gw-west": {"hn": "hn-west", **looked("look", {"records": list(west), "epochs": epochs or {}})},
     }
     for rm in GROUPS["rms"]:
         held = [{"manifest": copy.deepcopy(each), "complete": True, "problems": []} for each in capsules] if rm == "rm-east-1" else []
-        answer = {"unreachable": True} if rm in silent else {"capsules": held}
-        hostvars[rm] = {"hn": "hn-" + rm.split("-")[1], "rm_address": "10.0.0.1", "observe_capsules": answer}
+        hostvars[rm] = {"hn": "hn-" + rm.split("-")[1], "rm_address": "10.0.0.1", **looked("capsules", {"capsules": held})}
+    for host in silent:
+        hostvars[host].update(mesh.silent())
     return mesh_view(GROUPS, hostvars)
 
 
@@ -126,6 +129,17 @@ def test_a_tunnel_comes_to_an_hn_with_another_operation():
     for plan in (plan_scale, plan_standby):
         with pytest.raises(Refused, match="shop of example.com has a tunnel, and no instance in hn-west: its first one comes there by place, move or clone"):
             plan(seen, "shop", "example.com", "hn-west", 1, "warm")
+
+
+def test_new_names_are_free_only_when_every_vma_was_asked():
+    seen = view([record(1), record(2, "suspended")], silent=["gw-west"])
+    sentence = "The VMA of hn-west on gw-west cannot be asked: it does not answer."
+    for plan, count in ((plan_scale, 3), (plan_standby, 2)):
+        with pytest.raises(Refused, match=sentence):
+            plan(seen, "shop", "example.com", "hn-east", count, "warm")
+    assert running(scale(seen, 2)) == ["shop-1", "shop-2"], "what is there has its name already"
+    with pytest.raises(Refused, match="The VMA of hn-east on gw-east cannot be asked"):
+        scale(view([record(1)], silent=["gw-east"]), 1)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import N
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.update import plan_restart, plan_update
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import mesh_view
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import test_scale
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.mesh import looked
 
 SERVICE = ("shop", "example.com", "hn-east")
 NEW = {"guest": test_scale.GUEST, "ports": [], "balance": {}, "requirements": {}, "intranet_address": None, "public_address": "198.18.1.1"}
@@ -72,7 +73,7 @@ def test_who_serves_already_takes_nobody_elses_place():
 def test_what_is_open_is_seen():
     groups = {"vmas": ["gw-east"], "gateways": ["gw-east"], "rms": []}
     operations = [{"instance": "a-1.b.c", "kind": "update", "closed": None}, {"instance": "a-2.b.c", "kind": "place", "closed": "then"}]
-    seen = mesh_view(groups, {"gw-east": {"hn": "hn-east", "observe_vma": {"records": [], "operations": operations}}})
+    seen = mesh_view(groups, {"gw-east": {"hn": "hn-east", **looked("look", {"records": [], "operations": operations})}})
     assert seen.sites["hn-east"].unfinished == {"a-1.b.c": "update"}
 
 
@@ -92,3 +93,5 @@ def test_what_cannot_be_is_said():
         plan_update(test_scale.view([record(1, rm="rm-east-2")], silent=["rm-east-2"]), *SERVICE, "1.0.0")
     with pytest.raises(NotFound, match="No RM that answers holds the capsule shop 9.9.9"):
         plan_update(test_scale.view([record(1)]), *SERVICE, "9.9.9")
+    with pytest.raises(Refused, match="The VMA of hn-west on gw-west cannot be asked: it does not answer."):
+        plan_update(test_scale.view([record(1)], silent=["gw-west"]), *SERVICE, "1.0.0")
