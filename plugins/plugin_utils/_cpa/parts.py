@@ -170,7 +170,7 @@ def back_to_service(names: Naming, record: Record, site: Site, undoes: t.Mapping
         stages.append(stage("run_again", "Let it run again", run))
     publish = route("publish_again", site, "stay", f"publish {who} again", how={"undoes": (undoes["withdraw"],), "needs": needs})
     stages.append(stage("publish_again", "Publish it again", publish))
-    if record["in_rotation"]:
+    if record["in_rotation"] and "leave" in undoes:
         how = {"ask": False, "undoes": (undoes["leave"],), "needs": needs}
         named = name("name_again", names, record["service"], record["domain"], "have its name get the HN back", [serves(site, record)], **how)
         stages.append(stage("name_again", "Have its name get the HN back", *named))
@@ -208,8 +208,8 @@ def wrapping(site: Site, domain: str, tunnels: t.Sequence[tuple[str, str]]) -> t
     )
 
 
-def never_placed(site: Site, who: str, rm: str | Answer, epoch: Answer, prefix: str = "", new: bool = True) -> tuple[Stage, ...]:
-    """Return the stages that undo the placement of an instance.
+def never_placed(site: Site, who: str, rm: str | Answer, epoch: Answer, prefix: str = "", new: bool = True, shown: t.Sequence[str] = ()) -> tuple[Stage, ...]:
+    """Return the stages that undo the placement of an instance, by the steps C(reserve), C(tell), C(cut_over.rm) and C(cut_over.publish).
 
     Whatever it runs by is withdrawn before it ends, and its record goes last. While it is merely reserved nobody else may have begun to use it.
 
@@ -218,21 +218,23 @@ def never_placed(site: Site, who: str, rm: str | Answer, epoch: Answer, prefix: 
         who: its name.
         rm: where it was to run.
         epoch: in which epoch.
-        prefix: what the ids of the steps begin with, and those of the placement.
+        prefix: what the ids of these stages and steps begin with.
         new: whether only what was not there before is undone.
+        shown: further steps after which the router knows of it.
     """
-    only, told = {"if_changed": f"{prefix}reserve"} if new else {}, f"{prefix}tell"
+    only: dict[str, t.Any] = {"if_changed": "reserve"} if new else {}
+    known = {"undoes": ("cut_over.publish", *shown), **only}
     leaving = {"instance": who, "state": "leaving", "in_rotation": False, "step": "undo the placement"}
     order = {"name": who, "state": "absent", "epoch": epoch}
     gone = {"instance": who, "state": "absent", "expected": ["reserved", "leaving"]}
     at_once = {"stop_timeout": 0, "stop_force": True, "may_be_outdated": True}
-    undo_run = {"undoes": (f"{prefix}cut_over.rm",), **only}
+    undo_run = {"undoes": ("cut_over.rm",), **only}
     return in_order(
-        stage(f"{prefix}untell", "Record that it leaves", tell(f"{prefix}untell", site, [leaving], f"record that {who} leaves", undoes=(told,), **only)),
+        stage(f"{prefix}untell", "Record that it leaves", tell(f"{prefix}untell", site, [leaving], f"record that {who} leaves", undoes=("tell",), **only)),
         stage(
             f"{prefix}withdraw",
             "Withdraw it from its domain router",
-            route(f"{prefix}withdraw", site, f"{prefix}untell", f"withdraw {who}", how={"undoes": (f"{prefix}cut_over.publish",), **only}),
+            route(f"{prefix}withdraw", site, f"{prefix}untell", f"withdraw {who}", how={"undoes": ("cut_over.publish",), **only}),
         ),
         stage(f"{prefix}clear", "Remove it from its RM", instance(f"{prefix}clear", rm, [order], f"remove {who}", how=undo_run, **at_once)),
         stage(
@@ -240,16 +242,13 @@ def never_placed(site: Site, who: str, rm: str | Answer, epoch: Answer, prefix: 
             "Give its room and addresses back",
             tell(
                 f"{prefix}give_back", site, [gone], f"give the room and the addresses of {who} back",
-                undoes=(f"{prefix}reserve",), needs=(f"{prefix}clear",), **only,
+                undoes=("reserve",), needs=(f"{prefix}clear",), **only,
             ),
         ),
         stage(
             f"{prefix}close_router",
             "Close its public address when nobody is left behind it",
-            route(
-                f"{prefix}close_router", site, f"{prefix}give_back", "close the public address if nobody is left behind it",
-                how={"undoes": (f"{prefix}cut_over.publish",), **only},
-            ),
+            route(f"{prefix}close_router", site, f"{prefix}give_back", "close the public address if nobody is left behind it", how=known),
         ),
     )
 

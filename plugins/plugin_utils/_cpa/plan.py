@@ -234,27 +234,50 @@ def references(value: t.Any) -> t.Iterator[Answer]:
 
 
 def in_order(*stages: Stage) -> tuple[Stage, ...]:
-    """Return *stages* with as few of them as possible: what one and the same device does alone, stage by stage, becomes one stage."""
+    """Return *stages* with as few of them as possible: what one and the same device does alone, stage by stage, becomes one stage.
+
+    But what can only be made a call of when an earlier step has been answered comes in a later stage.
+    """
     made: list[Stage] = []
     for stage in stages:
         if not stage.steps:
             continue
         alone = {step.device for step in stage.steps}
-        if made and len(alone) == 1 and alone == {step.device for step in made[-1].steps} and made[-1].secret == stage.secret:
+        together = made and len(alone) == 1 and alone == {step.device for step in made[-1].steps} and made[-1].secret == stage.secret
+        if together and not {each for step in stage.steps for each in _decisive(step)} & {step.id for step in made[-1].steps}:
             made[-1] = made[-1]._replace(what=f"{made[-1].what}, {stage.what[0].lower()}{stage.what[1:]}", steps=(*made[-1].steps, *stage.steps))
         else:
             made.append(stage)
     return tuple(made)
 
 
-def check(plan: Plan) -> None:
-    """Raise ValueError where a plan contradicts itself: an id that is there twice, a reference to no earlier step, an undo of nothing, a step without undo.
+def _decisive(step: Step) -> set[str]:
+    """Return the ids of the steps that must have been answered before anybody can say whether this one is due, and which peer it is about."""
+    answers = [*_peers(dict(step.arguments)), *([step.unless.answer] if step.unless else ())]
+    return {*(each.step for each in answers), *(each for each in (step.instead_of, step.if_changed, step.until) if each)}
 
-    What only looks, what has no effect beyond its own record, and what comes after the point from which the only way is forward needs no undo.
-    """
+
+def _peers(value: t.Any) -> t.Iterator[Answer]:
+    """Yield the answers that say which peers *value* is about."""
+    if isinstance(value, Peer):
+        yield from references(value)
+    elif isinstance(value, t.Mapping):
+        for part in value.values():
+            yield from _peers(part)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _peers(part)
+
+
+def check(plan: Plan) -> None:
+    """Raise ValueError where a plan contradicts itself: an id that is there twice, a reference to no earlier step, an undo of nothing."""
+    both = {stage.id for stage in plan.stages} & {stage.id for stage in plan.take_back}
+    if both:
+        raise ValueError(f"The stages {sorted(both)} lead forward and back.")
     seen: set[str] = set()
     undone = {each for stage in plan.take_back for step in stage.steps for each in step.undoes}
-    for stages, begun in ((plan.stages, set()), (plan.take_back, {step.id for stage in plan.stages for step in stage.steps})):
+    every = {step.id for stage in plan.stages for step in stage.steps} | {each.step.id for each in plan.follow_ups}
+    for stages, begun in ((plan.stages, set()), (plan.take_back, every)):
         known = set(begun)
         for stage in stages:
             for step in stage.steps:
@@ -267,7 +290,7 @@ def check(plan: Plan) -> None:
                 own = {other.id for other in stage.steps[: stage.steps.index(step)] if other.device == step.device}
                 if needed - known - own:
                     raise ValueError(f"The step {step.id} refers to {sorted(needed - known - own)}, which is no earlier step.")
-            known |= {step.id for step in stage.steps}
-    stray = undone - {step.id for stage in plan.stages for step in stage.steps}
+            known |= {step.id for step in stage.steps} | ({each.step.id for each in plan.follow_ups} if stage is plan.cut_over else set())
+    stray = undone - every
     if stray:
         raise ValueError(f"{sorted(stray)} is undone, but no step.")

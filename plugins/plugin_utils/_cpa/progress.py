@@ -99,7 +99,7 @@ def calls(plan: Plan, stage: str, device: str, answers: Answers, check: bool = F
     made: list[Call] = []
     for step in found.steps:
         try:
-            if resolve(step.device, plan, answers) == device and _due(step, plan, answers, takes_back):
+            if resolve(step.device, plan, answers) == device and _due(step, plan, answers, takes_back, made):
                 _add(made, Call((step.id,), step.call, resolve(dict(step.arguments), plan, {**answers, **_own(made)}), step.rehearses, step.reserves))
         except Missing:
             # What it needs was not answered: in check mode, or since what should have said it failed.
@@ -185,9 +185,9 @@ def written(value: t.Any) -> t.Any:
     return [written(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
-def _due(step: Step, plan: Plan, answers: Answers, takes_back: bool) -> bool:
-    """Whether a step is to be carried out now."""
-    if not _wanted(step, plan, answers, takes_back) or _blocked(step, plan, answers, takes_back):
+def _due(step: Step, plan: Plan, answers: Answers, takes_back: bool, made: t.Sequence[Call]) -> bool:
+    """Whether a step is to be carried out now, after the calls that its device has been *made* to do before."""
+    if not _wanted(step, plan, answers, takes_back) or _blocked(step, plan, answers, takes_back, made):
         return False
     # Who did not answer once costs no second time-out.
     return not _silent(resolve(step.device, plan, answers), answers)
@@ -204,10 +204,12 @@ def _wanted(step: Step, plan: Plan, answers: Answers, takes_back: bool) -> bool:
     return not takes_back or any(each in answers for each in step.undoes)
 
 
-def _blocked(step: Step, plan: Plan, answers: Answers, takes_back: bool) -> bool:
-    """Whether a step that this one needs was necessary and is not done."""
+def _blocked(step: Step, plan: Plan, answers: Answers, takes_back: bool, made: t.Sequence[Call]) -> bool:
+    """Whether a step that this one needs was necessary and is not done; a device ends with the first of its calls that fails."""
     steps = {each.id: each for stage in (plan.take_back if takes_back else plan.stages) for each in stage.steps}
-    return any(not done(answers, need) and (need in answers or _wanted(steps[need], plan, answers, takes_back)) for need in step.needs)
+    coming = {each for call in made for each in call.ids}
+    missing = [need for need in step.needs if not done(answers, need) and need not in coming]
+    return any(need in answers or _wanted(steps[need], plan, answers, takes_back) for need in missing)
 
 
 def _silent(device: str, answers: Answers) -> bool:

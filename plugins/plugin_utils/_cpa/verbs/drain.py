@@ -43,6 +43,7 @@ def plan(view: View, names: parts.Naming, instance: str, then: str, timeout: flo
     leaving = {"instance": instance, "in_rotation": False, "operation": "drain", "step": "withdraw and wait for the connections to end"}
     tell = parts.tell("tell", site, [leaving], f"record that {instance} leaves the rotation")
     wait = parts.waited("drain", site, record["domain"], [record["fabric_address"]], {"timeout": timeout, "at_deadline": at_deadline, "patience": patience})
+    undone = {"withdraw": "withdraw", "tell": "tell", **({"leave": "leave"} if leave else {}), **({"rest": "rest"} if then == "suspend" else {})}
     out = "{instance} is out of rotation: of {connections} connections {ended} ended by themselves, {cut} were cut."
     return Plan(
         operation="drain",
@@ -53,7 +54,7 @@ def plan(view: View, names: parts.Naming, instance: str, then: str, timeout: flo
             parts.stage("drain", "Wait until its connections have ended", wait),
             *_afterwards(site, record, then),
         ),
-        take_back=parts.back_to_service(names, record, site, {"withdraw": "withdraw", "tell": "tell", "leave": "leave", **({"rest": "rest"} if then == "suspend" else {})}),
+        take_back=parts.back_to_service(names, record, site, undone),
         # What is being removed is out of rotation, and nobody is on it any more.
         forward=("drain",) if then == "remove" else (),
         stopped="What was done stays done; run it again when this is mended.",

@@ -43,7 +43,7 @@ def plan(view: View, names: parts.Naming, instance: str) -> Plan:
             parts.stage("rest", "Suspend it", parts.instance("rest", record["rm"], [order], f"suspend {instance}")),
         ),
         settle=(parts.stage("close", "Close the operation", parts.tell("close", site, [{"instance": instance, "operation_done": True}], "close the operation")),),
-        take_back=parts.back_to_service(names, record, site, {"rest": "rest", "withdraw": "withdraw", "tell": "tell", "leave": "leave"}),
+        take_back=parts.back_to_service(names, record, site, {"rest": "rest", "withdraw": "withdraw", "tell": "tell", **({"leave": "leave"} if leave else {})}),
         was="{instance} is as it was.",
         done="{instance} is suspended on {rm} in {hn}.",
         facts={**lookups.facts(site, instance), "rm": record["rm"]},

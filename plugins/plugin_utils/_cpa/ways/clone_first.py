@@ -133,6 +133,7 @@ def _taken_back(names: parts.Naming, source: Site, target: Site, decided: Decide
     unmade.append(Step("unmake.target", chosen, "remove_capsule", identity, what, undoes=("reserve",)))
     return in_order(
         parts.stage("name_again", "Have its name get the source back", *named),
-        *parts.never_placed(target, instance, Answer("tell", ("records", 0, "rm")), EPOCH, new=False),
+        # What the forward way does to the source has the same names without the prefix.
+        *parts.never_placed(target, instance, Answer("tell", ("records", 0, "rm")), EPOCH, prefix="copy.", new=False, shown=("network",)),
         parts.stage("unmake", "Remove its capsule", *unmade),
     )
