@@ -288,7 +288,7 @@ def _foretold(plan: Plan, stage: Stage, answers: Answers) -> bool:
     return False
 
 
-def busy(plan: Plan, stages: t.Iterable[Stage], answers: Answers, check: bool = False) -> list[str]:
+def busy(plan: Plan, stages: t.Iterable[Stage], answers: Answers) -> list[str]:
     """Return the devices that have something to do in *stages*, as far as it can be known now."""
     found = []
     for stage in stages:
@@ -328,6 +328,8 @@ def report(plan: Plan, answers: Answers, check: bool = False) -> Report:
     if way == "on":
         return Report(False, f"This is what {plan.operation} would do.", {"operation": plan.operation, "outcome": "planned"})
     reasons = sentences(plan, answers, plan.stages)
+    if check:
+        return Report(True, " ".join([*reasons, "Nothing was changed."]), {"operation": plan.operation, "outcome": "undone"})
     if way == "back":
         left = [*sentences(plan, answers, plan.take_back), *_left_undone(plan, answers)]
         ending = [f"Not all of it could be undone: {' '.join(left)} Run this again when that is mended."] if left else [_said(plan.was, facts)]
