@@ -141,14 +141,24 @@ def stage(identity: str, what: str, *steps: Step, secret: bool = False) -> Stage
 
 
 def first(record: Record, leave: t.Sequence[Step], tell: Step) -> tuple[Stage, ...]:
-    """Return the first stages of an operation that takes an instance out of rotation: its RM answers, its name leaves if it must, its VMA knows.
+    """Return the first stages of an operation that takes an instance out of rotation: its name leaves if it must, and its VMA knows.
 
-    Who calls by a name that leaves is waited for, so it is known before that whether its RM answers.
+    Who calls by a name that leaves is waited for, so before that it has to be known that the instance's RM answers.
     """
-    told = "Record what is about to happen"
+    told = stage("tell", "Record what is about to happen", tell)
     if not leave:
-        return (stage("tell", told, ready(record), tell),)
-    return (stage("ready", "Be sure that its RM answers", ready(record)), stage("leave", "Have its name lose the HN", *leave), stage("tell", told, tell))
+        return (told,)
+    return (stage("ready", "Be sure that its RM answers", ready(record)), stage("leave", "Have its name lose the HN", *leave), told)
+
+
+def ended(site: Site, acts: Stage, follow: t.Sequence[Step], close: Step) -> tuple[Stage, tuple[Stage, ...]]:
+    """Return the cut-over of an operation that publishes, and what settles it: the names follow, and its entry in the journal is closed.
+
+    Neither waits for the other. Where no name follows, a gateway that is the VMA as well closes the entry as soon as it has published.
+    """
+    if not follow and site.vma == site.gateway:
+        return acts._replace(steps=(*acts.steps, close)), ()
+    return acts, (stage("follow", "Have the names follow, and close the operation" if follow else "Close the operation", *follow, close),)
 
 
 def back_to_service(names: Naming, record: Record, site: Site, undoes: t.Mapping[str, str]) -> tuple[Stage, ...]:

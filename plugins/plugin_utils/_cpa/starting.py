@@ -56,6 +56,7 @@ def plan(outlook: Outlook, decided: Decided, subject: str, first: t.Sequence[Sta
             "cut_over.publish", site, "tell", "publish those that answer", _tunnels(decided), answer_timeout=outlook.answer_timeout
         )
         acts = acts._replace(steps=(*acts.steps, router))
+    acts, settle = _ended(site, decided, acts, _followed(outlook, decided, asked))
     return Plan(
         operation=decided["operation"],
         subject=subject,
@@ -69,10 +70,7 @@ def plan(outlook: Outlook, decided: Decided, subject: str, first: t.Sequence[Sta
         # Also where nobody waits for anybody: only by then it is known which RMs act.
         cut_over=acts if acts.steps else None,
         follow_ups=tuple(FollowUp(each.id, False, _off(site)) for each in orders) if starts else (),
-        settle=in_order(
-            parts.stage("follow", "Have the names follow", *_followed(outlook, decided, asked)),
-            *_closed(site, decided),
-        ),
+        settle=settle,
         take_back=in_order(*_taken_back(outlook, decided, starts, asked), *last),
         # What only rests is withdrawn and drained by then.
         forward=("drain",) if decided["rest"] and not starts else (),
@@ -157,14 +155,20 @@ def _followed(outlook: Outlook, decided: Decided, asked: t.Sequence[str]) -> lis
     return steps
 
 
-def _closed(site: Site, decided: Decided) -> tuple[Stage, ...]:
+def _ended(site: Site, decided: Decided, acts: Stage, follow: t.Sequence[Step]) -> tuple[Stage, tuple[Stage, ...]]:
+    """Return the cut-over, and what settles it."""
     if not decided["close"]:
-        return ()
-    close = parts.stage("close", "Close the operation", parts.tell("close", site, decided["close"], "close the operation"))
-    if decided["surplus"] != "absent" or not decided["rest"]:
-        return (close,)
-    what = "close the public address if nobody is left behind it"
-    return (close, parts.stage("close_router", "Close the public address when nobody is left behind it", parts.route("close_router", site, "close", what)))
+        return acts, in_order(parts.stage("follow", "Have the names follow", *follow))
+    close = parts.tell("close", site, decided["close"], "close the operation")
+    if decided["rest"]:
+        # Nothing is released before all of it rests.
+        settle = [parts.stage("follow", "Have the names follow, and close the operation", *follow, close)]
+        if decided["surplus"] == "absent":
+            what = "close the public address if nobody is left behind it"
+            router = parts.route("close_router", site, "close", what)
+            settle.append(parts.stage("close_router", "Close the public address when nobody is left behind it", router))
+        return acts, in_order(*settle)
+    return parts.ended(site, acts, follow, close) if decided["starts"] else (acts, (parts.stage("close", "Close the operation", *follow, close),))
 
 
 def _taken_back(outlook: Outlook, decided: Decided, starts: bool, asked: t.Sequence[str]) -> tuple[Stage, ...]:

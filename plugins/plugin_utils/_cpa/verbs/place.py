@@ -85,6 +85,8 @@ def _plan(
     publish = parts.route("cut_over.publish", site, "tell", f"publish {instance} when it answers", tunnels, answer_timeout=answer_timeout)
     serving = [parts.served_by(site, TOLD, manifest["ports"])]
     close = parts.tell("close", site, [{"instance": instance, "operation_done": True}], "close the operation")
+    follow = parts.name("follow", names, manifest["name"], manifest["domain"], "have its name follow", serving)
+    acts, settle = parts.ended(site, parts.stage("cut_over", "Start and publish", run, publish), follow, close)
     return Plan(
         operation="place",
         subject=instance,
@@ -94,12 +96,9 @@ def _plan(
             *parts.bringing(view, site, identity, holders, [Answer("reserve", ("records", 0, "rm"))], reservation["rm"]),
             parts.stage("tell", "Record what is about to run", parts.tell("tell", site, [running], f"record that {instance} is to run")),
         ),
-        cut_over=parts.stage("cut_over", "Start and publish", run, publish),
+        cut_over=acts,
         follow_ups=(parts.call_off(run, "cut_over.call_off", site, "tell"),),
-        settle=in_order(
-            parts.stage("follow", "Have its name follow", *parts.name("follow", names, manifest["name"], manifest["domain"], "have its name follow", serving)),
-            parts.stage("close", "Close the operation", close),
-        ),
+        settle=settle,
         take_back=parts.never_placed(site, instance, run.device, Answer("tell", ("records", 0, "epoch"))),
         was="Everything was undone.",
         done="{instance} runs on {rm} in {hn} behind {public_address} (epoch {epoch}).",

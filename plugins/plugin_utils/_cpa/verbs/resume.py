@@ -37,15 +37,16 @@ def plan(view: View, names: parts.Naming, instance: str, answer_timeout: float) 
     follow = parts.name("follow", names, record["service"], record["domain"], "have its name follow", [parts.serves(site, record)])
     close = parts.tell("close", site, [{"instance": instance, "operation_done": True}], "close the operation")
     rested = "running" if record["state"] == "running" else "suspended"
+    acts, settle = parts.ended(site, parts.stage("cut_over", "Resume and publish", run, publish), follow, close)
     return Plan(
         operation="resume",
         subject=instance,
         prepare=in_order(
-            parts.stage("tell", "Record what is about to run", parts.ready(record), parts.tell("tell", site, [running], f"record that {instance} is to run")),
+            parts.stage("tell", "Record what is about to run", parts.tell("tell", site, [running], f"record that {instance} is to run")),
         ),
-        cut_over=parts.stage("cut_over", "Resume and publish", run, publish),
+        cut_over=acts,
         follow_ups=(parts.call_off(run, "cut_over.call_off", site, "tell"),),
-        settle=in_order(parts.stage("follow", "Have its name follow", *follow), parts.stage("close", "Close the operation", close)),
+        settle=settle,
         take_back=in_order(
             parts.stage("untell", "Record that it is as it was", parts.tell("untell", site, [before], f"record that {instance} is as it was", undoes=("tell",))),
             parts.stage(

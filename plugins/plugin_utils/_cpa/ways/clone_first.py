@@ -78,7 +78,7 @@ def _prepare(view: View, names: parts.Naming, source: Site, target: Site, decide
     }
     asked = [{"instance": instance, "operation": "move", "reservation": reservation}]
     reserve = parts.tell("reserve", target, asked, f"reserve room, addresses and an epoch for the copy of {instance}", reserves=True)
-    yield parts.stage("reserve", "Reserve room and addresses at the target", parts.ready(record), reserve)
+    yield parts.stage("reserve", "Reserve room and addresses at the target", reserve)
     yield parts.stage("network", "Prepare the network at the target", parts.route("network", target, "reserve", "prepare the network", prepare=True))
     serving = [parts.served_by(target, Answer("reserve", ("records", 0)), record["ports"])]
     leaves = [{"hn": source.name, "instance": instance}]

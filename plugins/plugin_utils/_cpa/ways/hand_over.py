@@ -103,8 +103,7 @@ class HandOver:
             yield from parts.wrapping(target, self._domain, [(service, source.gateway) for service in tunnels])
         asked = [{"instance": instance, "operation": "move", "reservation": self._reservation(move)} for unused, instance, move in self._each()]
         reserve = parts.tell("reserve", target, asked, f"reserve room, addresses and epochs for {self._title}", reserves=True)
-        answering = {step.id: step for step in (parts.ready(move["record"]) for move in self._moves)}
-        yield parts.stage("reserve", "Reserve room and addresses at the target", *answering.values(), reserve)
+        yield parts.stage("reserve", "Reserve room and addresses at the target", reserve)
         if any(self._brings()):
             yield parts.stage("bring", "Bring the capsules' bases to the target", *self._brings())
         brought = [Answer(f"tunnel.{service}", ("tunnel",)) for service in tunnels]
