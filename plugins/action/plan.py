@@ -27,6 +27,17 @@ VERBS = "ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs"
 #: The roles of the verbs, whose argument specs say what can be wished for.
 ROLES = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))), "roles")
 
+#: How names follow, as the variables of the role names say. What templates make of numbers may be text.
+NAMES: dict[str, t.Any] = {
+    **{key: {"type": "str"} for key in ("host", "server", "driver", "key_file", "zone")},
+    **{key: {"type": "float"} for key in ("margin", "ask_timeout")},
+    **{key: {"type": "int"} for key in ("ttl", "answers")},
+    **{key: {"type": "list", "elements": "str"} for key in ("zones", "order")},
+    **{key: {"type": "list", "elements": "dict"} for key in ("views", "regions")},
+    **{key: {"type": "dict"} for key in ("places", "services")},
+    "checks": {"type": "bool"},
+}
+
 
 class ActionModule(ActionBase):
     """Runs on the controller only, for the host of the play."""
@@ -39,7 +50,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         task_vars = task_vars or {}
         unused, args = self.validate_argument_spec(
-            argument_spec={"operation": {"type": "str", "required": True}, "names": {"type": "dict", "default": {}}},
+            argument_spec={"operation": {"type": "str", "required": True}, "names": {"type": "dict", "default": {}, "options": NAMES}},
         )
         if args["operation"] != "names":
             return self._planned(args["operation"], args["names"], task_vars)

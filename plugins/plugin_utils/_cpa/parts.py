@@ -103,7 +103,7 @@ def name(
     plan = naming.plan_name(names.view, service, domain, settings, arrives, leaves)
     if plan is None:
         return []
-    reached = {key: settings[key] for key in ("server", "driver", "key_file", "views", "ask_timeout")}
+    reached = {**{key: settings[key] for key in ("server", "driver", "key_file", "ask_timeout")}, "views": settings.get("views") or None}
     if not ask:
         plan = {**plan, "ask": {"type": "none"}}
     return [Step(step, settings["host"], "name", {**reached, **plan}, what, **how)]
