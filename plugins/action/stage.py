@@ -66,7 +66,7 @@ class ActionModule(ActionBase):
         )
         check = self._task.check_mode
         if args["calls"] is not None:
-            calls = [{"ids": [each["call"]], "arguments": {}, "check": check, **each} for each in args["calls"]]
+            calls = [{"ids": [each["call"]], "arguments": {}, "check": check, "goes_on": True, **each} for each in args["calls"]]
             return {**self._answered(self._carried_out(calls, task_vars), {}, args["device"]), "run": run_id(task_vars["hostvars"])}
         run, plan = planned(task_vars["hostvars"])
         answers = answers_so_far(plan, run, task_vars["hostvars"])
@@ -80,7 +80,13 @@ class ActionModule(ActionBase):
         if not made:
             return {"skipped": True, "changed": False, "skip_reason": "This host has nothing to do in this stage.", "answers": mine, "run": run}
         calls = [
-            {"ids": list(each.ids), "call": each.call, "arguments": progress.written(each.arguments), "check": check or each.rehearses, "reserves": each.reserves}
+            {
+                "ids": list(each.ids),
+                "call": each.call,
+                "arguments": progress.written(each.arguments),
+                "check": check or each.rehearses,
+                "reserves": each.reserves,
+            }
             for each in made
         ]
         result = self._answered(self._carried_out(calls, task_vars), mine, host)
@@ -117,7 +123,9 @@ class ActionModule(ActionBase):
                 sent = self._piped(install, ARCHIVE)
                 done = self._piped(command, asked) if sent["rc"] == 0 else sent
         except AnsibleConnectionFailure as exc:
-            return [{"ids": [step for call in calls for step in call["ids"]], "changed": False, "failed": False, "unreachable": True, "msg": str(exc), "result": {}}]
+            return [
+                {"ids": [step for call in calls for step in call["ids"]], "changed": False, "failed": False, "unreachable": True, "msg": str(exc), "result": {}}
+            ]
         try:
             return json.loads(done["stdout"].strip().rpartition("\n")[2])["answers"]
         except (ValueError, KeyError):

@@ -109,16 +109,15 @@ names:
       drift: []
 """
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import options, shapes
+from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import options
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.libraries import LIBRARIES
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_info_module
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import names
 
 
 def call(params: dict) -> dict:
     """Read the steering back."""
-    driver = options.driver(params)
-    wanted = [shapes.within(params["name"], shapes.name(params["zone"]))] if params["name"] else driver.names()
-    found = [options.seen(driver, name) for name in wanted]
+    found = names.look(params, False).result["names"]
     return {"names": found, **({key: found[0][key] for key in ("steering", "table", "drift")} if params["name"] else {})}
 
 

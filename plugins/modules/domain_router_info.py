@@ -136,17 +136,12 @@ routers:
       sample: []
 """
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import router, state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import run_info_module
-from ansible_collections.vmatrix.mesh.plugins.module_utils._switch import switch
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import router
 
 
 def call(params: dict) -> dict:
-    if params["domain"] is None:
-        known = state.load_all()
-    else:
-        known = [one for one in [state.load(params["domain"])] if one]
-    return {"routers": [router.look(one, switch.find(one.bridge)) for one in known]}
+    return router.look(params, False).result
 
 
 def main() -> None:

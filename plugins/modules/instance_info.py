@@ -115,22 +115,19 @@ epochs:
 
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import libraries
-from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.host import this_host
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import client, epochs, state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_info_module
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import instances
 
 
 def _call(params: dict[str, t.Any]) -> dict[str, t.Any]:
-    host, name = this_host(), params["name"]
-    return {"instances": state.tell(host, name), "epochs": epochs.remembered(host.places, name)}
+    return instances.look(params, False).result
 
 
 def main() -> None:
     """Run the module."""
     run_info_module(
         _call,
-        libraries=[Library(*each) for each in (*client.LIBRARIES, *libraries.LIBRARIES)],
+        libraries=[Library(*each) for each in instances.LIBRARIES],
         argument_spec={"name": {"type": "str"}},
     )
 

@@ -77,7 +77,7 @@ options:
     default: best
   naming:
     description:
-      - What names say besides addresses, as P(vmatrix.mesh.publish#role) puts it together. Required for O(operation=name) and O(operation=names).
+      - What names say besides addresses, as P(vmatrix.mesh.names#role) puts it together. Required for O(operation=name) and O(operation=names).
     type: dict
   arrives:
     description: With O(operation=name), the C(hn), C(public_address) and C(ports) of each HN that O(service) is served in now.

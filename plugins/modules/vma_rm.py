@@ -111,6 +111,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_module
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import vma
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import rms
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import LIBRARIES
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import OPTION
@@ -120,8 +121,7 @@ def call(params: dict[str, t.Any], check: bool) -> Outcome:
     """Subscribe or unsubscribe the RM."""
     if params["state"] == "absent":
         return Outcome(*rms.unsubscribe(params["registry"], params["name"], check))
-    wanted = {key: params[key] for key in (*rms.NEEDED, "in_service")}
-    return Outcome(*rms.subscribe(params["registry"], params["name"], wanted, check))
+    return vma.subscribe(params, check)
 
 
 def main() -> None:

@@ -38,12 +38,15 @@ RESTLESS = r"grep -vE '\.lock |/(accelerator|capabilities|capacity)\.json |/cons
 
 
 #: Operations, whose variables begin with their name; settings of other roles keep theirs.
-VERBS = ("place", "suspend", "resume", "drain", "remove", "move", "clone", "scale", "standby", "update")
-OWN = ("names_", "capsule_import_", *(f"{verb}_" for verb in VERBS))
+VERBS = ("place", "suspend", "resume", "drain", "remove", "move", "clone", "scale", "standby", "update", "rm_service")
+OWN = ("names_", "capsule_import_", "vpn_certificate_", *(f"{verb}_" for verb in VERBS))
 #: What has another name than the verb's and its own in one.
 FORMER = {
+    ("rebuild", "of_hn"): "rebuild_hn",
+    **{("capsule_import", name): f"capsule_import_{name}" for name in ("rm", "owner")},
+    **{("vpn_certificate", name): f"vpn_certificate_{name}" for name in ("service", "owner", "action", "days", "readers")},
     **{(verb, "instance"): f"{verb}_instances" for verb in ("move", "clone")},
-    **{(verb, "timeout"): f"{verb}_drain_timeout" for verb in ("scale", "update", "move")},
+    **{(verb, "timeout"): f"{verb}_drain_timeout" for verb in ("scale", "update")},
 }
 
 

@@ -30,6 +30,11 @@ def look(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
     return Outcome(False, None, None, {"capsules": shown, "transfers": progress.transfers()})
 
 
+def transfers(_arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
+    """Return what the RM is sending to others now."""
+    return Outcome(False, None, None, {"transfers": progress.transfers()})
+
+
 def remove(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
     """Remove the capsule of a C(domain), C(name) and C(version)."""
     capsules = store.Store()

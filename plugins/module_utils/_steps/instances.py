@@ -15,7 +15,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import libra
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.fan_out import Told
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.host import this_host
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import client, several
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import client, epochs, several, state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.instance import Wanted
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.answers import given, joined
 
@@ -41,6 +41,12 @@ def ready(_arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
     """Be sure that the RM's libvirt answers."""
     this_host()
     return Outcome(False, None, None, {})
+
+
+def look(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
+    """Return the RM's C(instances), or the one of that C(name), and the highest C(epochs) that it knows of."""
+    host, name = this_host(), arguments.get("name")
+    return Outcome(False, None, None, {"instances": state.tell(host, name), "epochs": epochs.remembered(host.places, name)})
 
 
 def _shown(told: Told) -> dict[str, t.Any]:

@@ -7,9 +7,9 @@
 
 """Carry out the calls of an operation on this device: a JSON text on standard input, one on standard output.
 
-In come C(calls), each with C(ids), C(call), C(arguments), C(check) and C(reserves). Out come C(answers), one for each call up to the first that failed:
-C(ids), C(changed), C(failed), C(msg), C(result), C(before), C(after) and C(seconds). Arguments may hold C({"_answer": [id, ...path]}): a part of what an
-earlier call of these answered.
+In come C(calls), each with C(ids), C(call), C(arguments), C(check), C(reserves) and C(goes_on), whether the next one is made even if it fails. Out come
+C(answers), one for each call up to the first that failed: C(ids), C(changed), C(failed), C(msg), C(result), C(before), C(after) and C(seconds).
+Arguments may hold C({"_answer": [id, ...path]}): a part of what an earlier call of these answered.
 """
 
 from __future__ import annotations
@@ -39,6 +39,11 @@ CALLS = {
     "record": ("vma", "record"),
     "remove_capsule": ("capsules", "remove"),
     "router": ("router", "apply"),
+    "routers": ("router", "look"),
+    "running": ("instances", "look"),
+    "steering": ("names", "look"),
+    "subscribe": ("vma", "subscribe"),
+    "transfers": ("capsules", "transfers"),
     "unpack_tunnel": ("capsules", "unpack"),
     "wrap_tunnel": ("tunnels", "wrap"),
     "wrapping_key": ("tunnels", "key"),
@@ -55,7 +60,10 @@ def carry_out(calls: t.Sequence[t.Mapping[str, t.Any]]) -> list[dict[str, t.Any]
             outcome = _act(call["call"])(_filled(call["arguments"], known), call["check"])
         except MeshError as exc:
             failed = {"ids": call["ids"], "changed": False, "failed": True, "msg": exc.message, "result": exc.result, "exception": traceback.format_exc()}
-            return [*answers, {**failed, "seconds": round(time.monotonic() - began, 4)}]
+            answers.append({**failed, "seconds": round(time.monotonic() - began, 4)})
+            if call.get("goes_on"):
+                continue
+            return answers
         known.update(dict.fromkeys(call["ids"], outcome.result))
         answers.append({**_shown(call["ids"], outcome), "seconds": round(time.monotonic() - began, 4)})
         if call["check"] and call.get("reserves") and outcome.changed:

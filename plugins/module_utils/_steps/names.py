@@ -16,7 +16,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import options, 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.libraries import LIBRARIES
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.answers import given
 
-__all__ = ["LIBRARIES", "follow"]
+__all__ = ["LIBRARIES", "follow", "look"]
 
 #: What is usual.
 USUAL: t.Mapping[str, t.Any] = {
@@ -51,3 +51,11 @@ def follow(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
     change = service.Change(name, zone, shape={key: wanted[key] for key in SHAPE}, **{**{key: wanted[key] for key in CHANGE}, "ask": ask})
     alias = wanted["alias"] and service.Alias(wanted["alias"]["name"], options.zone({**wanted, "zone": wanted["alias"]["zone"]}, wanted["key_file"]))
     return Outcome(*service.follow(options.driver(wanted), change, alias, wanted["confirm_timeout"], check))
+
+
+def look(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
+    """Return what steered C(names) of the zone say, or the one C(name), and who is sent where."""
+    wanted = {**USUAL, "name": None, **given(arguments)}
+    driver = options.driver(wanted)
+    names = [shapes.within(wanted["name"], shapes.name(wanted["zone"]))] if wanted["name"] else driver.names()
+    return Outcome(False, None, None, {"names": [options.seen(driver, name) for name in names]})

@@ -14,6 +14,7 @@ import typing as t
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gatehouse import gatehouse
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import drain as drains
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import router as routers
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.answers import given
 from ansible_collections.vmatrix.mesh.plugins.module_utils._switch import switch
@@ -37,6 +38,13 @@ def apply(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
         report = gatehouse.apply(dict(document), arguments.get("tunnels", []), place, arguments.get("tunnel_timeout", 20), check, **waits)
     result = {key: report.after[key] for key in ("router", "tunnels")}
     return Outcome(report.changed, report.before, report.after, {**result, "waited": [one._asdict() for one in report.waited]})
+
+
+def look(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
+    """Return the C(routers) of this gateway, or that of a C(domain), as C(_gateway.router.look) shows them."""
+    domain = arguments.get("domain")
+    known = state.load_all() if domain is None else [one for one in [state.load(domain)] if one]
+    return Outcome(False, None, None, {"routers": [routers.look(one, switch.find(one.bridge)) for one in known]})
 
 
 def call_off(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:

@@ -13,11 +13,11 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.answers import given
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import overview, several
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import overview, rms, several
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import LIBRARIES
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import OPTION
 
-__all__ = ["LIBRARIES", "look", "record"]
+__all__ = ["LIBRARIES", "look", "record", "subscribe"]
 
 
 def record(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
@@ -30,6 +30,12 @@ def look(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
     arguments = given(arguments)
     found = overview.overview(_registry(arguments), arguments.get("instance"), arguments.get("domain"), arguments.get("operations", 20))
     return Outcome(False, None, None, found)
+
+
+def subscribe(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
+    """Record what an RM of that C(name) offers, or only whether it is C(in_service)."""
+    wanted = {key: arguments.get(key) for key in (*rms.NEEDED, "in_service")}
+    return Outcome(*rms.subscribe(_registry(arguments), arguments["name"], wanted, check))
 
 
 def _registry(arguments: t.Mapping[str, t.Any]) -> str:

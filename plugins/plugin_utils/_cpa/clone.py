@@ -34,7 +34,8 @@ class Pair(t.NamedTuple):
 def plan_clone(view: View, instances: t.Sequence[str], clones: t.Sequence[str], capsule: str, to_hn: str | None = None) -> plans.Plan:
     """Plan that *clones* run, made from what *instances* are published as; what no RM holds yet is to be published first.
 
-    Besides what C(starts) says the plan has C(origins), what each new one is a clone of, and C(publish), the C(instance), C(service), C(version) and C(rm) of each capsule that is to be made;
+    Besides what C(starts) says the plan has C(origins), what each new one is a clone of, and C(publish), the C(instance), C(service), C(version) and C(rm) of
+    each capsule that is to be made;
     the reservations of what comes from those have no requirements yet.
 
     Args:
@@ -70,9 +71,7 @@ def plan_clone(view: View, instances: t.Sequence[str], clones: t.Sequence[str], 
         **plan,
         "tunnels": list(tunnels.values()),
         "origins": {pair.clone: pair.origin["instance"] for pair in new},
-        "publish": [
-            {"instance": name, "service": pair.origin["service"], "version": pair.version, "rm": pair.origin["rm"]} for name, pair in publish.items()
-        ],
+        "publish": [{"instance": name, "service": pair.origin["service"], "version": pair.version, "rm": pair.origin["rm"]} for name, pair in publish.items()],
     }
 
 

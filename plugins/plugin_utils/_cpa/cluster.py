@@ -56,9 +56,7 @@ def refuse_unreachable(site: Site, wanted: t.Sequence[tuple[str, Record]]) -> No
                 raise Refused(f"The rest of its cluster would look for {name} at {address}, but in {site.name} {other['instance']} goes by that address.")
 
 
-def plan_move_cluster(
-    view: View, instances: t.Sequence[str], to_hn: str | None = None, to_rm: str | None = None, strategy: str = "best"
-) -> plans.Plan:
+def plan_move_cluster(view: View, instances: t.Sequence[str], to_hn: str | None = None, to_rm: str | None = None, strategy: str = "best") -> plans.Plan:
     """Plan to move several instances into another HN as one; a move that was cut off is taken up where it stands.
 
     The plan has C(moves), what plan_move says of each that is not there yet; all have one source, and C(done) if there are none.

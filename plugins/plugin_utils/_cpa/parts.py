@@ -251,8 +251,13 @@ def never_placed(site: Site, who: str, rm: str | Answer, epoch: Answer, prefix: 
             f"{prefix}give_back",
             "Give its room and addresses back",
             tell(
-                f"{prefix}give_back", site, [gone], f"give the room and the addresses of {who} back",
-                undoes=("reserve",), needs=(f"{prefix}clear",), **only,
+                f"{prefix}give_back",
+                site,
+                [gone],
+                f"give the room and the addresses of {who} back",
+                undoes=("reserve",),
+                needs=(f"{prefix}clear",),
+                **only,
             ),
         ),
         stage(

@@ -389,5 +389,3 @@ def _device(step: Step, plan: Plan, answers: Answers) -> str:
         return str(resolve(step.device, plan, answers))
     except Missing:
         return "the RM that will be chosen"
-
-

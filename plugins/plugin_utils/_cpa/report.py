@@ -28,12 +28,16 @@ def table(headings: t.Sequence[str], rows: t.Sequence[t.Sequence[t.Any]]) -> str
 def mesh_status(hostvars: HostVars, groups: Groups) -> str:
     """Return what runs where: a table of instances and one of RMs, what is under way (operations that have not ended, transfers), and what did not answer."""
     connections = _connections(hostvars, groups)
-    really = {(host, found["name"]): found["state"] for host in groups.get("rms", []) for found in _answer(hostvars, host, "status_instances", "instances")}
+    really = {(host, found["name"]): found["state"] for host in groups.get("rms", []) for found in _answer(hostvars, host, "running", "instances")}
+    asked = set(running_rms(hostvars, groups))
+    if groups.get("vmas") and not any(told(hostvars, host, "look") for host in groups["vmas"]):
+        why = "; ".join(f"{host}: {_why(hostvars, host, 'look')}" for host in groups["vmas"])
+        raise Refused(f"No VMA can be asked, so nothing can be shown: {why}.")
     instances, machines = [], []
     for host in groups.get("vmas", []):
-        answer = hostvars[host].get("status_vma", {})
+        answer = told(hostvars, host, "look")
         for record in sorted(answer.get("records", []), key=lambda entry: entry["instance"]):
-            state = really.get((record["rm"], record["instance"]), "not there")
+            state = really.get((record["rm"], record["instance"]), "not there" if told(hostvars, record["rm"], "running") else "unknown")
             shown = state if state == record["state"] else f"{state} (should be {record['state']})"
             rotation = "yes" if record["in_rotation"] else "no"
             live = connections.get((hostvars[host]["hn"], record["instance"]), 0)
@@ -49,19 +53,19 @@ def mesh_status(hostvars: HostVars, groups: Groups) -> str:
     under_way = [
         (operation["instance"], hostvars[host]["hn"], operation["kind"], operation["opened"], (operation["steps"] or [{"step": "-"}])[-1]["step"])
         for host in groups.get("vmas", [])
-        for operation in _answer(hostvars, host, "status_vma", "operations")
+        for operation in _answer(hostvars, host, "look", "operations")
         if operation["closed"] is None
     ]
     if under_way:
         parts.append(table(("UNFINISHED", "HN", "OPERATION", "SINCE", "LAST STEP"), under_way))
-    sending = [_transfer(host, found) for host in groups.get("rms", []) for found in _answer(hostvars, host, "status_capsules", "transfers")]
+    sending = [_transfer(host, found) for host in groups.get("rms", []) for found in _answer(hostvars, host, "transfers", "transfers")]
     if sending:
         parts.append(table(("FROM", "TRANSFER", "MIB", "DONE", "MIB/S", "SECONDS LEFT"), sending))
     if groups.get("dns_servers"):
         parts.append(mesh_names(hostvars, groups))
-    silent = _silent(hostvars, groups)
+    silent = _silent(hostvars, {**groups, "rms": [host for host in groups.get("rms", []) if host in asked]})
     if silent:
-        parts.append(f"Not answering: {', '.join(silent)}.")
+        parts.append("\n".join(["These cannot be asked:", *(f"{host}: {why}." for host, why in silent.items())]))
     return "\n\n".join(parts)
 
 
@@ -69,11 +73,9 @@ def mesh_names(hostvars: HostVars, groups: Groups) -> str:
     """Return who is sent where, as a table: for each name and region the HN or HNs of the answer, and why."""
     rows, problems = [], []
     for host in groups.get("dns_servers", []):
-        told = hostvars[host].get("names_seen") or {}
-        if "names" not in told and not told.get("skipped"):
-            why = "it does not answer" if told.get("unreachable") or not told else str(told.get("msg", "it gave no answer")).rstrip(".")
-            problems.append(f"What {host} answers is not known: {why}.")
-        for name in told.get("names", []):
+        if not told(hostvars, host, "steering") and _asked(hostvars, host, "steering"):
+            problems.append(f"What {host} answers is not known: {_why(hostvars, host, 'steering')}.")
+        for name in _answer(hostvars, host, "steering", "names"):
             rows += [(name["name"], *_sent(name["steering"], region)) for region in name["table"]]
             if name["drift"]:
                 problems.append(f"{name['name']} does not answer as it should ({', '.join(name['drift'])}); the playbook steer mends it.")
@@ -118,36 +120,65 @@ def mesh_found(hostvars: HostVars, groups: Groups, hn: str) -> dict[str, list[di
     here = {name: [host for host in groups.get(name, []) if hostvars[host]["hn"] == hn] for name in ("rms", "gateways")}
     if not here["gateways"]:
         raise NotFound(f"There is no HN {hn}.")
-    silent = [host for host in _silent(hostvars, groups) if hostvars[host]["hn"] == hn and host not in groups.get("vmas", [])]
+    silent = [host for host in sorted(_silent(hostvars, {**here, "vmas": []}))]
     if silent:
         raise Refused(f"The registry of {hn} cannot be rebuilt while {', '.join(silent)} does not answer.")
     return {
-        "instances": [{**found, "rm": host} for host in here["rms"] for found in _held(hostvars[host]["status_instances"])],
-        "routers": [router for host in here["gateways"] for router in _answer(hostvars, host, "status_routers", "routers")],
+        "instances": [{**found, "rm": host} for host in here["rms"] for found in _held(told(hostvars, host, "running"))],
+        "routers": [router for host in here["gateways"] for router in _answer(hostvars, host, "routers", "routers")],
     }
 
 
-def _held(told: t.Mapping[str, t.Any]) -> list[dict]:
-    there = {found["name"] for found in told["instances"]}
-    gone = [{"name": name, "state": "absent", "epoch": epoch} for name, epoch in told["epochs"].items() if name not in there]
-    return [*told["instances"], *gone]
+def _held(answer: t.Mapping[str, t.Any]) -> list[dict]:
+    there = {found["name"] for found in answer["instances"]}
+    gone = [{"name": name, "state": "absent", "epoch": epoch} for name, epoch in answer["epochs"].items() if name not in there]
+    return [*answer["instances"], *gone]
 
 
-def _answer(hostvars: HostVars, host: str, registered: str, key: str) -> list[dict]:
-    return hostvars[host].get(registered, {}).get(key, [])
+def running_rms(hostvars: HostVars, groups: Groups) -> list[str]:
+    """Return the RMs that are to run something, as the VMAs tell: the others have nothing to say."""
+    records = [record for host in groups.get("vmas", []) for record in _answer(hostvars, host, "look", "records")]
+    wanted = {record[key] for record in records for key in ("rm", "moves_to") if record.get(key)}
+    return [host for host in groups.get("rms", []) if host in wanted]
+
+
+def told(hostvars: HostVars, host: str, call: str) -> t.Mapping[str, t.Any]:
+    """Return what a host answered to a call when it was asked for the status; nothing where it did not, or was not asked."""
+    answer = _asked(hostvars, host, call) or {}
+    return answer.get("result", {}) if not answer.get("failed") and not answer.get("unreachable") else {}
+
+
+def _asked(hostvars: HostVars, host: str, call: str) -> t.Mapping[str, t.Any] | None:
+    registered = ((hostvars.get(host) or {}).get(name) or {} for name in ("status_told", "names_seen"))
+    return next((found["answers"][call] for found in registered if call in found.get("answers", {})), None)
+
+
+def _why(hostvars: HostVars, host: str, call: str) -> str:
+    """Return why a host did not answer a call."""
+    answer = _asked(hostvars, host, call)
+    if answer is None or answer.get("unreachable"):
+        return "it does not answer"
+    return str(answer.get("msg") or "it gave no answer").rstrip(".")
+
+
+def _answer(hostvars: HostVars, host: str, call: str, key: str) -> list[dict]:
+    found: list[dict] = told(hostvars, host, call).get(key, [])
+    return found
 
 
 def _connections(hostvars: HostVars, groups: Groups) -> dict[tuple[str, str], int]:
     """Live connections by HN and instance, added up over the services' ports."""
     total: dict[tuple[str, str], int] = {}
     for host in groups.get("gateways", []):
-        for router in _answer(hostvars, host, "status_routers", "routers"):
+        for router in _answer(hostvars, host, "routers", "routers"):
             for member in (member for service in router["services"] for member in service["members"]):
                 key = (hostvars[host]["hn"], member["instance"])
                 total[key] = total.get(key, 0) + member["connections"]
     return total
 
 
-def _silent(hostvars: HostVars, groups: Groups) -> list[str]:
-    asked = {"vmas": ("status_vma", "records"), "gateways": ("status_routers", "routers"), "rms": ("status_instances", "instances")}
-    return sorted({host for group, (registered, key) in asked.items() for host in groups.get(group, []) if key not in hostvars[host].get(registered, {})})
+def _silent(hostvars: HostVars, groups: Groups) -> dict[str, str]:
+    """Return who did not answer, and why."""
+    calls = {"vmas": "look", "gateways": "routers", "rms": "running"}
+    asked = [(host, call) for group, call in calls.items() for host in groups.get(group, [])]
+    return {host: _why(hostvars, host, call) for host, call in sorted(asked) if not told(hostvars, host, call)}

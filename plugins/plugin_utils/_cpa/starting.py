@@ -5,7 +5,10 @@
 # Note that this plugin util is private to the collection. It can break at any time.
 # Do not use it from other collections or your own code.
 
-"""The plan of every operation that starts several instances of a domain in an HN and lets others rest. Pure functions; C(starts) says what is decided before."""
+"""The plan of every operation that starts several instances of a domain in an HN and lets others rest. Pure functions.
+
+C(starts) says what is decided before.
+"""
 
 from __future__ import annotations
 
@@ -52,9 +55,7 @@ def plan(outlook: Outlook, decided: Decided, subject: str, first: t.Sequence[Sta
     orders = _orders(decided, asked)
     acts = parts.stage("cut_over", "Start and publish" if starts else "Bring them into their states", *orders)
     if starts:
-        router = parts.route(
-            "cut_over.publish", site, "tell", "publish those that answer", _tunnels(decided), answer_timeout=outlook.answer_timeout
-        )
+        router = parts.route("cut_over.publish", site, "tell", "publish those that answer", _tunnels(decided), answer_timeout=outlook.answer_timeout)
         acts = acts._replace(steps=(*acts.steps, router))
     acts, settle = _ended(site, decided, acts, _followed(outlook, decided, asked))
     return Plan(
@@ -185,7 +186,9 @@ def _taken_back(outlook: Outlook, decided: Decided, starts: bool, asked: t.Seque
             order = {"name": instance, "state": state, "epoch": Answer("tell", ("records", number, "epoch"))}
             how = {"undoes": (f"cut_over.rm.{instance}",)}
             at_once = {"stop_timeout": 0, "stop_force": True, "may_be_outdated": True}
-            orders.append(parts.instance(f"clear.{instance}", record._replace(path=(*record.path, "rm")), [order], f"have {instance} {state}", how=how, **at_once))
+            orders.append(
+                parts.instance(f"clear.{instance}", record._replace(path=(*record.path, "rm")), [order], f"have {instance} {state}", how=how, **at_once)
+            )
         stages += [
             parts.stage("untell", "Record what does not run", untold),
             parts.stage("withdraw_again", "Withdraw it from the domain router", withdraw),
@@ -198,7 +201,9 @@ def _taken_back(outlook: Outlook, decided: Decided, starts: bool, asked: t.Seque
         stages.append(parts.stage("undo", "Give room and addresses back", undo))
         what = "publish what was published before, and nothing else"
         begun = ("cut_over.publish",) if starts else ("withdraw",) if decided["tell"] else ()
-        stages.append(parts.stage("publish_again", "Publish what was published before", parts.route("publish_again", site, "undo", what, how={"undoes": begun})))
+        stages.append(
+            parts.stage("publish_again", "Publish what was published before", parts.route("publish_again", site, "undo", what, how={"undoes": begun}))
+        )
     names_again: list[Step] = []
     for named in decided["services"]:
         mine = tuple(step.id for step in _left(outlook, decided) if step.id == f"leave.{named['service']}")

@@ -100,9 +100,7 @@ def _ports_of(described: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, list]:
     return {each.get("service") or each["name"]: each["ports"] for each in described}
 
 
-def _services(
-    site: Site, starts: t.Collection[str], run: t.Iterable[str], rest: list[Record], ports: t.Mapping[str, list]
-) -> list[dict[str, t.Any]]:
+def _services(site: Site, starts: t.Collection[str], run: t.Iterable[str], rest: list[Record], ports: t.Mapping[str, list]) -> list[dict[str, t.Any]]:
     """Return for each service its C(ports), who enters and leaves the rotation, and what it was served by before that (one is enough: they share the
     public address)."""
     everybody = [*run, *(record["instance"] for record in rest)]

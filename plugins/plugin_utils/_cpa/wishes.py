@@ -14,6 +14,11 @@ import typing as t
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+#: What the variables of playbooks were called until 0.2.0, where that was not the option's name without its verb.
+FORMERLY = {"move_instances": "instance", "clone_instances": "instance", "scale_drain_timeout": "timeout", "update_drain_timeout": "timeout"}
+#: What never had another name: options of all verbs, and of one.
+NEW = ("answer_timeout", "stop_timeout", "patience", "drain_patience", "move_timeout", "move_drain_timeout", "move_at_deadline")
+
 Options = t.Mapping[str, t.Mapping[str, t.Any]]
 
 
@@ -44,9 +49,9 @@ def read(operation: str, options: Options, given: t.Mapping[str, t.Any], extra: 
     said, renamed = {}, {}
     for name, option in options.items():
         value = given.get(name)
-        for old in option.get("aliases", ()) if _nothing(value) else ():
-            if not _nothing(extra.get(old)):
-                value, renamed[old] = extra[old], name
+        old = FORMERLY.get(name, name[len(operation) + 1 :])
+        if _nothing(value) and not {old, name} & set(NEW) and not _nothing(extra.get(old)):
+            value, renamed[old] = extra[old], name
         if not _nothing(value):
             said[name] = _listed(value) if option["type"] == "list" else value
     for name, option in options.items():

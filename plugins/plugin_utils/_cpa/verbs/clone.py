@@ -78,7 +78,5 @@ def _unmade(decided: starting.Decided) -> tuple[Stage, ...]:
         for place, wanted in enumerate(decided["reserve"]):
             if wanted["reservation"]["capsule"] == each["version"]:
                 rm = Answer("reserve", ("records", place, "rm"))
-                steps.append(
-                    Step(f"unmake.{number}.{place}", rm, "remove_capsule", identity, what, undoes=("reserve",), if_changed=made, optional=True)
-                )
+                steps.append(Step(f"unmake.{number}.{place}", rm, "remove_capsule", identity, what, undoes=("reserve",), if_changed=made, optional=True))
     return (parts.stage("unmake", "Remove the capsules that were made for it", *steps),) if steps else ()

@@ -48,15 +48,18 @@ def plan(view: View, names: parts.Naming, instance: str, answer_timeout: float) 
         follow_ups=(parts.call_off(run, "cut_over.call_off", site, "tell"),),
         settle=settle,
         take_back=in_order(
-            parts.stage("untell", "Record that it is as it was", parts.tell("untell", site, [before], f"record that {instance} is as it was", undoes=("tell",))),
             parts.stage(
-                "withdraw", "Withdraw it", parts.route("withdraw", site, "untell", f"withdraw {instance}", how={"undoes": ("cut_over.publish",)})
+                "untell", "Record that it is as it was", parts.tell("untell", site, [before], f"record that {instance} is as it was", undoes=("tell",))
             ),
+            parts.stage("withdraw", "Withdraw it", parts.route("withdraw", site, "untell", f"withdraw {instance}", how={"undoes": ("cut_over.publish",)})),
             parts.stage(
                 "rest",
                 "Suspend it again",
                 parts.instance(
-                    "rest", record["rm"], [{"name": instance, "state": rested, "epoch": record["epoch"]}], f"have {instance} {rested}",
+                    "rest",
+                    record["rm"],
+                    [{"name": instance, "state": rested, "epoch": record["epoch"]}],
+                    f"have {instance} {rested}",
                     how={"undoes": ("cut_over.rm",)},
                 ),
             ),

@@ -29,9 +29,7 @@ def plan(view: View, names: parts.Naming, instance: str) -> Plan:
     """
     record, site = lookups.one_of(view, instance)
     resting = {"instance": instance, "state": "suspended", "in_rotation": False, "operation": "suspend", "step": f"withdraw and suspend on {record['rm']}"}
-    leave = parts.name(
-        "leave", names, record["service"], record["domain"], "have its name lose the HN", leaves=[{"hn": site.name, "instance": instance}]
-    )
+    leave = parts.name("leave", names, record["service"], record["domain"], "have its name lose the HN", leaves=[{"hn": site.name, "instance": instance}])
     order = {"name": instance, "state": "suspended", "epoch": record["epoch"]}
     tell = parts.tell("tell", site, [resting], f"record that {instance} leaves the rotation")
     return Plan(
@@ -42,7 +40,9 @@ def plan(view: View, names: parts.Naming, instance: str) -> Plan:
             parts.stage("withdraw", "Withdraw it from its domain router", parts.route("withdraw", site, "tell", f"withdraw {instance}")),
             parts.stage("rest", "Suspend it", parts.instance("rest", record["rm"], [order], f"suspend {instance}")),
         ),
-        settle=(parts.stage("close", "Close the operation", parts.tell("close", site, [{"instance": instance, "operation_done": True}], "close the operation")),),
+        settle=(
+            parts.stage("close", "Close the operation", parts.tell("close", site, [{"instance": instance, "operation_done": True}], "close the operation")),
+        ),
         take_back=parts.back_to_service(names, record, site, {"rest": "rest", "withdraw": "withdraw", "tell": "tell", **({"leave": "leave"} if leave else {})}),
         was="{instance} is as it was.",
         done="{instance} is suspended on {rm} in {hn}.",

@@ -77,7 +77,7 @@ def plan(
         take_back=in_order(*undone, *rolling_back),
         candidates=tuple(rm.name for rm in view.rms.values() if rm.hn == to_hn and not rm.problem),
         was=f"Of {len(rounds)} instances {{replaced}} had been replaced{rolled}; the service goes on.",
-        done=f"All {{replaced}} instances of {service} of {domain} in {to_hn} that came from another capsule were replaced: {', '.join(each.new for each in rounds)}.",
+        done=f"{{replaced}} instances of {service} of {domain} in {to_hn} were replaced: by {', '.join(each.new for each in rounds)}.",
         facts={"replaced": Count(ended)},
         result={"replaced": Count(ended), "instances": [each.new for each in rounds]},
         peers=parts.peers(view),
@@ -90,7 +90,9 @@ def _left_over(site: Site, decided: t.Mapping[str, t.Any]) -> list[Stage]:
     for record in decided["leftovers"]:
         stages += clear(site, record["instance"], record["rm"], record["epoch"], prefix=f"left_over.{record['instance']}.")
     if decided["close"]:
-        stages.append(parts.stage("left_over", "Close what was replaced before", parts.tell("left_over", site, decided["close"], "close what was replaced before")))
+        stages.append(
+            parts.stage("left_over", "Close what was replaced before", parts.tell("left_over", site, decided["close"], "close what was replaced before"))
+        )
     return stages
 
 
@@ -131,7 +133,8 @@ class _Round:
             parts.stage(f"{p}leave", f"Record that {old} leaves", parts.tell(f"{p}leave", site, [leaving], f"record that {old} leaves the rotation")),
             parts.stage(f"{p}withdraw", f"Withdraw {old}", parts.route(f"{p}withdraw", site, f"{p}leave", f"withdraw {old}")),
             parts.stage(
-                f"{p}drain", f"Wait until the connections of {old} have ended",
+                f"{p}drain",
+                f"Wait until the connections of {old} have ended",
                 parts.waited(f"{p}drain", site, self._domain, [old_address], self._limits.waiting),
             ),
             parts.stage(f"{p}retire", f"Record that {old} goes", parts.tell(f"{p}retire", site, [gone], f"record that {old} goes")),
@@ -212,21 +215,26 @@ def _restart(site: Site, record: parts.Record, limits: Limits) -> list[Stage]:
         parts.stage(f"{p}leave", f"Record that {who} leaves the rotation", parts.tell(f"{p}leave", site, [leaving], f"record that {who} leaves the rotation")),
         parts.stage(f"{p}withdraw", f"Withdraw {who}", parts.route(f"{p}withdraw", site, f"{p}leave", f"withdraw {who}")),
         parts.stage(
-            f"{p}drain", f"Wait until the connections of {who} have ended",
+            f"{p}drain",
+            f"Wait until the connections of {who} have ended",
             parts.waited(f"{p}drain", site, record["domain"], [record["fabric_address"]], limits.waiting),
         ),
         parts.stage(f"{p}stop", f"Stop {who}", stop),
         parts.stage(f"{p}start", f"Start {who}", parts.instance(f"{p}start", rm, [started], f"start {who}")),
         parts.stage(f"{p}back", f"Record that {who} enters the rotation", parts.tell(f"{p}back", site, [entering], f"record that {who} enters the rotation")),
         parts.stage(
-            f"{p}publish", f"Publish {who} when it answers",
+            f"{p}publish",
+            f"Publish {who} when it answers",
             parts.route(f"{p}publish", site, f"{p}back", f"publish {who} when it answers", answer_timeout=limits.answer_timeout),
         ),
     ]
 
 
 def _enters_again(site: Site, record: parts.Record, limits: Limits) -> list[Stage]:
-    """Return what brings an instance back into rotation: a drain that gave up has stopped nothing, and one that does not come back is kept out by its silence."""
+    """Return what brings an instance back into rotation.
+
+    A drain that gave up has stopped nothing, and one that does not come back is kept out by its silence.
+    """
     who, rm, p = record["instance"], record["rm"], f"{record['instance']}."
     entering = {"instance": who, "in_rotation": record["in_rotation"], "operation_done": True}
     started = {"name": who, "state": "running", "epoch": record["epoch"], "record": record}

@@ -49,9 +49,11 @@ def plan(view: View, names: parts.Naming, decided: Decided, wanted: Wanted) -> P
         settle=in_order(parts.stage("follow", "Have its name follow", *follow), *_retired(source, target, decided, wanted)),
         take_back=() if taken_over else _taken_back(names, source, target, decided, bool(follow)),
         forward=("follow",) if follow else ("cut_over.rm", "cut_over.publish"),
-        was=f"The copy of {instance} in {target.name} has taken over already; run the move again when this is mended."
-        if taken_over
-        else f"{instance} serves on as it was on {record['rm']} in {source.name}.",
+        was=(
+            f"The copy of {instance} in {target.name} has taken over already; run the move again when this is mended."
+            if taken_over
+            else f"{instance} serves on as it was on {record['rm']} in {source.name}."
+        ),
         stopped=f"The copy of {instance} in {target.name} has taken over already; run the move again when this is mended.",
         done=(
             f"A copy of {instance} took over on {{rm}} in {target.name}, behind {{public_address}} (epoch {{epoch}}), from {record['rm']} in {source.name}; "
@@ -88,7 +90,9 @@ def _prepare(view: View, names: parts.Naming, source: Site, target: Site, decide
     if decided["publish"]:
         # It stands still for as long as a suspend and a resume take; callers wait.
         made = {"instances": [{"instance": instance, "version": version}]}
-        yield parts.stage("publish", "Make a capsule of what it is now", Step("publish", record["rm"], "publish", made, f"make a capsule of what {instance} is now"))
+        yield parts.stage(
+            "publish", "Make a capsule of what it is now", Step("publish", record["rm"], "publish", made, f"make a capsule of what {instance} is now")
+        )
     yield from parts.bringing(view, target, identity, decided["holders"], [Answer("reserve", ("records", 0, "rm"))], decided["to_rm"])
     coming = {"instance": instance, "state": "running", "in_rotation": True, "step": f"start a copy of what runs on {record['rm']} in {source.name}"}
     yield parts.stage("tell", "Record what is coming", parts.tell("tell", target, [coming], f"record that a copy of {instance} is to run"))

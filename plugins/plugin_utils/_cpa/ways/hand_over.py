@@ -263,7 +263,10 @@ class HandOver:
         early = parts.route("network_back_early", self._target, "give_back_early", "take the network back", how={"undoes": ("network",)})
         yield parts.stage("live_again", "Let them live again at the source, and take the network at the target back", *self._lives_again(), back, early)
         publish = parts.route(
-            "publish_again", self._source, "stay", f"publish {self._title} again",
+            "publish_again",
+            self._source,
+            "stay",
+            f"publish {self._title} again",
             how={"undoes": ("cut_over.withdraw", *acted), "needs": tuple(f"live_again.{instance}" for instance in self._instances)},
         )
         yield parts.stage("publish_again", "Publish them again at the source", publish)

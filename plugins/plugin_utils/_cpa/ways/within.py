@@ -69,18 +69,24 @@ def plan(view: View, decided: t.Mapping[str, t.Any], timeout: float) -> Plan:
         ),
         take_back=in_order(
             parts.stage(
-                "clear", "Clear the other RM",
+                "clear",
+                "Clear the other RM",
                 parts.instance("clear", to_rm, [gone], f"remove {instance} from {to_rm}", how={"undoes": acted}, **at_once),
             ),
             parts.stage(
-                "give_up", "Give the room on the other RM back",
+                "give_up",
+                "Give the room on the other RM back",
                 parts.tell("give_up_early", site, never, f"give the room on {to_rm} back", undoes=("begin",), until=source.id, if_changed="begin"),
                 parts.tell("give_up", site, stays, f"give the room on {to_rm} back", undoes=acted, needs=needs),
             ),
             parts.stage(
-                "live_again", "Let it live again where it was",
+                "live_again",
+                "Let it live again where it was",
                 parts.instance(
-                    "live_again", rm, [parts.order(instance, record["state"], Answer("give_up", ("records", 0)))], f"have {instance} {record['state']} again",
+                    "live_again",
+                    rm,
+                    [parts.order(instance, record["state"], Answer("give_up", ("records", 0)))],
+                    f"have {instance} {record['state']} again",
                     how={"undoes": acted, "needs": ("give_up",)},
                 ),
             ),
