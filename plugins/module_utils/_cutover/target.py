@@ -75,9 +75,8 @@ def take(
             _adopt(host, order, found, phases, receive, discard)
         if order.state == "running":
             _resume(host, order, phases)
-        # The guest does not wait for this, but whoever clears the source does. If the power fails before it, the memory image is dropped
-        # (see durable), and what
-        # else is here is not taken for the instance in this epoch: what the source holds is whole, and comes to life there with a newer one.
+        # The guest does not wait for this, but whoever clears the source does. If the power fails before it, the memory image is dropped (see durable), and
+        # what else is here is not taken for the instance in this epoch: what the source holds is whole, and comes to life there with a newer one.
         durable.flush(places, name)
         return Handed(True, before, state.summary(state.find(host, name)), {"seconds": phases.seconds})
 
