@@ -14,6 +14,7 @@ import typing as t
 from ansible import constants as C
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
+from cryptography.fernet import Fernet
 
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import progress
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.run import answers_so_far, planned, run_id
@@ -28,6 +29,9 @@ ABSENT = 89
 #: The archive and its digest. Made when this is imported, which is once in a run: workers are forked after that.
 ARCHIVE = archive(MODULE_UTILS)
 DIGEST = hashlib.sha256(ARCHIVE).hexdigest()[:32]
+
+#: What tunnels need is not to be seen in results, where they are shown or kept. Like the archive it is made once in a run.
+SEAL = Fernet(Fernet.generate_key())
 
 #: Unpacks the archive on standard input, compiles it, puts it in its place, and drops what has not been used for a month.
 INSTALL = """
@@ -69,9 +73,9 @@ class ActionModule(ActionBase):
             calls = [{"ids": [each["call"]], "arguments": {}, "check": check, "goes_on": True, **each} for each in args["calls"]]
             return {**self._answered(self._carried_out(calls, task_vars), {}, args["device"]), "run": run_id(task_vars["hostvars"])}
         run, plan = planned(task_vars["hostvars"])
-        answers = answers_so_far(plan, run, task_vars["hostvars"])
-        host = task_vars["inventory_hostname"]
-        mine = {step: answer for step, answer in answers.items() if answer["device"] == host}
+        host, kept = task_vars["inventory_hostname"], answers_so_far(plan, run, task_vars["hostvars"])
+        answers = {step: _opened(answer) for step, answer in kept.items()}
+        mine = {step: answer for step, answer in kept.items() if answer["device"] == host}
         try:
             made = progress.calls(plan, args["stage"], host, answers, check)
         except progress.Stalled as exc:
@@ -90,6 +94,8 @@ class ActionModule(ActionBase):
             for each in made
         ]
         result = self._answered(self._carried_out(calls, task_vars), mine, host)
+        if progress.stage_of(plan, args["stage"])[0].secret:
+            result["answers"] = {step: answer if step in mine else _sealed(answer) for step, answer in result["answers"].items()}
         follow_up = progress.follow_up(plan, args["stage"], host, {**answers, **result["answers"]})
         return {**result, "run": run, **({"follow_up": follow_up} if follow_up else {})}
 
@@ -141,3 +147,12 @@ class ActionModule(ActionBase):
     def _python(task_vars: dict[str, t.Any]) -> str:
         chosen = task_vars.get("ansible_python_interpreter") or C.config.get_config_value("INTERPRETER_PYTHON", variables=task_vars)
         return "/usr/bin/python3" if str(chosen).startswith("auto") else shlex.quote(str(chosen))
+
+
+def _sealed(answer: dict[str, t.Any]) -> dict[str, t.Any]:
+    return {**answer, "result": {"sealed": SEAL.encrypt(json.dumps(answer["result"]).encode()).decode()}}
+
+
+def _opened(answer: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    result = answer["result"]
+    return {**answer, "result": json.loads(SEAL.decrypt(result["sealed"].encode())) if set(result) == {"sealed"} else result}

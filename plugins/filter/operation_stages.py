@@ -41,7 +41,7 @@ _value:
   description: The stages, in their order.
   type: list
   elements: dict
-  sample: [{id: tell, what: Record what is about to run, secret: false}]
+  sample: [{id: tell, what: Record what is about to run}]
 """
 
 

@@ -66,9 +66,9 @@ def hosts(hostvars: HostVars, part: str) -> list[str]:
 
 
 def stages(hostvars: HostVars, part: str) -> list[dict[str, t.Any]]:
-    """Return the stages of a part of an operation, for a loop: C(id), C(what), and whether it is C(secret)."""
+    """Return the stages of a part of an operation, for a loop: C(id) and C(what)."""
     _run, plan = planned(hostvars)
-    return [{"id": each.id, "what": each.what, "secret": each.secret} for each in plan.part(part)]
+    return [{"id": each.id, "what": each.what} for each in plan.part(part)]
 
 
 def refuse_limit(plan: Plan, rms: t.Iterable[str], task_vars: t.Mapping[str, t.Any]) -> None:
