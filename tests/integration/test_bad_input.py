@@ -67,3 +67,23 @@ def test_capsule(untouched, change, sentence):
 )
 def test_other_operations(untouched, playbook, wish, sentence):
     untouched.must_refuse(playbook, sentence, look=False, **{"instance": SHOP, **wish})
+
+
+@pytest.mark.parametrize(
+    ("playbook", "wish", "sentence"),
+    [
+        ("place", {**PLACE, "limit": "rm-east-1"}, "The limit rm-east-1 leaves out localhost, gw-"),
+        ("suspend", {"instance": SHOP, "limit": "gw-east:localhost"}, "leaves out gw-west"),
+        ("suspend", {}, "The variable suspend_instance is missing or empty"),
+        ("scale", {"service": "shop", "domain": "example.com", "to_hn": "hn-east", "count": "many"}, "scale_count"),
+        ("scale", {"service": "shop", "domain": "example.com", "to_hn": "hn-east", "count": 1, "surplus": "gone"}, "Value of scale_surplus must be one of"),
+        ("rm_service", {"rm": "rm-nowhere", "in_service": False}, "There is no RM rm-nowhere; known are: rm-east-1"),
+        ("rm_service", {"rm": "rm-east-1"}, "The variable rm_service_in_service is missing"),
+        ("capsule_import", {**CAPSULE, "rm": "rm-nowhere"}, "There is no RM rm-nowhere; known are: rm-east-1"),
+        ("capsule_import", {**CAPSULE, "rm": "gw-east"}, "There is no RM gw-east; known are: rm-east-1"),
+        ("vpn_certificate", {"service": "shop"}, "There are several owners"),
+        ("vpn_certificate", {"owner": "owner-gw"}, "The variable vpn_certificate_service is missing"),
+    ],
+)
+def test_nothing_is_done_that_was_not_said(untouched, playbook, wish, sentence):
+    untouched.must_refuse(playbook, sentence, look=False, **wish)

@@ -1,0 +1,102 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whole plays, from the start of ansible-playbook to its end: against those of another checkout of the collection (--against), in turn on the same lab.
+
+The other checkout needs what an operator's has: a .build/collections with the collection's tree in it. --defaults takes Ansible's own configuration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+import typing as t
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+
+from figures import Figures  # noqa: E402
+from mesh_lab import CAPSULE, LAB, ROOT, SHOP, Mesh  # noqa: E402
+
+EAST, WEST, RMS = "198.18.1.10", "198.18.2.10", ("rm-east-1", "rm-west-1")
+OF_SERVICE = {"service": "shop", "domain": "example.com", "to_hn": "hn-east", "capsule": "1.0.0-warm"}
+#: What is measured, in an order in which each finds what the one before it left: the playbook, and its variables.
+PLAYS: tuple[tuple[str, str, dict[str, t.Any]], ...] = (
+    ("place", "place", {"instance": SHOP, "capsule": "1.0.0", "to_hn": "hn-east", "to_rm": RMS[0], "public_address": EAST}),
+    ("status", "status", {}),
+    ("suspend", "suspend", {"instance": SHOP}),
+    ("resume", "resume", {"instance": SHOP}),
+    ("move by suspend", "move", {"instances": SHOP, "to_hn": "hn-west", "to_rm": RMS[1], "public_address": WEST, "strategy": "suspend"}),
+    ("move back", "move", {"instances": SHOP, "to_hn": "hn-east", "to_rm": RMS[0], "public_address": EAST, "strategy": "suspend"}),
+    ("scale 1 to 5", "scale", {**OF_SERVICE, "count": 5}),
+    ("scale 5 to 1", "scale", {**OF_SERVICE, "count": 1, "surplus": "absent"}),
+    ("remove", "remove", {"instance": SHOP}),
+    ("site where nothing is to do", "site", {}),
+)
+
+
+class Checkout:
+    """One tree of the collection, and how its plays are run."""
+
+    def __init__(self, root: pathlib.Path, defaults: bool) -> None:
+        self.root, self._defaults = root, defaults
+        # Variables of playbooks begin with the verb since there are plans.
+        self.plans = (root / "roles" / "operation").is_dir()
+
+    def play(self, playbook: str, variables: t.Mapping[str, t.Any]) -> float:
+        """Run a playbook of this tree, without names of services, and return the seconds that it took."""
+        if self.plans:
+            named = {"names_host": "", **{f"{playbook}_{name}": value for name, value in variables.items()}}
+        else:
+            named = {"publish_host": "", **{"instance" if name == "instances" else name: value for name, value in variables.items()}}
+        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(self.root / ".build" / "collections"), "ANSIBLE_INVENTORY": str(LAB / "inventory.yml")}
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as said, tempfile.NamedTemporaryFile("w", suffix=".cfg") as plain:
+            json.dump(named, said)
+            said.flush()
+            environment["ANSIBLE_CONFIG"] = plain.name if self._defaults else str(self.root / "ansible.cfg")
+            began = time.monotonic()
+            argv = ["ansible-playbook", str(self.root / "playbooks" / f"{playbook}.yml"), "-e", f"@{said.name}"]
+            done = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+            seconds = time.monotonic() - began
+        assert done.returncode == 0, done.stdout
+        return seconds
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--against", type=pathlib.Path, help="another checkout of the collection; without one there are no ratios")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each figure is taken")
+    parser.add_argument("--defaults", action="store_true", help="with Ansible's own configuration instead of the repository's")
+    args = parser.parse_args()
+    mesh, figures = Mesh(), Figures()
+    for playbook, variables in (("site", {}), ("capsule_import", {"rm": RMS[0], **CAPSULE})):
+        done = mesh.play(playbook, **variables)
+        assert done.ok, done.output
+    for gone in sorted(mesh.instances()):
+        assert mesh.play("remove", instance=gone).ok
+    assert mesh.play("place", instance=SHOP, capsule="1.0.0", to_hn="hn-west", to_rm=RMS[1]).ok
+    assert mesh.play("clone", instance=SHOP, clones="shop-2.example.com", capsule="1.0.0-warm", to_hn="hn-east").ok
+    for gone in (SHOP, "shop-2.example.com"):
+        assert mesh.play("remove", instance=gone).ok
+    checkouts = {"now": Checkout(ROOT, args.defaults)}
+    if args.against:
+        checkouts["then"] = Checkout(args.against.resolve(), args.defaults)
+    for number in range(args.rounds):
+        # Whoever comes first finds other caches, so they take turns.
+        for which in sorted(checkouts, reverse=bool(number % 2)):
+            for what, playbook, variables in PLAYS:
+                figures.add(f"{what}, {which}", checkouts[which].play(playbook, variables))
+    figures.show("s")
+    for what, unused, unused_too in PLAYS if args.against else ():
+        figures.ratio(f"{what}, now", f"{what}, then", "0.35" if "site" in what else "0.6")
+
+
+if __name__ == "__main__":
+    main()
