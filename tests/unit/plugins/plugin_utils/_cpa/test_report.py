@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound, Refused
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.report import mesh_found, mesh_names, mesh_status, table
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.report import mesh_found, mesh_names, mesh_status, running_rms, table
 
 GROUPS = {"vmas": ["gw-east"], "gateways": ["gw-east"], "rms": ["rm-east-1"]}
 RECORD = {"instance": "shop-1.example.com", "rm": "rm-east-1", "state": "running", "epoch": 3, "public_address": "198.18.1.1", "in_rotation": True}
@@ -17,21 +17,26 @@ RM = {"name": "rm-east-1", "in_service": True, "accelerator": "tcg", "memory_mib
 SERVICE = {"name": "shop", "members": [{"instance": "shop-1.example.com", "address": "192.168.1.10", "connections": 3}]}
 
 
-def hostvars(state="running", **changes):
-    found = {
-        "gw-east": {
-            "hn": "hn-east",
-            "status_vma": {"records": [RECORD], "rms": [RM]},
-            "status_routers": {"routers": [{"domain": "example.com", "services": [SERVICE]}]},
-        },
-        "rm-east-1": {
-            "hn": "hn-east",
-            "status_instances": {"instances": [{"name": "shop-1.example.com", "state": state}], "epochs": {"shop-1.example.com": 3, "gone-1.example.org": 5}},
-        },
-    }
-    for host, answer in changes.items():
-        found[host.replace("_", "-")].update(answer)
-    return found
+def answered(**results):
+    """Return what the task of the role status leaves on a host that answered these calls, or says of one why it did not (None: it is silent)."""
+    well = {"result": {}, "failed": False, "unreachable": False, "msg": ""}
+
+    def answer(result):
+        if result is None:
+            return {**well, "unreachable": True}
+        return {**well, "failed": True, "msg": result} if isinstance(result, str) else {**well, "result": result}
+
+    return {"answers": {call: answer(result) for call, result in results.items()}}
+
+
+def hostvars(state="running", look=None, running=None, transfers=None):
+    """Return the variables of a small mesh; what is given stands in the place of what is usual."""
+    instances = {"instances": [{"name": "shop-1.example.com", "state": state}], "epochs": {"shop-1.example.com": 3, "gone-1.example.org": 5}}
+    gateway = answered(look=look or {"records": [RECORD], "rms": [RM]}, routers={"routers": [{"domain": "example.com", "services": [SERVICE]}]})
+    rm = answered(running=instances if running is None else running, transfers={"transfers": transfers or []})
+    if running == "silent":
+        rm = answered(running=None, transfers=None)
+    return {"gw-east": {"hn": "hn-east", "status_told": gateway}, "rm-east-1": {"hn": "hn-east", "status_told": rm}}
 
 
 def test_table_is_as_wide_as_its_cells():
@@ -41,26 +46,38 @@ def test_table_is_as_wide_as_its_cells():
 def test_status_shows_the_truth_of_the_rm_beside_the_record():
     assert "shop-1.example.com  hn-east  rm-east-1  running  3      198.18.1.1      yes       3" in mesh_status(hostvars(), GROUPS)
     assert "stopped (should be running)" in mesh_status(hostvars(state="stopped"), GROUPS)
-    assert "not there (should be running)" in mesh_status(hostvars(rm_east_1={"status_instances": {"instances": []}}), GROUPS)
+    assert "not there (should be running)" in mesh_status(hostvars(running={"instances": [], "epochs": {}}), GROUPS)
+    assert "unknown (should be running)" in mesh_status(hostvars(running="silent"), GROUPS), "nobody has said that it is not there"
 
 
-def test_status_names_who_does_not_answer():
-    assert mesh_status(hostvars(rm_east_1={"status_instances": {"unreachable": True}}), GROUPS).endswith("Not answering: rm-east-1.")
-    assert "Not answering" not in mesh_status(hostvars(), GROUPS)
+def test_status_says_who_cannot_be_asked_and_why():
+    assert mesh_status(hostvars(running="silent"), GROUPS).endswith("These cannot be asked:\nrm-east-1: it does not answer.")
+    assert mesh_status(hostvars(running="libvirt is down."), GROUPS).endswith("These cannot be asked:\nrm-east-1: libvirt is down.")
+    assert "cannot be asked" not in mesh_status(hostvars(), GROUPS)
+
+
+def test_an_rm_on_which_nothing_is_to_run_is_not_missed():
+    groups = {**GROUPS, "rms": ["rm-east-1", "rm-east-2"]}
+    told = {**hostvars(), "rm-east-2": {"hn": "hn-east"}}
+    assert running_rms(told, groups) == ["rm-east-1"]
+    assert "cannot be asked" not in mesh_status(told, groups)
+    moving = hostvars(look={"records": [{**RECORD, "moves_to": "rm-east-2"}], "rms": [RM]})
+    assert running_rms({**moving, "rm-east-2": {"hn": "hn-east"}}, groups) == ["rm-east-1", "rm-east-2"]
+
+
+def test_a_status_that_nobody_can_give_is_no_empty_table():
+    with pytest.raises(Refused, match="No VMA can be asked, so nothing can be shown: gw-east: the registry cannot be read."):
+        mesh_status({**hostvars(), "gw-east": {"hn": "hn-east", "status_told": answered(look="the registry cannot be read.")}}, GROUPS)
 
 
 def test_status_shows_what_is_under_way():
     steps = [{"at": "2026-11-24T03:00:00Z", "step": "reserved on rm-west-1 with epoch 4"}]
     operation = {"instance": "shop-1.example.com", "kind": "move", "opened": "2026-11-24T03:00:00Z", "closed": None, "steps": steps}
     transfer = {"what": "memory of shop-1.example.com@4 to rm-west-1", "done": 50 << 20, "total": 200 << 20, "bytes_per_second": 25 << 20, "eta_seconds": 6.0}
-    calm = mesh_status(hostvars(gw_east={"status_vma": {"records": [RECORD], "rms": [RM], "operations": [{**operation, "closed": "then"}]}}), GROUPS)
+    known = {"records": [RECORD], "rms": [RM]}
+    calm = mesh_status(hostvars(look={**known, "operations": [{**operation, "closed": "then"}]}), GROUPS)
     assert "UNFINISHED" not in calm and "TRANSFER" not in calm
-    shown = mesh_status(
-        hostvars(
-            gw_east={"status_vma": {"records": [RECORD], "rms": [RM], "operations": [operation]}}, rm_east_1={"status_capsules": {"transfers": [transfer]}}
-        ),
-        GROUPS,
-    )
+    shown = mesh_status(hostvars(look={**known, "operations": [operation]}, transfers=[transfer]), GROUPS)
     assert "shop-1.example.com  hn-east  move       2026-11-24T03:00:00Z  reserved on rm-west-1 with epoch 4" in shown
     assert "rm-east-1  memory of shop-1.example.com@4 to rm-west-1  200  25%   25     6.0" in shown
 
@@ -76,8 +93,8 @@ def test_found_adds_the_rm():
 
 def test_found_needs_every_device_but_the_vma():
     with pytest.raises(Refused, match="while rm-east-1 does not answer"):
-        mesh_found(hostvars(rm_east_1={"status_instances": {"unreachable": True}}), GROUPS, "hn-east")
-    assert mesh_found(hostvars(gw_east={"status_vma": {"msg": "no registry"}}), GROUPS, "hn-east")["instances"]
+        mesh_found(hostvars(running="silent"), GROUPS, "hn-east")
+    assert mesh_found(hostvars(look="There is no registry."), GROUPS, "hn-east")["instances"]
     with pytest.raises(NotFound, match="There is no HN hn-west"):
         mesh_found(hostvars(), GROUPS, "hn-west")
 
@@ -85,7 +102,7 @@ def test_found_needs_every_device_but_the_vma():
 def seen(now, order=("hn-east", "hn-west"), drift=()):
     sites = [{"hn": "hn-east", "addresses": ["198.18.1.1"]}, {"hn": "hn-west", "addresses": ["198.18.2.1", "198.18.2.2"]}]
     region = {"region": "office", "prefixes": ["192.0.2.0/24"], "orders": {"A": list(order)}, "answers": {}, "now": now}
-    return {"names": [{"name": "shop.example.com.steer", "steering": {"sites": sites}, "table": [region], "drift": list(drift)}]}
+    return answered(steering={"names": [{"name": "shop.example.com.steer", "steering": {"sites": sites}, "table": [region], "drift": list(drift)}]})
 
 
 @pytest.mark.parametrize(
@@ -107,10 +124,10 @@ def test_who_is_sent_where_and_why(now, order, row):
 
 def test_name_servers_that_cannot_say_and_names_that_are_wrong():
     groups = {"dns_servers": ["cpa-1", "cpa-2", "cpa-3"]}
-    answers = {"cpa-1": seen({"A": []}, drift=["records"]), "cpa-2": {"skipped": True}, "cpa-3": {"unreachable": True}}
+    answers = {"cpa-1": seen({"A": []}, drift=["records"]), "cpa-2": {"skipped": True}, "cpa-3": answered(steering=None)}
     told = {host: {"names_seen": answer} for host, answer in answers.items()}
     assert mesh_names(told, groups).splitlines()[3:] == [
         "shop.example.com.steer does not answer as it should (records); the playbook steer mends it.",
         "What cpa-3 answers is not known: it does not answer.",
     ]
-    assert "What cpa-1 answers is not known: no key." in mesh_names({"cpa-1": {"names_seen": {"failed": True, "msg": "no key."}}}, {"dns_servers": ["cpa-1"]})
+    assert "What cpa-1 answers is not known: no key." in mesh_names({"cpa-1": {"names_seen": answered(steering="no key.")}}, {"dns_servers": ["cpa-1"]})

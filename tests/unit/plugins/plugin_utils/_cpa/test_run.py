@@ -77,7 +77,7 @@ def test_a_part_without_stages_concerns_nobody():
 
 
 def test_stages_are_what_a_loop_needs():
-    assert run.stages(hostvars(), "prepare") == [{"id": "tell", "what": "Tell", "secret": True}]
+    assert run.stages(hostvars(), "prepare") == [{"id": "tell", "what": "Tell"}]
     assert [each["id"] for each in run.stages(hostvars(), "cut_over")] == ["cut_over"]
 
 
