@@ -137,7 +137,8 @@ class ActionModule(ActionBase):
         except (ValueError, KeyError):
             words = (done["stderr"] or done["stdout"]).strip().splitlines() or ["it said nothing"]
             why = f"The engines ended without an answer, with exit status {done['rc']}: {words[-1]}"
-            return [{"ids": [step for call in calls for step in call["ids"]], "changed": False, "failed": True, "msg": why, "result": {}}]
+            # What they did before they ended nobody knows.
+            return [{"ids": [step for call in calls for step in call["ids"]], "changed": None, "failed": True, "msg": why, "result": {}}]
 
     def _piped(self, command: str, content: bytes) -> dict[str, t.Any]:
         """Run a command with *content* on its standard input, with the rights that the task has."""

@@ -62,7 +62,7 @@ class Unknown(t.NamedTuple):
         step: the step's id.
         why: the sentence that says so and what to do, as Plan.done.
         path: where its answer says whether it was done; without one it is enough that its device answers.
-        known: what may stand there when there is something to take back.
+        known: what may stand there (None for nothing) when there is something to take back.
     """
 
     step: str
@@ -87,7 +87,7 @@ class Step(t.NamedTuple):
         optional: whether it does not matter that it fails.
         needs: ids of steps that must not have failed for this one to be carried out; matters only among those that take back.
         instead_of: the id of an earlier step; this one is due only if that was not done.
-        if_changed: the id of an earlier step; this one is due only if that changed something.
+        if_changed: the id of an earlier step; this one is due only if that changed something, or nobody can say.
         until: the id of a step; this one is due only as long as that was not begun.
     """
 
@@ -148,7 +148,8 @@ class Plan(t.NamedTuple):
         follow_ups: what other devices do in it as soon as one has made its part.
         settle: the stages after it.
         take_back: the stages that undo what was begun.
-        forward: ids of steps. Once all are done, the only way is forward: nothing is taken back any more.
+        forward: ids of steps. Once all are done, the only way is forward: nothing is taken back any more, and what nothing takes back has to be done. Without
+            C(take_back) that is the only way from the first step on.
         unknown: when nobody can say whether there is something to take back.
         was: what is said when all was taken back: a sentence with the names of C(facts) in braces, as str.format() takes them, like the next two.
         stopped: what is said when it could not be brought to its end, and the only way is forward.

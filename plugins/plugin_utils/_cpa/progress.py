@@ -140,6 +140,9 @@ def answers_of(told: t.Mapping[str, t.Any], device: str | None) -> dict[str, dic
             listed = result.get(key)
             if isinstance(listed, list) and len(listed) == len(told["ids"]):
                 result[key] = [listed[number]]
+                if told["failed"]:
+                    # Of a call that failed nobody says what it changed.
+                    mine["changed"] = None
                 if told["failed"] and listed[number].get("error", "") is None:
                     mine.update(failed=False, msg="")
         answers[step] = {**mine, "result": result}
@@ -199,9 +202,14 @@ def _wanted(step: Step, plan: Plan, answers: Answers, takes_back: bool) -> bool:
         return False
     if step.instead_of and done(answers, step.instead_of) or step.until in answers:
         return False
-    if step.if_changed and not answers.get(step.if_changed, {}).get("changed"):
+    if step.if_changed and not _may_have_changed(answers.get(step.if_changed)):
         return False
     return not takes_back or any(each in answers for each in step.undoes)
+
+
+def _may_have_changed(answer: t.Mapping[str, t.Any] | None) -> bool:
+    """Whether a step that was begun changed something, or nobody can say."""
+    return answer is not None and (answer["unreachable"] or answer.get("changed") is not False)
 
 
 def _blocked(step: Step, plan: Plan, answers: Answers, takes_back: bool, made: t.Sequence[Call]) -> bool:
@@ -248,15 +256,14 @@ def verdict(plan: Plan, answers: Answers) -> Verdict:
     if not failed(plan, plan.stages, answers):
         return Verdict("on")
     if plan.forward and all(done(answers, step) for step in plan.forward):
-        # What else failed at the same time does not matter any more; what failed after it does.
-        last = max(index for index, stage in enumerate(plan.stages) if {step.id for step in stage.steps} & set(plan.forward))
-        return Verdict("stopped" if failed(plan, plan.stages[last + 1 :], answers) else "on")
+        # What could have been taken back does not matter any more; what nothing takes back has to be done.
+        undone = {each for stage in plan.take_back for step in stage.steps for each in step.undoes}
+        return Verdict("stopped" if any(step.id not in undone for step in failed(plan, plan.stages, answers)) else "on")
     for each in plan.unknown:
-        if each.step not in answers:
-            continue
-        if answers[each.step]["unreachable"] or (each.path and _part(answers[each.step], each.path) not in each.known):
+        told = answers.get(each.step)
+        if told and (_part(told, each.path) not in each.known if each.path else told["unreachable"]):
             return Verdict("unknown", each.why)
-    return Verdict("back")
+    return Verdict("back" if plan.take_back else "stopped")
 
 
 def _part(answer: t.Mapping[str, t.Any], path: t.Sequence[str | int]) -> t.Any:

@@ -43,7 +43,7 @@ def plan(view: View, names: parts.Naming, instance: str) -> Plan:
             parts.stage("withdraw", "Withdraw it from its domain router", parts.route("withdraw", site, "tell", f"withdraw {instance}")),
             *clear(site, instance, record["rm"], record["epoch"]),
         ),
-        was="What was done stays done; run it again when this is mended.",
+        stopped="What was done stays done; run it again when this is mended.",
         done="{instance} is gone from {rm} in {hn}.",
         facts={**lookups.facts(site, instance), "rm": record["rm"]},
     )
