@@ -49,11 +49,7 @@ def plan(view: View, names: parts.Naming, decided: Decided, wanted: Wanted) -> P
         settle=in_order(parts.stage("follow", "Have its name follow", *follow), *_retired(source, target, decided, wanted)),
         take_back=() if taken_over else _taken_back(names, source, target, decided, bool(follow)),
         forward=("follow",) if follow else ("cut_over.rm", "cut_over.publish"),
-        was=(
-            f"The copy of {instance} in {target.name} has taken over already; run the move again when this is mended."
-            if taken_over
-            else f"{instance} serves on as it was on {record['rm']} in {source.name}."
-        ),
+        was=f"{instance} serves on as it was on {record['rm']} in {source.name}.",
         stopped=f"The copy of {instance} in {target.name} has taken over already; run the move again when this is mended.",
         done=(
             f"A copy of {instance} took over on {{rm}} in {target.name}, behind {{public_address}} (epoch {{epoch}}), from {record['rm']} in {source.name}; "

@@ -69,10 +69,8 @@ def test_every_stage_and_sentence_can_be_said(plan, groups):
         assert not stages and plan.nothing.endswith(".")
         return
     facts = dict.fromkeys(plan.facts, "?")
-    for sentence in (plan.done, plan.was, *(each.why for each in plan.unknown)):
-        assert sentence.format(**facts).endswith(".")
-    # What can only go on has a word for that.
-    assert not plan.forward or plan.stopped.format(**facts).endswith(".")
+    said = [plan.done, *(each.why for each in plan.unknown), *([plan.was] if plan.take_back else []), *([plan.stopped] if plan.forward or not plan.take_back else [])]
+    assert all(sentence.format(**facts).endswith(".") for sentence in said)
 
 
 @every

@@ -32,7 +32,7 @@ def answer(result=None, device="gw-1", **more):
 
 
 def failed(msg="No.", device="gw-1", **more):
-    return answer(device=device, failed=True, changed=False, msg=msg, **more)
+    return answer(**{"device": device, "failed": True, "changed": False, "msg": msg, **more})
 
 
 def silent(device="gw-1"):
@@ -128,6 +128,15 @@ def test_a_step_may_depend_on_whether_another_changed_something():
     made = plan(stage("first", step("first", "gw-2")), stage("act", step("act", if_changed="first")))
     assert ids(progress.calls(made, "act", "gw-1", {"first": answer(device="gw-2")})) == [("act",)]
     assert progress.calls(made, "act", "gw-1", {"first": answer(device="gw-2", changed=False)}) == []
+
+
+def test_what_may_have_changed_something_is_undone():
+    made = undoing(step("undo", "gw-2", undoes=("one",), if_changed="one"))
+    assert progress.calls(made, "back", "gw-2", {"one": failed()}) == [], "a refusal changes nothing"
+    for told in (silent(), failed(changed=None)):
+        assert ids(progress.calls(made, "back", "gw-2", {"one": told})) == [("undo",)]
+    asked_again = undoing(step("undo", undoes=("one",), if_changed="one"))
+    assert progress.report(asked_again, {"one": silent()}).message.endswith("Nobody could do undo. Run this again when that is mended.")
 
 
 def undoing(*steps, **more):
@@ -229,7 +238,7 @@ def test_each_step_of_a_call_gets_its_part_of_the_answer():
     listed = [{"name": "shop-1", "error": None}, {"name": "shop-2", "error": "No room."}]
     told = {"ids": ["one", "two"], "changed": True, "failed": True, "msg": "No room.", "result": {"instances": listed, "common": 1}, "seconds": 2}
     found = progress.answers_of(told, "rm-1")
-    assert found["one"] == {"device": "rm-1", "unreachable": False, "changed": True, "failed": False, "msg": "", "seconds": 2, "result": {"instances": listed[:1], "common": 1}}
+    assert found["one"] == {"device": "rm-1", "unreachable": False, "changed": None, "failed": False, "msg": "", "seconds": 2, "result": {"instances": listed[:1], "common": 1}}
     assert (found["two"]["failed"], found["two"]["msg"], found["two"]["result"]["instances"]) == (True, "No room.", listed[1:])
     made = progress.answers_of({**told, "failed": False, "msg": "", "result": {"capsules": [{"version": "a"}, {"version": "b"}]}}, "rm-1")
     assert [made[name]["result"]["capsules"] for name in ("one", "two")] == [[{"version": "a"}], [{"version": "b"}]]
@@ -294,7 +303,9 @@ def test_what_follows_counts_for_what_stands_in_for_it():
 
 
 def going(**more):
-    return plan(stage("a", step("one")), cut_over=stage("b", step("source", "rm-1"), step("publish", "gw-2")), settle=(stage("c", step("close")),), **more)
+    undo = (stage("back", step("undo", undoes=("one", "source", "publish"))),)
+    cut_over, settle = stage("b", step("source", "rm-1"), step("publish", "gw-2")), (stage("c", step("close")),)
+    return plan(stage("a", step("one")), cut_over=cut_over, settle=settle, **{"take_back": undo, **more})
 
 
 PUBLISHED = {"one": answer(), "publish": answer(device="gw-2"), "source": answer(device="rm-1")}
@@ -319,8 +330,19 @@ def test_once_it_is_published_the_only_way_is_forward(told, way):
     assert progress.verdict(going(forward=("publish",)), told).way == way
 
 
+def test_what_nothing_takes_back_has_to_be_done():
+    closing = going(forward=("publish",))
+    closing = closing._replace(cut_over=closing.cut_over._replace(steps=(*closing.cut_over.steps, step("end"))))
+    assert progress.verdict(closing, {**PUBLISHED, "end": failed()}).way == "stopped"
+    assert progress.verdict(closing, {**PUBLISHED, "source": failed(device="rm-1"), "end": answer()}).way == "on"
+
+
 def test_without_such_a_point_all_is_taken_back():
     assert progress.verdict(going(), {**PUBLISHED, "close": failed()}).way == "back"
+
+
+def test_where_nothing_takes_back_the_only_way_is_forward():
+    assert progress.verdict(going(take_back=()), {"one": failed()}).way == "stopped"
 
 
 def test_all_of_such_a_point_must_be_done():
@@ -344,6 +366,8 @@ def test_nothing_is_taken_back_where_nobody_can_say_what_was_done():
     assert progress.verdict(made, {**ill, "source": said["unknown"]}) == progress.verdict(made, {**ill, "source": said["yes"]}) == Verdict("unknown", "It may be there.")
     assert progress.verdict(made, {**ill, "source": failed(device="rm-1")}).way == "unknown", "it did not say"
     assert progress.verdict(made, {**ill, "source": silent("rm-1")}).way == "unknown"
+    there = going(unknown=(Unknown("source", "Somebody else has it.", ("instances", 0, "handed_to"), (None,)),))
+    assert progress.verdict(there, {**ill, "source": silent("rm-1")}).way == "back", "nobody says that somebody else has it"
     assert progress.verdict(made, {"one": failed()}).way == "back", "it was not begun"
     assert progress.calls(made._replace(take_back=(stage("back", step("undo", undoes=("one",))),)), "back", "gw-1", {**ill, "publish": silent("gw-2")}) == []
 
@@ -374,8 +398,9 @@ def test_nothing_to_do_is_no_failure():
 
 
 def test_each_device_says_once_why_it_failed():
-    made = plan(stage("a", step("one"), step("two"), step("three", "gw-2"), step("four", "gw-3", optional=True)))
-    told = {"one": failed("No room."), "two": failed("No room."), "three": silent("gw-2"), "four": failed("Who cares?", "gw-3")}
+    undo = (stage("back", step("undo", undoes=("four",))),)
+    made = plan(stage("a", step("one"), step("two"), step("three", "gw-2"), step("four", "gw-3", optional=True)), take_back=undo)
+    told = {"one": failed("No room."), "two": failed("No room."), "three": silent("gw-2"), "four": failed("Who cares?", "gw-3"), "undo": answer()}
     report = progress.report(made, told)
     assert report == progress.Report(True, "gw-1: No room. gw-2: it does not answer. All is as it was.", {"operation": "move", "outcome": "undone"})
 
@@ -385,7 +410,7 @@ def test_each_device_says_once_why_it_failed():
     [
         ({"forward": ("publish",)}, {**PUBLISHED, "close": failed("Locked.")}, "gw-1: Locked. Run it again.", "stopped"),
         ({"unknown": (Unknown("publish", "Nobody can say."),)}, {**PUBLISHED, "publish": silent("gw-2")}, "gw-2: it does not answer. Nobody can say.", "unknown"),
-        ({}, {**PUBLISHED, "publish": failed("No answer.", "gw-2")}, "gw-2: No answer. All is as it was.", "undone"),
+        ({}, {**PUBLISHED, "publish": failed("No answer.", "gw-2"), "undo": answer()}, "gw-2: No answer. All is as it was.", "undone"),
     ],
 )
 def test_a_failure_says_which_way_it_went(more, told, sentence, outcome):
