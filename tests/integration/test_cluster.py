@@ -85,8 +85,8 @@ def test_if_one_cannot_start_nothing_of_the_cluster_is_left(cluster):
     finally:
         cluster.shell("rm-west-2", "umount /usr/bin/qemu-system-x86_64")
     assert not cloned.ok and any("All is as it was." in message for message in cloned.messages), cloned.output
-    started = [data["instances"] for at, unused, data in cloned.results if at == "rm-west-1" and "instances" in data]
-    assert [each["action"] for each in started[0]] == ["started"], "the first of the two did start"
+    started = cloned.answer(f"cut_over.rm.{COPIES[0]}", "rm-west-1")["instances"]
+    assert [each["action"] for each in started] == ["started"], "the first of the two did start"
     nothing_in_the_west(cluster)
     assert capsules(cluster, "rm-west-1", "rm-west-2") == []
     assert capsules(cluster, "rm-east-1", "rm-east-2") == [("back", "1.0.0"), ("front", "1.0.0")]
@@ -101,8 +101,7 @@ def test_if_one_name_cannot_follow_those_before_it_are_taken_back(cluster):
     settings = {"names_services": {"back.example.com": {"check": {"type": "tcp", "port": 81}}}, "names_ask_timeout": 2}
     cloned = cluster.play("clone", **settings, **CLONE)
     assert not cloned.ok and any("All is as it was." in message for message in cloned.messages), cloned.output
-    followed = [data["changed"] for unused, name, data in cloned.results if name.endswith("Have the name follow") and not data.get("failed")]
-    assert followed[0], "the first name did follow"
+    assert cloned.step("follow.front")["changed"], "the first name did follow"
     nothing_in_the_west(cluster)
     assert capsules(cluster, "rm-west-1", "rm-west-2") == []
     assert cluster.snapshot()["cpa-1"] == told
@@ -146,8 +145,8 @@ def test_it_moves_as_one_or_stays(cluster):
     finally:
         cluster.shell("rm-west-2", "umount /usr/bin/qemu-system-x86_64")
     assert not moved.ok and any(f"{FRONT} and {BACK} are running again in hn-east." in message for message in moved.messages), moved.output
-    taken = [data["instances"] for at, unused, data in moved.results if at == "rm-west-1" and "instances" in data]
-    assert [(each["name"], each["error"]) for each in taken[0]] == [(FRONT, None)], "the first of the two did run at the target"
+    taken = moved.answer(f"cut_over.target.{FRONT}", "rm-west-1")["instances"]
+    assert [(each["name"], each["error"]) for each in taken] == [(FRONT, None)], "the first of the two did run at the target"
     nothing_in_the_west(cluster)
     after = behind(cluster, EAST)
     assert (after["boot_id"], after["counter"], after["writes"]) == (before["boot_id"], before["counter"] + 1, before["writes"])

@@ -63,11 +63,15 @@ class Play:
         self.results = [(data.get("host"), data.get("task"), data.get("res", {})) for unused, data in told]
         self.messages = [str(data["res"].get("msg", "")) for kind, data in told if kind == "runner_on_failed"]
 
-    def answer(self, step: str, host: str | None = None) -> dict[str, t.Any]:
-        """Return what a device answered to a step of the operation's plan, by its id."""
-        found = [result["answers"][step]["result"] for at, unused, result in self.results if step in result.get("answers", {}) and host in (None, at)]
+    def step(self, step: str, host: str | None = None) -> dict[str, t.Any]:
+        """Return what became of a step of the operation's plan, by its id, on a device."""
+        found = [result["answers"][step] for at, unused, result in self.results if step in result.get("answers", {}) and host in (None, at)]
         assert found, f"no device answered the step {step!r}:\n{self.output}"
         return found[-1]
+
+    def answer(self, step: str, host: str | None = None) -> dict[str, t.Any]:
+        """Return what a device answered to a step of the operation's plan."""
+        return self.step(step, host)["result"]
 
     def result(self, task: str, host: str | None = None) -> dict[str, t.Any]:
         """Return the result of a task by the end of its name."""

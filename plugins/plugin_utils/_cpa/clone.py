@@ -18,7 +18,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, NotFound, Refused
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups as plans
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.cluster import refuse_unreachable, together
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.starts import Record, starting
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.starts import Record, not_yet_there, starting
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
 
@@ -52,13 +52,14 @@ def plan_clone(view: View, instances: t.Sequence[str], clones: t.Sequence[str], 
     here = {record["instance"]: record for record in site.records}
     run = [here[pair.clone] for pair in pairs if pair.clone in here]
     new = [pair for pair in pairs if pair.clone not in here]
-    sources = {pair.clone: _source(view, pair) for pair in new}
+    coming = [pair for pair in pairs if pair in new or not_yet_there(here[pair.clone])]
+    sources = {pair.clone: _source(view, pair) for pair in coming}
     tunnels = {
         pair.origin["service"]: {"service": pair.origin["service"], "gateway": pair.home.gateway}
         for pair in pairs
         if pair.origin.get("intranet_address") and pair.home.name != site.name
     }
-    publish = {pair.origin["instance"]: pair for pair in pairs if _held(view, pair) is None}
+    publish = {pair.origin["instance"]: pair for pair in coming if _held(view, pair) is None}
     domain = names.instance(instances[0]).domain
     fresh = {pair.clone: pair.version for pair in new}
     plan = starting(view, "clone", site, domain, run, fresh, [], own_address=len(instances) > 1, sources=sources)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups, naming
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, FollowUp, Peer, Stage, Step, Unless, in_order
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, FollowUp, Peer, Stage, Step, Unknown, Unless, in_order
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
 Record = t.Mapping[str, t.Any]
@@ -161,6 +161,20 @@ def ended(site: Site, acts: Stage, follow: t.Sequence[Step], close: Step) -> tup
     return acts, (stage("follow", "Have the names follow, and close the operation" if follow else "Close the operation", *follow, close),)
 
 
+def once_published(acts: Stage, follow: t.Sequence[Step]) -> dict[str, t.Any]:
+    """Return the fields of a plan that publishes: from where on the only way is forward, and what has to be known before anything is taken back.
+
+    Args:
+        acts: the cut-over.
+        follow: how the names follow; nobody must be sent to where nobody serves any more.
+    """
+    unsaid = "Whether the name of {} follows cannot be said, so all is left as it is; run this again when {} answers."
+    return {
+        "forward": tuple(step.id for step in follow or acts.steps if step.call != "record"),
+        "unknown": tuple(Unknown(step.id, unsaid.format(step.arguments["name"].partition(f".{step.arguments['zone']}")[0], step.device)) for step in follow),
+    }
+
+
 def back_to_service(names: Naming, record: Record, site: Site, undoes: t.Mapping[str, str]) -> tuple[Stage, ...]:
     """Return the stages that bring an instance back to what its record said before: run, be published, be named.
 
@@ -238,7 +252,8 @@ def never_placed(site: Site, who: str, rm: str | Answer, epoch: Answer, prefix: 
     order = {"name": who, "state": "absent", "epoch": epoch}
     gone = {"instance": who, "state": "absent", "expected": ["reserved", "leaving"]}
     at_once = {"stop_timeout": 0, "stop_force": True, "may_be_outdated": True}
-    undo_run = {"undoes": ("cut_over.rm",), **only}
+    # What an RM has given up it lets in again in a newer epoch only, so its VMA has to know of that first.
+    undo_run = {"undoes": ("cut_over.rm",), "needs": (f"{prefix}untell",), **only}
     return in_order(
         stage(f"{prefix}untell", "Record that it leaves", tell(f"{prefix}untell", site, [leaving], f"record that {who} leaves", undoes=("tell",), **only)),
         stage(

@@ -82,7 +82,7 @@ def plan_standby(view: View, service: str, domain: str, to_hn: str, count: int, 
     mine = _within_reach(view, site, service, domain)
     waiting = [record for record in mine if record["state"] == "suspended"]
     begun = [record["instance"] for record in mine if record["state"] == "reserved" and site.unfinished.get(record["instance"]) == "standby"]
-    rest = waiting[count:]
+    rest = waiting[count:] + [record for record in mine if record["state"] == "leaving" and site.unfinished.get(record["instance"]) == "standby"]
     fresh = [*begun, *free_names(view, service, domain, count - len(waiting) - len(begun))][: max(0, count - len(waiting))]
     if fresh and not capsule:
         raise InvalidInput(f"{to_hn} has {len(waiting)} of {count} standbys of {service} of {domain}: say from which capsule the others are to be made.")
@@ -104,11 +104,15 @@ def plan_standby(view: View, service: str, domain: str, to_hn: str, count: int, 
         "tell": [{"instance": name, "state": "reserved", **how} for name in fresh]
         + [{"instance": record["instance"], "state": "leaving", **how} for record in rest],
         "rest": [record["instance"] for record in rest],
+        "gone": [record["instance"] for record in rest],
+        "late": {},
         # What waits is not in rotation, so no name changes.
         "services": [],
         "states": {**dict.fromkeys(fresh, "suspended"), **{record["instance"]: "absent" for record in rest}},
-        "undo": [{"instance": name, "state": "absent", "expected": ["reserved"]} for name in fresh]
-        + [{"instance": record["instance"], "state": "suspended", "operation_done": True} for record in rest],
+        "untell": [{"instance": name, "state": "leaving"} for name in fresh],
+        "unstates": dict.fromkeys(fresh, "absent"),
+        "undo": [{"instance": name, "state": "absent", "expected": ["reserved", "leaving"]} for name in fresh]
+        + [{"instance": record["instance"], "state": record["state"], "operation_done": True} for record in rest],
         "close": [{"instance": name, "state": "suspended", "operation_done": True} for name in fresh]
         + [{"instance": record["instance"], "state": "absent"} for record in rest],
         "waiting": [record["instance"] for record in waiting[:count]] + fresh,

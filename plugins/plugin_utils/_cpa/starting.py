@@ -73,11 +73,18 @@ def plan(outlook: Outlook, decided: Decided, subject: str, first: t.Sequence[Sta
         follow_ups=tuple(FollowUp(each.id, False, _off(site)) for each in orders) if starts else (),
         settle=settle,
         take_back=in_order(*_taken_back(outlook, decided, starts, asked), *last),
-        # What only rests is withdrawn and drained by then.
-        forward=("drain",) if decided["rest"] and not starts else (),
-        stopped="What is to rest is withdrawn; run this again to take it up.",
-        **{"was": "All is as it was.", "peers": parts.peers(outlook.view), **said},
+        **{**_points(outlook, decided, asked, acts), "was": "All is as it was.", "peers": parts.peers(outlook.view), **said},
     )
+
+
+def _points(outlook: Outlook, decided: Decided, asked: t.Sequence[str], acts: Stage) -> dict[str, t.Any]:
+    """Return from where on the only way is forward, and what is said then."""
+    published = parts.once_published(acts, _followed(outlook, decided, asked))
+    if decided["starts"]:
+        return {**published, "stopped": "What was to run runs already; run this again when this is mended."}
+    # What only rests is withdrawn and drained by then.
+    rests = "What is to rest is withdrawn; run this again to take it up."
+    return {**published, "forward": ("drain",) if decided["rest"] else (), "stopped": rests if decided["rest"] else "Run this again when this is mended."}
 
 
 def _off(site: Site) -> Step:
@@ -86,10 +93,8 @@ def _off(site: Site) -> Step:
 
 def _reserved(outlook: Outlook, decided: Decided) -> tuple[Stage, ...]:
     """Return the stages that reserve for new instances and bring what they are made from."""
-    if not decided["reserve"]:
-        return ()
     names = [each["instance"] for each in decided["reserve"]]
-    reserve = parts.tell("reserve", outlook.site, decided["reserve"], f"reserve room and addresses for {', '.join(names)}", reserves=True)
+    reserve = [parts.tell("reserve", outlook.site, decided["reserve"], f"reserve room and addresses for {', '.join(names)}", reserves=True)] if names else []
     steps: list[Step] = []
     for capsule in decided["capsules"]:
         identity = {"domain": decided["domain"], "name": capsule["service"], "version": capsule["version"]}
@@ -100,8 +105,11 @@ def _reserved(outlook: Outlook, decided: Decided) -> tuple[Stage, ...]:
         ]
         for stage in parts.bringing(outlook.view, outlook.site, identity, capsule["holders"], mine, prefix=f"{capsule['service']}."):
             steps += stage.steps
+        for instance, rm in decided["late"].items():
+            if instance.startswith(f"{capsule['service']}-") and rm not in capsule["holders"]:
+                steps.append(parts.bring(f"bring.{instance}", capsule["holders"][0], identity, rm, capsule["holders"]))
     brought = (parts.stage("bring", "Bring the capsules to where they are missing", *steps),) if steps else ()
-    return (parts.stage("reserve", "Reserve room and addresses", reserve), *brought)
+    return (parts.stage("reserve", "Reserve room and addresses", *reserve), *brought)
 
 
 def _told(outlook: Outlook, decided: Decided, starts: bool, asked: t.Sequence[str]) -> tuple[Stage, ...]:
@@ -125,12 +133,12 @@ def _told(outlook: Outlook, decided: Decided, starts: bool, asked: t.Sequence[st
 def _orders(decided: Decided, asked: t.Sequence[str]) -> list[Step]:
     """Return each RM's part: one step for each instance, which become one call for each RM."""
     steps = []
-    forced = {"stop_timeout": 0, "stop_force": True} if decided["surplus"] == "absent" else {}
     for number, instance in enumerate(asked):
         if instance in decided["states"]:
             state = decided["states"][instance]
             order = parts.order(instance, state, Answer("tell", ("records", number)))
             rm = Answer("tell", ("records", number, "rm"))
+            forced = {"stop_timeout": 0, "stop_force": True} if state == "absent" else {}
             steps.append(parts.instance(f"cut_over.rm.{instance}", rm, [order], f"have {instance} {state}", **forced))
     return steps
 
@@ -164,7 +172,7 @@ def _ended(site: Site, decided: Decided, acts: Stage, follow: t.Sequence[Step]) 
     if decided["rest"]:
         # Nothing is released before all of it rests.
         settle = [parts.stage("follow", "Have the names follow, and close the operation", *follow, close)]
-        if decided["surplus"] == "absent":
+        if decided["gone"]:
             what = "close the public address if nobody is left behind it"
             router = parts.route("close_router", site, "close", what)
             settle.append(parts.stage("close_router", "Close the public address when nobody is left behind it", router))
@@ -175,27 +183,28 @@ def _ended(site: Site, decided: Decided, acts: Stage, follow: t.Sequence[Step]) 
 def _taken_back(outlook: Outlook, decided: Decided, starts: bool, asked: t.Sequence[str]) -> tuple[Stage, ...]:
     """Return what undoes it: nothing of it runs or is published any more, and then room and addresses are given back."""
     site, stages = outlook.site, []
-    if starts:
+    if decided["untell"]:
         untold = parts.tell("untell", site, decided["untell"], "record what does not run", undoes=("tell",))
-        withdraw = parts.route("withdraw_again", site, "untell", "withdraw what does not run", how={"undoes": ("cut_over.publish",)})
+        withdraw = [parts.route("withdraw_again", site, "untell", "withdraw what does not run", how={"undoes": ("cut_over.publish",)})] if starts else []
         orders = []
         for each in decided["untell"]:
             instance = each["instance"]
             number, state = asked.index(instance), decided["unstates"][instance]
             record = Answer("tell", ("records", number))
             order = {"name": instance, "state": state, "epoch": Answer("tell", ("records", number, "epoch"))}
-            how = {"undoes": (f"cut_over.rm.{instance}",)}
+            # What an RM has given up it lets in again in a newer epoch only, so its VMA has to know of that first.
+            how = {"undoes": (f"cut_over.rm.{instance}",), "needs": ("untell",)}
             at_once = {"stop_timeout": 0, "stop_force": True, "may_be_outdated": True}
             orders.append(
                 parts.instance(f"clear.{instance}", record._replace(path=(*record.path, "rm")), [order], f"have {instance} {state}", how=how, **at_once)
             )
         stages += [
             parts.stage("untell", "Record what does not run", untold),
-            parts.stage("withdraw_again", "Withdraw it from the domain router", withdraw),
+            parts.stage("withdraw_again", "Withdraw it from the domain router", *withdraw),
             parts.stage("clear", "Suspend again what was suspended, and remove what is new", *orders),
         ]
     if decided["undo"]:
-        needs = tuple(f"clear.{each['instance']}" for each in decided["untell"]) if starts else ()
+        needs = tuple(f"clear.{each['instance']}" for each in decided["untell"])
         began = tuple(step for step, is_there in (("reserve", decided["reserve"]), ("tell", decided["tell"])) if is_there)
         undo = parts.tell("undo", site, decided["undo"], "record that all is as it was", undoes=began, needs=needs)
         stages.append(parts.stage("undo", "Give room and addresses back", undo))

@@ -8,9 +8,10 @@
 """What all plans for several instances of a domain have, how many of a service, clones or a cluster. Pure functions.
 
 A plan has what the VMA is asked and told, as the call C(record) takes it: C(reserve) at first, C(tell) before anything runs, C(untell) and C(undo)
-before and after it is taken back, C(close) at the end. C(states) and C(unstates) say what each instance is to be on its RM; C(services), for the name of
-each service, who enters and leaves the rotation and what it was served by before that; C(capsules), who holds what new instances are made from; C(tunnels), the
-services whose tunnels are to come from another HN's gateway.
+before and after it is taken back, C(close) at the end. C(states) and C(unstates) say what each instance is to be on its RM, C(gone) which are to be no more;
+C(services), for the name of each service, who enters and leaves the rotation and what it was served by before that; C(capsules), who holds what new instances
+are made from; C(late), the RM of each that an earlier run has reserved for, but perhaps not brought that to; C(tunnels), the services whose tunnels are to
+come from another HN's gateway.
 """
 
 from __future__ import annotations
@@ -47,20 +48,25 @@ def starting(
         run: the records of those that are there and are to run.
         fresh: the version of the capsule that each new one is made from, by its name.
         rest: the records of those that are to rest.
-        surplus: what becomes of them, C(suspended) or C(absent).
+        surplus: what becomes of them, C(suspended) or C(absent); what is leaving already goes.
         own_address: whether new ones must go by their guest addresses.
-        sources: the manifest of each new one's capsule and the RMs that hold it, or will by then; None for what is held now.
+        sources: the manifest of the capsule of each that is new or did not live yet, and the RMs that hold it, or will by then; None for what is held now.
 
     Raises:
         NotFound, Refused: one sentence for the operator.
     """
+    late = {record["instance"]: record for record in run if not_yet_there(record)}
     if sources is None:
-        sources = {name: plans.holders_of(view, names.instance(name), version) for name, version in fresh.items()}
+        versions = {**fresh, **{name: record["capsule"] for name, record in late.items()}}
+        sources = {name: plans.holders_of(view, names.instance(name), version) for name, version in versions.items()}
     resumed = [record["instance"] for record in run if record["state"] == "suspended"]
     begun = [*fresh, *(record["instance"] for record in run if record["state"] not in ("running", "suspended"))]
     all_names = [*(record["instance"] for record in run), *fresh]
     how = {"operation": operation, "step": f"{operation}: {len(all_names)} shall run"}
-    ended = {"state": "leaving" if surplus == "absent" else surplus, "in_rotation": False}
+    gone = [record["instance"] for record in rest if surplus == "absent" or record["state"] == "leaving"]
+    # What was leaving may have been given up, and comes back in a newer epoch only.
+    above = {record["instance"]: {"epoch_above": record["epoch"]} for record in run if record["state"] == "leaving"}
+    unfinished = [record["instance"] for record in run if record["state"] == "running" and site.unfinished.get(record["instance"]) == operation]
     return {
         "operation": operation,
         "site": plans.site_plan(site),
@@ -69,22 +75,23 @@ def starting(
         "starts": [*resumed, *begun],
         "surplus": surplus,
         "reserve": [
-            {"instance": name, "operation": operation, "reservation": reservation(view, site, name, manifest, own_address)}
-            for name, (manifest, unused) in sources.items()
+            {"instance": name, "operation": operation, "reservation": reservation(view, site, name, sources[name][0], own_address)} for name in fresh
         ],
-        "tell": [{"instance": name, "state": "running", "in_rotation": True, **how} for name in all_names]
-        + [{"instance": record["instance"], **ended, **how} for record in rest],
+        "tell": [{"instance": name, "state": "running", "in_rotation": True, **above.get(name, {}), **how} for name in all_names]
+        + [{"instance": name, "state": "leaving" if name in gone else surplus, "in_rotation": False, **how} for name in (each["instance"] for each in rest)],
         "rest": [record["instance"] for record in rest],
+        "gone": gone,
+        "late": {name: record["rm"] for name, record in late.items()},
         "services": _services(site, [*resumed, *begun], all_names, rest, {**_ports_of([*run, *rest]), **_ports_of(m for m, unused in sources.values())}),
-        "states": {**dict.fromkeys(all_names, "running"), **{record["instance"]: surplus for record in rest}},
+        "states": {**dict.fromkeys(all_names, "running"), **{record["instance"]: surplus for record in rest}, **dict.fromkeys(gone, "absent")},
         "untell": [{"instance": name, "state": "suspended", "in_rotation": False} for name in resumed]
         + [{"instance": name, "state": "leaving", "in_rotation": False} for name in begun],
         "unstates": {**dict.fromkeys(resumed, "suspended"), **dict.fromkeys(begun, "absent")},
         "undo": [{"instance": name, "state": "suspended", "operation_done": True} for name in resumed]
         + [{"instance": name, "state": "absent", "expected": ["reserved", "leaving"]} for name in begun]
         + [{"instance": record["instance"], "state": record["state"], "in_rotation": record["in_rotation"], "operation_done": True} for record in rest],
-        "close": [{"instance": name, "operation_done": True} for name in [*resumed, *begun]]
-        + [{"instance": record["instance"], **({"state": "absent"} if surplus == "absent" else {"operation_done": True})} for record in rest],
+        "close": [{"instance": name, "operation_done": True} for name in [*resumed, *begun, *unfinished]]
+        + [{"instance": record["instance"], **({"state": "absent"} if record["instance"] in gone else {"operation_done": True})} for record in rest],
         "capsules": list(
             {
                 (manifest["name"], manifest["version"]): {"service": manifest["name"], "version": manifest["version"], "holders": holders}
@@ -93,6 +100,11 @@ def starting(
         ),
         "tunnels": [],
     }
+
+
+def not_yet_there(record: t.Mapping[str, t.Any]) -> bool:
+    """Whether nobody can say that an instance with this record has ever lived where it is to be."""
+    return record["state"] in ("reserved", "leaving")
 
 
 def _ports_of(described: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, list]:

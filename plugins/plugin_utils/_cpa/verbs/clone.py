@@ -74,9 +74,11 @@ def _unmade(decided: starting.Decided) -> tuple[Stage, ...]:
         identity = {"domain": decided["domain"], "name": each["service"], "version": each["version"]}
         made = f"publish.{each['instance']}"
         what = f"remove the capsule {each['service']} {each['version']} that was made for it"
-        steps.append(Step(f"unmake.{number}", each["rm"], "remove_capsule", identity, what, undoes=(made,), if_changed=made, optional=True))
+        # As long as a clone is still reserved for, a second run makes it from this.
+        how = {"if_changed": made, "needs": ("undo",), "optional": True}
+        steps.append(Step(f"unmake.{number}", each["rm"], "remove_capsule", identity, what, undoes=(made,), **how))
         for place, wanted in enumerate(decided["reserve"]):
             if wanted["reservation"]["capsule"] == each["version"]:
                 rm = Answer("reserve", ("records", place, "rm"))
-                steps.append(Step(f"unmake.{number}.{place}", rm, "remove_capsule", identity, what, undoes=("reserve",), if_changed=made, optional=True))
+                steps.append(Step(f"unmake.{number}.{place}", rm, "remove_capsule", identity, what, undoes=("reserve",), **how))
     return (parts.stage("unmake", "Remove the capsules that were made for it", *steps),) if steps else ()

@@ -45,12 +45,14 @@ def plan(
     # A second life of what runs behind a silent VMA would have the same name.
     lookups.all_answered(view)
     manifest, holders = lookups.holders_of(view, name, capsule)
-    needs = requirements(manifest)
+    needs, given_up = requirements(manifest), 0
     for record, home in lookups.records_of(view, instance):
         if home.name != to_hn:
             raise Refused(f"{instance} lives in {home.name} already (state {record['state']}); move it instead of placing it again.")
         # Where it came by a move, it stays pinned to the accelerator that its memory image was made with.
         needs["accelerator"] = record["requirements"]["accelerator"]
+        # What was leaving may have been given up.
+        given_up = record["epoch"] if record["state"] == "leaving" else 0
     reservation = {
         "capsule": capsule,
         **{key: manifest[key] for key in ("guest", "ports")},
@@ -62,7 +64,7 @@ def plan(
         "public_address": public_address,
         "epoch_above": lookups.highest_epoch(view, instance, site),
     }
-    return _plan(view, names, site, instance, manifest, holders, reservation, answer_timeout)
+    return _plan(view, names, site, instance, manifest, holders, reservation, given_up, answer_timeout)
 
 
 def _plan(
@@ -73,13 +75,14 @@ def _plan(
     manifest: t.Mapping[str, t.Any],
     holders: list[str],
     reservation: t.Mapping[str, t.Any],
+    given_up: int,
     answer_timeout: float,
 ) -> Plan:
     identity = {key: manifest[key] for key in ("domain", "name", "version")}
     tunneled = reservation["intranet_address"] is not None
     asked = {"instance": instance, "operation": "place", "reservation": reservation}
     reserve = parts.tell("reserve", site, [asked], f"reserve room, addresses and an epoch for {instance}", reserves=True)
-    running = {"instance": instance, "state": "running", "in_rotation": True, "step": "start and publish"}
+    running = {"instance": instance, "state": "running", "in_rotation": True, "epoch_above": given_up, "step": "start and publish"}
     run = parts.instance("cut_over.rm", Answer("tell", ("records", 0, "rm")), [parts.order(instance, "running", TOLD)], f"start {instance}")
     tunnels = [Answer("tunnel", ("tunnel",))] if tunneled else []
     publish = parts.route("cut_over.publish", site, "tell", f"publish {instance} when it answers", tunnels, answer_timeout=answer_timeout)
@@ -100,7 +103,9 @@ def _plan(
         follow_ups=(parts.call_off(run, "cut_over.call_off", site, "tell"),),
         settle=settle,
         take_back=parts.never_placed(site, instance, run.device, Answer("tell", ("records", 0, "epoch"))),
+        **parts.once_published(parts.stage("cut_over", "", run, publish), follow),
         was="Everything was undone.",
+        stopped="{instance} runs on {rm} in {hn} behind {public_address} already; run this again when this is mended.",
         done="{instance} runs on {rm} in {hn} behind {public_address} (epoch {epoch}).",
         facts={**lookups.facts(site, instance), **{key: Answer("tell", ("records", 0, key)) for key in ("rm", "public_address", "epoch")}},
         result={"record": TOLD},

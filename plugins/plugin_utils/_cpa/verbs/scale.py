@@ -49,7 +49,9 @@ def plan(
     sentence = f"In {to_hn} run{' ' + ', '.join(running) if running else ' none'}"
     facts = {}
     if decided["rest"]:
-        sentence += f"; {', '.join(decided['rest'])} are {'gone' if surplus == 'absent' else 'suspended'}"
+        rest = [each for each in decided["rest"] if each not in decided["gone"]]
+        became = ((rest, "suspended"), (decided["gone"], "gone"))
+        sentence += "".join(f"; {', '.join(each)} {'are' if len(each) > 1 else 'is'} {state}" for each, state in became if each)
         if not decided["starts"]:
             sentence += ". Of their {connections} connections {ended} ended by themselves, {cut} were cut"
             facts = {key: Answer("drain", (key,)) for key in ("connections", "ended", "cut")}

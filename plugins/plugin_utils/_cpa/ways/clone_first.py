@@ -40,15 +40,16 @@ def plan(view: View, names: parts.Naming, decided: Decided, wanted: Wanted) -> P
     # Callers know the copy alone when the name has followed, so from there on the only way is forward. An earlier run may have come so far already.
     taken_over = not record["in_rotation"]
     counts = {key: Answer("drain", (key,)) for key in ("connections", "ended", "cut")}
+    acts = parts.stage("cut_over", "Start and publish the copy", run, publish)
     return Plan(
         operation="move",
         subject=instance,
         prepare=in_order(*_prepare(view, names, source, target, decided, wanted)),
-        cut_over=parts.stage("cut_over", "Start and publish the copy", run, publish),
+        cut_over=acts,
         follow_ups=(parts.call_off(run, "cut_over.call_off", target, "tell"),),
         settle=in_order(parts.stage("follow", "Have its name follow", *follow), *_retired(source, target, decided, wanted)),
         take_back=() if taken_over else _taken_back(names, source, target, decided, bool(follow)),
-        forward=("follow",) if follow else ("cut_over.rm", "cut_over.publish"),
+        **parts.once_published(acts, follow),
         was=f"{instance} serves on as it was on {record['rm']} in {source.name}.",
         stopped=f"The copy of {instance} in {target.name} has taken over already; run the move again when this is mended.",
         done=(
