@@ -14,6 +14,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils.engines import MODULE_UTILS, archive
 
+
 class ActionModule(ActionBase):
     """Asks the host by the archive's digest, and sends it the archive only if need be."""
 

@@ -12,13 +12,18 @@ import shlex
 import typing as t
 
 from ansible import constants as C
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.module_utils.basic import missing_required_lib
 from ansible.plugins.action import ActionBase
-from cryptography.fernet import Fernet
 
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import progress
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.run import answers_so_far, planned, run_id
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils.engines import MODULE_UTILS, archive
+
+try:
+    from cryptography.fernet import Fernet
+except ImportError:
+    Fernet = None
 
 #: Where a host keeps the engines of operations, one directory for each release of them.
 CACHE = "/var/cache/vmatrix/engines"
@@ -31,7 +36,7 @@ ARCHIVE = archive(MODULE_UTILS)
 DIGEST = hashlib.sha256(ARCHIVE).hexdigest()[:32]
 
 #: What tunnels need is not to be seen in results, where they are shown or kept. Like the archive it is made once in a run.
-SEAL = Fernet(Fernet.generate_key())
+SEAL = Fernet and Fernet(Fernet.generate_key())
 
 #: Unpacks the archive on standard input, compiles it, puts it in its place, and drops what has not been used for a month.
 INSTALL = """
@@ -151,6 +156,8 @@ class ActionModule(ActionBase):
 
 
 def _sealed(answer: dict[str, t.Any]) -> dict[str, t.Any]:
+    if SEAL is None:
+        raise AnsibleActionFail(missing_required_lib("cryptography"))
     return {**answer, "result": {"sealed": SEAL.encrypt(json.dumps(answer["result"]).encode()).decode()}}
 
 

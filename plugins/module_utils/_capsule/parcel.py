@@ -229,8 +229,8 @@ def _read(path: str, name: str) -> t.Any:
 def _write(path: str, name: str, value: t.Any) -> None:
     # Not flushed to the disk, for the instance stands still meanwhile. The source holds everything until the call that takes it over has returned, which
     # flushes what it took. If this RM fails before that, a commit may be forgotten, or remembered although its files are not whole; so it counts only in
-    # the boot in which it was written. The source says that it has handed the instance over then, and nothing comes to life here from the parcel: this RM is cleared,
-    # and the source goes on in a newer epoch.
+    # the boot in which it was written. The source says that it has handed the instance over then, and nothing comes to life here from the parcel: this RM
+    # is cleared, and the source goes on in a newer epoch.
     new = os.path.join(path, f".new-{name}")
     with open(new, "w", encoding="utf-8") as handle:
         json.dump(value, handle)

@@ -116,8 +116,9 @@ def reading(url: str) -> t.Iterator[Transaction]:
     Raises:
         What transaction() raises.
     """
-    with _connected(url, reads=True) as (connection, shown), connection.begin():
-        yield _opened(connection, shown, reads=True)
+    with _connected(url, reads=True) as (connection, shown):
+        with connection.begin():
+            yield _opened(connection, shown, reads=True)
 
 
 @contextlib.contextmanager

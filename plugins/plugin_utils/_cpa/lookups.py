@@ -82,6 +82,9 @@ def plan_move(view: View, instance: str, to_hn: str, to_rm: str | None = None, c
         "record": record,
         "epoch_above": highest_epoch(view, instance, target),
         "final_state": _final_state(record, found.get(to_hn)),
+        # It was cleared there before the source went on, or is about to be: then it is there in a newer epoch only.
+        "stale": to_hn in found and found[to_hn]["epoch"] < record["epoch"],
+        "given_up": found[to_hn]["epoch"] if to_hn in found and found[to_hn]["state"] == "leaving" else 0,
         # Then callers can go there while it is away.
         "served_elsewhere": any(
             (one["service"], one["domain"]) == (name.service, name.domain) and one["in_rotation"] and one["instance"] != instance

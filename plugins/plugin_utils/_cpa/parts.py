@@ -283,6 +283,27 @@ def never_placed(site: Site, who: str, rm: str | Answer, epoch: Answer, prefix: 
     )
 
 
+def swept(view: View, instances: t.Sequence[str], sites: t.Iterable[Site]) -> tuple[Stage, ...]:
+    """Return the stages that bring the routers up to date where instances lived that are gone: whoever released them may not have come so far.
+
+    Args:
+        view: the observed mesh.
+        instances: their names; all are of one domain.
+        sites: the HNs where they may have lived.
+    """
+    tells, routes = [], []
+    for site in sites:
+        recorded = {record["instance"] for record in site.records}
+        gone = [name for name in instances if name in site.epochs and name not in recorded]
+        if gone:
+            told = f"gone.{site.name}"
+            tells.append(tell(told, site, [{"instance": name, "state": "absent"} for name in gone], f"be sure that {' and '.join(gone)} left nothing behind"))
+            routes.append(route(f"sweep.{site.name}", site, told, "close public addresses that nobody is left behind", prepare=True))
+    return in_order(
+        stage("gone", "Be sure that nothing was left behind", *tells), stage("sweep", "Close public addresses that nobody is left behind", *routes)
+    )
+
+
 def peers(view: View) -> dict[str, dict[str, str]]:
     """Return where RMs reach each other, by name."""
     return lookups.peers_of(view)

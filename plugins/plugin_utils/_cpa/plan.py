@@ -61,7 +61,7 @@ class Unknown(t.NamedTuple):
     Attributes:
         step: the step's id.
         why: the sentence that says so and what to do, as Plan.done.
-        path: where its answer says whether it was done; without one it is enough that its device answers.
+        path: where its answer says whether it was done; without one it is enough that its device answered, if only that it failed.
         known: what may stand there (None for nothing) when there is something to take back.
     """
 

@@ -261,7 +261,8 @@ def verdict(plan: Plan, answers: Answers) -> Verdict:
         return Verdict("stopped" if any(step.id not in undone for step in failed(plan, plan.stages, answers)) else "on")
     for each in plan.unknown:
         told = answers.get(each.step)
-        if told and (_part(told, each.path) not in each.known if each.path else told["unreachable"]):
+        unsaid = told and (_part(told, each.path) not in each.known if each.path else not done(answers, each.step) and _may_have_changed(told))
+        if unsaid:
             return Verdict("unknown", each.why)
     return Verdict("back" if plan.take_back else "stopped")
 

@@ -120,7 +120,7 @@ def mesh_found(hostvars: HostVars, groups: Groups, hn: str) -> dict[str, list[di
     here = {name: [host for host in groups.get(name, []) if hostvars[host]["hn"] == hn] for name in ("rms", "gateways")}
     if not here["gateways"]:
         raise NotFound(f"There is no HN {hn}.")
-    silent = [host for host in sorted(_silent(hostvars, {**here, "vmas": []}))]
+    silent = sorted(_silent(hostvars, {**here, "vmas": []}))
     if silent:
         raise Refused(f"The registry of {hn} cannot be rebuilt while {', '.join(silent)} does not answer.")
     return {

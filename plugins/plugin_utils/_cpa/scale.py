@@ -56,7 +56,8 @@ def plan_scale(view: View, service: str, domain: str, to_hn: str, count: int, ca
         raise InvalidInput(f"{to_hn} has {len(run)} of {count} instances of {service} of {domain}: say from which capsule the others are to be made.")
     if fresh:
         _refuse_first_of_tunnel(view, site, fresh[0], str(capsule))
-    return starting(view, "scale", site, domain, run, dict.fromkeys(fresh, str(capsule)), rest, surplus)
+    plan = starting(view, "scale", site, domain, run, dict.fromkeys(fresh, str(capsule)), rest, surplus)
+    return {**plan, "swept": _released(site, service, domain) if surplus == "absent" and not rest else []}
 
 
 def plan_standby(view: View, service: str, domain: str, to_hn: str, count: int, capsule: str | None = None) -> plans.Plan:
@@ -106,6 +107,7 @@ def plan_standby(view: View, service: str, domain: str, to_hn: str, count: int, 
         "rest": [record["instance"] for record in rest],
         "gone": [record["instance"] for record in rest],
         "late": {},
+        "swept": [] if rest else _released(site, service, domain),
         # What waits is not in rotation, so no name changes.
         "services": [],
         "states": {**dict.fromkeys(fresh, "suspended"), **{record["instance"]: "absent" for record in rest}},
@@ -119,6 +121,13 @@ def plan_standby(view: View, service: str, domain: str, to_hn: str, count: int, 
         "capsules": [{"service": service, "version": capsule, "holders": held}] if fresh else [],
         "tunnels": [],
     }
+
+
+def _released(site: Site, service: str, domain: str) -> list[str]:
+    """Return the names of the instances of a service that lived in an HN and are gone."""
+    recorded = {record["instance"] for record in site.records}
+    gone = {name: names.instance(name) for name in site.epochs if name not in recorded}
+    return sorted(name for name, parts in gone.items() if (parts.service, parts.domain) == (service, domain))
 
 
 def _refuse_first_of_tunnel(view: View, site: Site, name: str, capsule: str) -> None:

@@ -58,6 +58,7 @@ def plan(outlook: Outlook, decided: Decided, subject: str, first: t.Sequence[Sta
         router = parts.route("cut_over.publish", site, "tell", "publish those that answer", _tunnels(decided), answer_timeout=outlook.answer_timeout)
         acts = acts._replace(steps=(*acts.steps, router))
     acts, settle = _ended(site, decided, acts, _followed(outlook, decided, asked))
+    settle = (*settle, *parts.swept(outlook.view, decided["swept"], [site]))
     return Plan(
         operation=decided["operation"],
         subject=subject,

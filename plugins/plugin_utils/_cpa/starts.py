@@ -10,8 +10,8 @@
 A plan has what the VMA is asked and told, as the call C(record) takes it: C(reserve) at first, C(tell) before anything runs, C(untell) and C(undo)
 before and after it is taken back, C(close) at the end. C(states) and C(unstates) say what each instance is to be on its RM, C(gone) which are to be no more;
 C(services), for the name of each service, who enters and leaves the rotation and what it was served by before that; C(capsules), who holds what new instances
-are made from; C(late), the RM of each that an earlier run has reserved for, but perhaps not brought that to; C(tunnels), the services whose tunnels are to
-come from another HN's gateway.
+are made from; C(late), the RM of each that an earlier run has reserved for, but perhaps not brought that to; C(swept), which are gone, but may have left
+something behind; C(tunnels), the services whose tunnels are to come from another HN's gateway.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ def starting(
         "rest": [record["instance"] for record in rest],
         "gone": gone,
         "late": {name: record["rm"] for name, record in late.items()},
+        "swept": [],
         "services": _services(site, [*resumed, *begun], all_names, rest, {**_ports_of([*run, *rest]), **_ports_of(m for m, unused in sources.values())}),
         "states": {**dict.fromkeys(all_names, "running"), **{record["instance"]: surplus for record in rest}, **dict.fromkeys(gone, "absent")},
         "untell": [{"instance": name, "state": "suspended", "in_rotation": False} for name in resumed]

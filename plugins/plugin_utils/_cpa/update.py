@@ -78,7 +78,12 @@ def plan_restart(view: View, service: str, domain: str, to_hn: str) -> plans.Pla
     """
     names.instance_name(service, 1, domain)
     site = plans.site_of(view, to_hn)
-    mine = [record for record in scale.records_of_service(site, service, domain) if record["state"] == "running"]
+    # What an earlier run took out of rotation and did not put back comes first: meanwhile the others serve.
+    mine = [
+        {**record, "in_rotation": record["in_rotation"] or site.unfinished.get(record["instance"]) == "update"}
+        for record in sorted(scale.records_of_service(site, service, domain), key=lambda record: record["in_rotation"])
+        if record["state"] == "running"
+    ]
     if not mine:
         raise NotFound(f"In {to_hn} runs no instance of {service} of {domain}.")
     if sum(record["in_rotation"] for record in mine) < 2:

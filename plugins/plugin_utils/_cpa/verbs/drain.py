@@ -9,12 +9,10 @@
 
 from __future__ import annotations
 
-import typing as t
-
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups, parts
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Plan, Stage, in_order
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs.remove import clear
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs.remove import clear, nothing_left
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
 
@@ -38,7 +36,7 @@ def plan(view: View, names: parts.Naming, instance: str, then: str, timeout: flo
     except NotFound:
         if then != "remove":
             raise
-        return Plan("drain", instance, nothing=f"No HN knows the instance {instance}; there is nothing to remove.")
+        return nothing_left(view, "drain", instance)
     leave = parts.name("leave", names, record["service"], record["domain"], "have its name lose the HN", leaves=[{"hn": site.name, "instance": instance}])
     leaving = {"instance": instance, "in_rotation": False, "operation": "drain", "step": "withdraw and wait for the connections to end"}
     tell = parts.tell("tell", site, [leaving], f"record that {instance} leaves the rotation")

@@ -12,11 +12,11 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import parts
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups, parts
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.cluster import plan_move_cluster
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.move import plan_move
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.ways import clone_first, hand_over, within
 
 
@@ -49,14 +49,25 @@ def plan(
             raise Refused("The services of a cluster get their public addresses by themselves; leave move_public_address out.")
         cluster = plan_move_cluster(view, instances, to_hn, to_rm, strategy)
         if cluster["done"]:
-            return Plan("move", " and ".join(instances), nothing=f"{' and '.join(instances)} live in {to_hn} already.")
-        return hand_over.HandOver(view, names, cluster["moves"], hand_over.Wanted(False, True, None, timeout)).plan()
+            return _ended(view, instances, view.sites[str(to_hn)], f"{' and '.join(instances)} live in {to_hn} already.")
+        return hand_over.HandOver(view, names, cluster["moves"], hand_over.Wanted(False, True, None, timeout), instances).plan()
     decided = plan_move(view, instances[0], to_hn, to_rm, strategy)
     if decided["done"]:
-        where = decided["record"]["rm"]
-        return Plan("move", instances[0], nothing=f"{instances[0]} lives on {where} already.")
+        home = next(site for record, site in lookups.records_of(view, instances[0]))
+        return _ended(view, instances, home, f"{instances[0]} lives on {decided['record']['rm']} already.")
     if decided["way"] == "within":
         return within.plan(view, decided, timeout)
     if decided["way"] == "clone_first":
         return clone_first.plan(view, names, decided, clone_first.Wanted(public_address, timeout, waiting))
-    return hand_over.HandOver(view, names, [decided], hand_over.Wanted(decided["live"], False, public_address, timeout)).plan()
+    return hand_over.HandOver(view, names, [decided], hand_over.Wanted(decided["live"], False, public_address, timeout), instances).plan()
+
+
+def _ended(view: View, instances: t.Sequence[str], home: Site, said: str) -> Plan:
+    """Return the plan of a move to where all live already: an earlier run may not have come to its very end."""
+    unfinished = [{"instance": name, "operation_done": True} for name in instances if home.unfinished.get(name) == "move"]
+    close = [parts.tell("close", home, unfinished, "close the operation")] if unfinished else []
+    swept = parts.swept(view, instances, [site for site in view.sites.values() if site is not home])
+    if not close and not swept:
+        return Plan("move", " and ".join(instances), nothing=said)
+    settle = (parts.stage("close", "Close the operation", *close),) if close else ()
+    return Plan("move", " and ".join(instances), settle=(*swept, *settle), stopped="Run this again when this is mended.", done=said)

@@ -31,7 +31,7 @@ def plan(view: View, names: parts.Naming, instance: str) -> Plan:
     try:
         record, site = lookups.one_of(view, instance)
     except NotFound:
-        return Plan("remove", instance, nothing=f"No HN knows the instance {instance}; there is nothing to remove.")
+        return nothing_left(view, "remove", instance)
     leave = parts.name("leave", names, record["service"], record["domain"], "have its name lose the HN", leaves=[{"hn": site.name, "instance": instance}])
     leaving = {"instance": instance, "state": "leaving", "in_rotation": False, "operation": "remove", "step": f"withdraw and remove from {record['rm']}"}
     tell = parts.tell("tell", site, [leaving], f"record that {instance} leaves")
@@ -47,6 +47,15 @@ def plan(view: View, names: parts.Naming, instance: str) -> Plan:
         done="{instance} is gone from {rm} in {hn}.",
         facts={**lookups.facts(site, instance), "rm": record["rm"]},
     )
+
+
+def nothing_left(view: View, operation: str, instance: str) -> Plan:
+    """Return the plan of an operation that removes what is gone already."""
+    said = f"No HN knows the instance {instance}; there is nothing to remove."
+    swept = parts.swept(view, [instance], view.sites.values())
+    if not swept:
+        return Plan(operation, instance, nothing=said)
+    return Plan(operation, instance, prepare=swept, stopped="Run this again when this is mended.", done=said)
 
 
 def clear(site: Site, instance: str, rm: str | Answer, epoch: int | Answer, prefix: str = "", **how: t.Any) -> tuple[Stage, ...]:

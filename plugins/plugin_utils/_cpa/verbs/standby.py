@@ -9,8 +9,6 @@
 
 from __future__ import annotations
 
-import typing as t
-
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups, parts, starting
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.scale import plan_standby

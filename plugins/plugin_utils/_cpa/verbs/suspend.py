@@ -9,8 +9,6 @@
 
 from __future__ import annotations
 
-import typing as t
-
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups, parts
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan, in_order
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View

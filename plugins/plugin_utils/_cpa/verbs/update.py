@@ -238,7 +238,7 @@ def _enters_again(site: Site, record: parts.Record, limits: Limits) -> list[Stag
     who, rm, p = record["instance"], record["rm"], f"{record['instance']}."
     entering = {"instance": who, "in_rotation": record["in_rotation"], "operation_done": True}
     started = {"name": who, "state": "running", "epoch": record["epoch"], "record": record}
-    until = {"until": f"{p}back"}
+    until = {"instead_of": f"{p}back"}
     run = parts.instance(f"{p}run_again", rm, [started], f"have {who} running again", how={"undoes": (f"{p}stop",), **until})
     enter = parts.tell(f"{p}enter", site, [entering], f"record that {who} enters the rotation again", undoes=(f"{p}leave",), **until)
     how = {"undoes": (f"{p}withdraw",), "needs": (f"{p}run_again",), **until}

@@ -91,7 +91,8 @@ def _prepare(view: View, names: parts.Naming, source: Site, target: Site, decide
             "publish", "Make a capsule of what it is now", Step("publish", record["rm"], "publish", made, f"make a capsule of what {instance} is now")
         )
     yield from parts.bringing(view, target, identity, decided["holders"], [Answer("reserve", ("records", 0, "rm"))], decided["to_rm"])
-    coming = {"instance": instance, "state": "running", "in_rotation": True, "step": f"start a copy of what runs on {record['rm']} in {source.name}"}
+    step = f"start a copy of what runs on {record['rm']} in {source.name}"
+    coming = {"instance": instance, "state": "running", "in_rotation": True, "epoch_above": decided["given_up"], "step": step}
     yield parts.stage("tell", "Record what is coming", parts.tell("tell", target, [coming], f"record that a copy of {instance} is to run"))
 
 

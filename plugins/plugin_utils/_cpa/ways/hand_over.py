@@ -39,10 +39,13 @@ class Wanted(t.NamedTuple):
 
 
 class HandOver:
-    """Puts the plan of some moves together; each move is what C(lookups.plan_move) returned, and all have the same source, target and final state."""
+    """Puts the plan of some moves together; each move is what C(lookups.plan_move) returned, and all have the same source, target and final state.
 
-    def __init__(self, view: View, names: parts.Naming, moves: t.Sequence[Move], wanted: Wanted) -> None:
-        self._view, self._names, self._moves, self._wanted = view, names, moves, wanted
+    An earlier run may have moved others of those that move C(together), but not have come to its end.
+    """
+
+    def __init__(self, view: View, names: parts.Naming, moves: t.Sequence[Move], wanted: Wanted, together: t.Sequence[str]) -> None:
+        self._view, self._names, self._moves, self._wanted, self._together = view, names, moves, wanted, together
         self._source: Site = view.sites[moves[0]["source"]["hn"]]
         self._target: Site = view.sites[moves[0]["target"]["hn"]]
         self._final: str = moves[0]["final_state"]
@@ -103,7 +106,10 @@ class HandOver:
             yield from parts.wrapping(target, self._domain, [(service, source.gateway) for service in tunnels])
         asked = [{"instance": instance, "operation": "move", "reservation": self._reservation(move)} for unused, instance, move in self._each()]
         reserve = parts.tell("reserve", target, asked, f"reserve room, addresses and epochs for {self._title}", reserves=True)
-        yield parts.stage("reserve", "Reserve room and addresses at the target", reserve)
+        # It was taken back there before the source went on in a newer epoch, but its record stayed.
+        stale = [{"instance": instance, "state": "absent"} for unused, instance, move in self._each() if move["stale"]]
+        left = [parts.tell("stale", target, stale, "give back what an earlier run has left")] if stale else []
+        yield parts.stage("reserve", "Reserve room and addresses at the target", *left, reserve)
         if any(self._brings()):
             yield parts.stage("bring", "Bring the capsules' bases to the target", *self._brings())
         brought = [Answer(f"tunnel.{service}", ("tunnel",)) for service in tunnels]
@@ -158,6 +164,8 @@ class HandOver:
                 "instance": instance,
                 "state": self._final,
                 "in_rotation": self._runs,
+                # What was leaving may have been given up there, and comes back in a newer epoch only.
+                "epoch_above": move["given_up"],
                 "step": f"take over from {move['record']['rm']} in {self._source.name}",
             }
             for unused, instance, move in self._each()
@@ -245,7 +253,7 @@ class HandOver:
         yield parts.stage("retire", "Remove them from the source's RMs", again, *clears)
         gone = [{"instance": instance, "state": "absent"} for instance in self._instances]
         release = parts.tell("release", source, gone, "give room and addresses back")
-        close = parts.tell("close", self._target, [{"instance": instance, "operation_done": True} for instance in self._instances], "close the operation")
+        close = parts.tell("close", self._target, [{"instance": instance, "operation_done": True} for instance in self._together], "close the operation")
         router = parts.route("close_router", source, "release", "close the public addresses if nobody is left behind them")
         if source.vma == source.gateway:
             yield parts.stage("close", "Give room and addresses at the source back, and close the operation", release, router, close)
@@ -257,15 +265,17 @@ class HandOver:
 
     def _take_back(self) -> t.Iterator[Stage]:
         acted = tuple(step.id for side in ("source", "target") for step in self._sides(side))
+        last = self._instances[-1]
         yield parts.stage("clear", "Clear the target", *self._clears(acted))
-        yield parts.stage("give_back", "Give the target's reservations back, and record that they stay", *self._given_back(acted))
-        back = parts.route("network_back", self._target, "give_back", "take the network back", how={"undoes": ("network", "cut_over.publish")})
+        yield parts.stage("stay", "Record that they stay", *self._stays(acted))
+        yield parts.stage("give_back", "Give the target's reservations back", *self._given_back(acted))
+        back = parts.route("network_back", self._target, f"give_back.{last}", "take the network back", how={"undoes": ("network", "cut_over.publish")})
         early = parts.route("network_back_early", self._target, "give_back_early", "take the network back", how={"undoes": ("network",)})
         yield parts.stage("live_again", "Let them live again at the source, and take the network at the target back", *self._lives_again(), back, early)
         publish = parts.route(
             "publish_again",
             self._source,
-            "stay",
+            f"stay.{last}",
             f"publish {self._title} again",
             how={"undoes": ("cut_over.withdraw", *acted), "needs": tuple(f"live_again.{instance}" for instance in self._instances)},
         )
@@ -295,33 +305,41 @@ class HandOver:
             for number, instance, unused in self._each()
         ]
 
-    def _given_back(self, acted: tuple[str, ...]) -> list[Step]:
-        cleared = tuple(f"clear.{instance}" for instance in self._instances)
-        begun, first = {"if_changed": "reserve"}, acted[0]
-        gone = [{"instance": instance, "state": "absent"} for instance in self._instances]
-        # Only what this run has made of them is given up; whoever runs is left alone.
-        merely = [{**each, "expected": ["reserved", "leaving"]} for each in gone]
-        never = [{"instance": instance, "state": "leaving", "in_rotation": False} for instance in self._instances]
+    def _stays(self, acted: tuple[str, ...]) -> list[Step]:
+        """Record what stays at the source: before anything was touched all as it was, later in epochs above the target's, each that was cleared there."""
         before = [
             {"instance": instance, "state": move["record"]["state"], "in_rotation": move["record"]["in_rotation"], "operation_done": True}
             for unused, instance, move in self._each()
         ]
-        after = [
-            {
+        steps = [parts.tell("stay_early", self._source, before, "record that all is as it was", undoes=("leaving",), until=acted[0])]
+        for number, instance, unused in self._each():
+            after = {
                 "instance": instance,
                 "state": self._final,
                 "in_rotation": self._runs,
                 "epoch_above": Answer("coming", ("records", number, "epoch")),
                 "operation_done": True,
             }
-            for number, instance, unused in self._each()
-        ]
+            what = f"record that {instance} stays, in an epoch above the target's"
+            steps.append(parts.tell(f"stay.{instance}", self._source, [after], what, undoes=acted, needs=(f"clear.{instance}",)))
+        return steps
+
+    def _given_back(self, acted: tuple[str, ...]) -> list[Step]:
+        gone = [{"instance": instance, "state": "absent"} for instance in self._instances]
+        # Only what this run has made of them is given up; whoever runs is left alone.
+        merely = [{**each, "expected": ["reserved", "leaving"]} for each in gone]
+        never = [{"instance": instance, "state": "leaving", "in_rotation": False} for instance in self._instances]
+        # As long as the source's record says that it leaves, the target's remembers what it shall be.
+        begun = {"if_changed": "reserve", "until": acted[0], "needs": ("stay_early",)}
         return [
-            parts.tell("uncome", self._target, never, "record that nothing comes", undoes=("coming",), until=first, **begun),
-            parts.tell("give_back_early", self._target, merely, "give room and addresses back", undoes=("reserve",), until=first, **begun),
-            parts.tell("stay_early", self._source, before, "record that all is as it was", undoes=("leaving",), until=first),
-            parts.tell("give_back", self._target, gone, "give room and addresses back", undoes=acted, needs=cleared),
-            parts.tell("stay", self._source, after, "record that they stay, in epochs above the target's", undoes=acted, needs=cleared),
+            parts.tell("uncome", self._target, never, "record that nothing comes", undoes=("coming",), **begun),
+            parts.tell("give_back_early", self._target, merely, "give room and addresses back", undoes=("reserve",), **begun),
+            *(
+                parts.tell(
+                    f"give_back.{instance}", self._target, [each], f"give room and addresses of {instance} back", undoes=acted, needs=(f"clear.{instance}",)
+                )
+                for instance, each in zip(self._instances, gone)
+            ),
         ]
 
     def _lives_again(self) -> list[Step]:
@@ -329,11 +347,11 @@ class HandOver:
             parts.instance(
                 f"live_again.{instance}",
                 move["record"]["rm"],
-                [parts.order(instance, self._final, Answer("stay", ("records", number)))],
+                [parts.order(instance, self._final, Answer(f"stay.{instance}", ("records", 0)))],
                 f"have {instance} {self._final} again",
-                how={"undoes": (f"cut_over.source.{instance}", f"cut_over.target.{instance}"), "needs": ("stay",)},
+                how={"undoes": (f"cut_over.source.{instance}", f"cut_over.target.{instance}"), "needs": (f"stay.{instance}",)},
             )
-            for number, instance, move in self._each()
+            for unused, instance, move in self._each()
         ]
 
     def _unknown(self) -> tuple[Unknown, ...]:
