@@ -151,6 +151,8 @@ def _engine(url: str, dry_run: bool = False, create: bool = False, reads: bool =
     path = parsed.database
     if not path or not os.path.isabs(path):
         raise InvalidInput(f"The registry {shown} cannot be shared: its path must be absolute, as in 'sqlite:////var/lib/vmatrix/vma/registry.db'.")
+    if _hidden(path):
+        raise Refused(f"The registry {shown} cannot be read with the rights of user {os.geteuid()}: run this as root (become).")
     if not os.path.exists(path):
         if not create:
             raise _missing(shown)
@@ -201,6 +203,17 @@ def _opened(connection: t.Any, shown: str, create: bool = False, reads: bool = F
         for index in (index for table in schema.METADATA.tables.values() for index in table.indexes):
             index.create(connection, checkfirst=True)
     return Transaction(connection, row)
+
+
+def _hidden(path: str) -> bool:
+    """Say whether a file cannot be seen or read with the rights at hand; that it is not there is something else."""
+    try:
+        os.stat(path)
+    except PermissionError:
+        return True
+    except FileNotFoundError:
+        return False
+    return not os.access(path, os.R_OK | os.W_OK, effective_ids=True)
 
 
 def _missing(shown: str) -> NotFound:

@@ -48,6 +48,19 @@ def test_a_registry_that_nobody_set_up(tmp_path, machine, ask):
     assert fails(overview.overview, url) == sentence
 
 
+def test_a_registry_that_cannot_be_read_is_not_one_that_was_never_set_up(tmp_path):
+    url = f"sqlite:///{tmp_path}/registry.db"
+    hn.declare(url, "hn-east", ["198.18.1.0/24"], 100, 4000, 8)
+    for closed in (tmp_path, tmp_path / "registry.db"):
+        os.chmod(closed, 0o600)
+        os.seteuid(65534)
+        try:
+            assert fails(overview.overview, url) == f"The registry {url} cannot be read with the rights of user 65534: run this as root (become)."
+        finally:
+            os.seteuid(0)
+            os.chmod(closed, 0o755)
+
+
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [

@@ -66,9 +66,10 @@ def test_all_is_asked_and_told_at_once():
     assert told(made["coming"]) == [{"instance": name, **running} for name in CLUSTER]
     assert told(made["leaving"]) == [{"instance": name, **leaving} for name in CLUSTER]
     assert [each["forward_to"] for each in made["leaving"].arguments["instances"]] == [Answer("reserve", ("records", n, "public_address")) for n in (0, 1)]
-    assert told(made["stay_early"]) == told(made["stay"]) == told(made["coming"])
-    assert [each["epoch_above"] for each in made["stay"].arguments["instances"]] == [Answer("coming", ("records", n, "epoch")) for n in (0, 1)]
-    assert made["release"].arguments["instances"] == made["give_back"].arguments["instances"] == [{"instance": name, "state": "absent"} for name in CLUSTER]
+    assert told(made["stay_early"]) == [told(made[f"stay.{name}"])[0] for name in CLUSTER] == told(made["coming"])
+    assert [made[f"stay.{name}"].arguments["instances"][0]["epoch_above"] for name in CLUSTER] == [Answer("coming", ("records", n, "epoch")) for n in (0, 1)]
+    gone = [{"instance": name, "state": "absent"} for name in CLUSTER]
+    assert made["release"].arguments["instances"] == [made[f"give_back.{name}"].arguments["instances"][0] for name in CLUSTER] == gone
     assert made["close"].arguments["instances"] == [{"instance": name, "operation_done": True} for name in CLUSTER]
     assert [made[f"bring.{name}"].device for name in CLUSTER] == ["rm-east-1"] * 2
     assert [made[f"follow.{service}"].arguments["retire"] for service in ("shop", "db")] == [["hn-east"]] * 2
@@ -91,7 +92,7 @@ def test_callers_go_where_a_service_is_served_besides():
 def test_a_suspended_cluster_stays_out_of_rotation():
     rest = {"state": "suspended", "in_rotation": False}
     made = steps([shop(**rest), db(**rest)])
-    assert told(made["coming"]) == told(made["stay"]) == [{"instance": name, **rest} for name in CLUSTER]
+    assert told(made["coming"]) == [told(made[f"stay.{name}"])[0] for name in CLUSTER] == [{"instance": name, **rest} for name in CLUSTER]
     assert [each["forward_to"] for each in made["leaving"].arguments["instances"]] == [None, None]
     assert not [name for name in made if name.startswith(("follow", "rehearse.shop", "name_again"))], "nobody is sent to what rests"
 
@@ -101,6 +102,8 @@ def test_a_move_that_was_cut_off_is_taken_up():
     assert plan([], here) == {"operation": "move", "way": "cluster", "instances": CLUSTER, "done": True}
     half = plan([db(state="leaving", in_rotation=False)], here)
     assert [each["instance"] for each in half["moves"]] == CLUSTER[1:] and half["moves"][0]["final_state"] == "running"
+    made = steps([db(state="leaving", in_rotation=False)], here)
+    assert made["close"].arguments["instances"] == [{"instance": name, "operation_done": True} for name in CLUSTER], "of all that move together"
 
 
 @pytest.mark.parametrize("host", ["gw-east", "gw-west"])
