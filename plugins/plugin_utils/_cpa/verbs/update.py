@@ -197,7 +197,7 @@ def _restarted(view: View, decided: t.Mapping[str, t.Any], service: str, limits:
         subject=service,
         prepare=in_order(*stages),
         take_back=in_order(*undone),
-        was=f"Of {len(back)} instances {{restarted}} had been restarted; the service goes on.",
+        was=f"Of {len(back)} instances {{restarted}} had been restarted; the others serve on. Run this again when this is mended.",
         done=f"All {len(back)} instances of {service} in {site.name} were restarted.",
         facts={"restarted": Count(back)},
         result={"restarted": Count(back)},
