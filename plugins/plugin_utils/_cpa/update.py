@@ -42,7 +42,8 @@ def plan_update(view: View, service: str, domain: str, to_hn: str, capsule: str)
     if not mine:
         raise NotFound(f"{to_hn} has no instance of {service} of {domain}.")
     manifest, holders = plans.holders_of(view, names.instance(mine[0]["instance"]), capsule)
-    old = [record for record in mine if record["state"] == "running" and record["capsule"] != capsule]
+    # What an earlier run took out of rotation comes first: meanwhile the others serve.
+    old = sorted((record for record in mine if record["state"] == "running" and record["capsule"] != capsule), key=lambda record: record["in_rotation"])
     for record in old:
         plans.answering_rm(view, record["rm"])
     open_here = [record for record in mine if site.unfinished.get(record["instance"]) == "update"]
@@ -50,6 +51,8 @@ def plan_update(view: View, service: str, domain: str, to_hn: str, capsule: str)
     # Each leftover has a successor that serves; only the others are still to take somebody's place.
     begun = sorted((record for record in open_here if record["capsule"] == capsule), key=lambda record: not record["in_rotation"])
     pending = [record["instance"] for record in begun[len(leftovers) :]]
+    # What was leaving may have been given up, and comes back in a newer epoch only.
+    given_up = {record["instance"]: record["epoch"] for record in begun if record["state"] == "leaving"}
     fresh = [*pending, *scale.free_names(view, service, domain, len(old) - len(pending))][: len(old)]
     return {
         "operation": "update",
@@ -60,7 +63,12 @@ def plan_update(view: View, service: str, domain: str, to_hn: str, capsule: str)
         "pairs": [
             {
                 "old": record,
-                "new": {"instance": name, "reservation": starts.reservation(view, site, name, manifest), "holders": holders},
+                "new": {
+                    "instance": name,
+                    "reservation": starts.reservation(view, site, name, manifest),
+                    "holders": holders,
+                    "given_up": given_up.get(name, 0),
+                },
                 "back": {"instance": record["instance"], "reservation": {key: record[key] for key in _AGAIN}, "holders": [record["rm"]]},
             }
             for record, name in zip(old, fresh)

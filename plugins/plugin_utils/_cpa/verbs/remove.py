@@ -58,7 +58,9 @@ def nothing_left(view: View, operation: str, instance: str) -> Plan:
     return Plan(operation, instance, prepare=swept, stopped="Run this again when this is mended.", done=said)
 
 
-def clear(site: Site, instance: str, rm: str | Answer, epoch: int | Answer, prefix: str = "", **how: t.Any) -> tuple[Stage, ...]:
+def clear(
+    site: Site, instance: str, rm: str | Answer, epoch: int | Answer, prefix: str = "", with_it: t.Sequence[t.Mapping[str, t.Any]] = (), **how: t.Any
+) -> tuple[Stage, ...]:
     """Return the stages that remove what was withdrawn: from its RM, from the registry, and from the router that may hold nobody else.
 
     Args:
@@ -67,13 +69,15 @@ def clear(site: Site, instance: str, rm: str | Answer, epoch: int | Answer, pref
         rm: where it is.
         epoch: the epoch in which the RM gives up the right to run it.
         prefix: what the ids of the steps begin with.
+        with_it: what is recorded of others in the same transaction.
         how: further fields of all steps.
     """
     order = {"name": instance, "state": "absent", "epoch": epoch}
     # Its disk goes with it, so a clean shutdown would save nothing.
     at_once = {"stop_timeout": 0, "stop_force": True}
     removed = Step(f"{prefix}clear", rm, "instances", {"instances": [order], **at_once}, f"remove {instance}", **how)
-    release = parts.tell(f"{prefix}release", site, [{"instance": instance, "state": "absent"}], f"give the room and the addresses of {instance} back", **how)
+    told = [{"instance": instance, "state": "absent"}, *with_it]
+    release = parts.tell(f"{prefix}release", site, told, f"give the room and the addresses of {instance} back", **how)
     return (
         parts.stage(f"{prefix}clear", "Remove it from its RM", removed),
         parts.stage(f"{prefix}release", "Give its room and addresses back", release),

@@ -76,7 +76,7 @@ def plan(
         prepare=in_order(*left, *(stage for each in rounds for stage in each.stages())),
         take_back=in_order(*undone, *rolling_back),
         candidates=tuple(rm.name for rm in view.rms.values() if rm.hn == to_hn and not rm.problem),
-        was=f"What is not replaced serves on as it was: of {len(rounds)} instances {{replaced}} had been replaced{rolled}.",
+        was=f"What is not replaced serves on: of {len(rounds)} instances {{replaced}} had been replaced{rolled}. Run this again when this is mended.",
         done=f"{{replaced}} instances of {service} of {domain} in {to_hn} were replaced: by {', '.join(each.new for each in rounds)}.",
         facts={"replaced": Count(ended)},
         result={"replaced": Count(ended), "instances": [each.new for each in rounds]},
@@ -87,12 +87,12 @@ def plan(
 def _left_over(site: Site, decided: t.Mapping[str, t.Any]) -> list[Stage]:
     """Return the stages that end what an earlier run had replaced, but not removed or closed."""
     stages: list[Stage] = []
+    close = decided["close"]
     for record in decided["leftovers"]:
-        stages += clear(site, record["instance"], record["rm"], record["epoch"], prefix=f"left_over.{record['instance']}.")
-    if decided["close"]:
-        stages.append(
-            parts.stage("left_over", "Close what was replaced before", parts.tell("left_over", site, decided["close"], "close what was replaced before"))
-        )
+        stages += clear(site, record["instance"], record["rm"], record["epoch"], prefix=f"left_over.{record['instance']}.", with_it=close)
+        close = []
+    if close:
+        stages.append(parts.stage("left_over", "Close what was replaced before", parts.tell("left_over", site, close, "close what was replaced before")))
     return stages
 
 
@@ -104,8 +104,7 @@ class _Round:
         self._domain, self._service = decided["domain"], decided["service"]
         self._pair, self._old = pair, pair["old"]
         self.new: str = pair["new"]["instance"]
-        self.ended = f"{self.new}.close"
-        self._retired = f"{self.new}.retire"
+        self.ended = f"{self.new}.old.release"
 
     def stages(self) -> list[Stage]:
         """Return the stages that put the new one into the place of the old one."""
@@ -119,11 +118,14 @@ class _Round:
         reservation = order["reservation"]
         identity = {"domain": self._domain, "name": self._service, "version": reservation["capsule"]}
         reserve = parts.tell(f"{p}reserve", site, [{"instance": new, "operation": "update", "reservation": reservation}], f"reserve for {new}", reserves=True)
-        running = {"instance": new, "state": "running", "in_rotation": True, "step": f"start in the place of {old}"}
+        given_up = order.get("given_up", 0)
+        running = {"instance": new, "state": "running", "in_rotation": True, "epoch_above": given_up, "step": f"start in the place of {old}"}
         leaving = {"instance": old, "in_rotation": False, "operation": "update", "step": "withdraw and wait for the connections to end"}
         gone = {"instance": old, "state": "leaving", "in_rotation": False, "step": f"remove it: {new} serves"}
         rm = told._replace(path=("records", 0, "rm"))
         options = {"answer_timeout": self._limits.answer_timeout}
+        # With it, for what serves without an open operation takes nobody's place any more.
+        closed = [{"instance": new, "operation_done": True}]
         return [
             parts.stage(f"{p}reserve", f"Reserve room and addresses for {new}", reserve),
             *parts.bringing(self._view, site, identity, order["holders"], [Answer(f"{p}reserve", ("records", 0, "rm"))], reservation.get("rm"), p),
@@ -138,8 +140,7 @@ class _Round:
                 parts.waited(f"{p}drain", site, self._domain, [old_address], self._limits.waiting),
             ),
             parts.stage(f"{p}retire", f"Record that {old} goes", parts.tell(f"{p}retire", site, [gone], f"record that {old} goes")),
-            *clear(site, old, old_rm, old_epoch, prefix=f"{p}old."),
-            parts.stage(f"{p}close", "Close the operation", parts.tell(f"{p}close", site, [{"instance": new, "operation_done": True}], "close the operation")),
+            *clear(site, old, old_rm, old_epoch, prefix=f"{p}old.", with_it=closed),
         ]
 
     def taken_back(self) -> list[Stage]:
@@ -149,10 +150,11 @@ class _Round:
         going = {"instance": new, "state": "leaving", "in_rotation": False}
         gone = {"instance": new, "state": "absent", "expected": ["reserved", "leaving"]}
         order = {"name": new, "state": "absent", "epoch": Answer(f"{p}tell", ("records", 0, "epoch"))}
-        until = {"until": self._retired}
+        until = {"until": f"{p}old.clear"}
         shown = (f"{p}cut_over.publish", f"{p}withdraw")
         at_once = {"stop_timeout": 0, "stop_force": True, "may_be_outdated": True}
-        cleared = {"undoes": (f"{p}cut_over.rm",), **until}
+        # What an RM has given up it lets in again in a newer epoch only, so its VMA has to know of that first.
+        cleared = {"undoes": (f"{p}cut_over.rm",), "needs": (f"{p}stay",), **until}
         stay = parts.tell(f"{p}stay", site, [staying, going], f"record that {old['instance']} stays, and {new} goes", undoes=(f"{p}tell",), **until)
         keep = parts.route(f"{p}keep", site, f"{p}stay", f"keep {old['instance']} in rotation", how={"undoes": shown, **until})
         rm = Answer(f"{p}tell", ("records", 0, "rm"))
@@ -170,18 +172,24 @@ class _Round:
         ]
 
     def rolled_back(self) -> list[Stage]:
-        """Return the stages that bring what was replaced back, in the same way: each step needs the one before it."""
-        p = f"{self.new}."
+        """Return the stages that bring what was replaced back, in the same way: each step needs the one before it.
+
+        Where it does not come to life its VMA knows at least that it does not run; a second run removes what is left of it.
+        """
+        p, back = f"{self.new}.", self._old["instance"]
         there = Answer(f"{p}tell", ("records", 0))
         parts_of = [there._replace(path=("records", 0, key)) for key in ("rm", "epoch", "fabric_address")]
         stages, last = [], ""
-        for stage in self._replaced(self._old["instance"], self._pair["back"], self.new, *parts_of):
+        for stage in self._replaced(back, self._pair["back"], self.new, *parts_of):
             steps: list[Step] = []
             for step in stage.steps:
                 steps.append(step._replace(undoes=(self.ended,), needs=(last,) if last else ()))
                 last = step.id
             stages.append(stage._replace(steps=tuple(steps)))
-        return stages
+        how = {"undoes": (self.ended,), "instead_of": f"{back}.cut_over.publish", "needs": (f"{back}.tell",)}
+        gone = [{"instance": back, "state": "leaving", "in_rotation": False}]
+        untell = parts.tell(f"{back}.untell", self._site, gone, f"record that {back} does not run", **how)
+        return [*stages, parts.stage(f"{back}.untell", f"Record that {back} does not run", untell)]
 
 
 def _restarted(view: View, decided: t.Mapping[str, t.Any], service: str, limits: Limits) -> Plan:
