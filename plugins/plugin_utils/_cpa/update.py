@@ -48,12 +48,14 @@ def plan_update(view: View, service: str, domain: str, to_hn: str, capsule: str)
         plans.answering_rm(view, record["rm"])
     open_here = [record for record in mine if site.unfinished.get(record["instance"]) == "update"]
     leftovers = [record for record in open_here if record["capsule"] != capsule and record["state"] == "leaving"]
+    begun = [record for record in open_here if record["capsule"] == capsule]
     # Each leftover has a successor that serves; only the others are still to take somebody's place.
-    begun = sorted((record for record in open_here if record["capsule"] == capsule), key=lambda record: not record["in_rotation"])
-    pending = [record["instance"] for record in begun[len(leftovers) :]]
+    serving, waiting = ([record for record in begun if record["in_rotation"] is serves] for serves in (True, False))
+    pending = [record["instance"] for record in (*serving[len(leftovers) :], *waiting)]
     # What was leaving may have been given up, and comes back in a newer epoch only.
     given_up = {record["instance"]: record["epoch"] for record in begun if record["state"] == "leaving"}
     fresh = [*pending, *scale.free_names(view, service, domain, len(old) - len(pending))][: len(old)]
+    leftovers += [record for record in waiting if record["instance"] not in fresh]
     return {
         "operation": "update",
         "site": plans.site_plan(site),
@@ -74,7 +76,7 @@ def plan_update(view: View, service: str, domain: str, to_hn: str, capsule: str)
             for record, name in zip(old, fresh)
         ],
         "leftovers": leftovers,
-        "close": [{"instance": record["instance"], "operation_done": True} for record in begun if record["instance"] not in fresh],
+        "close": [{"instance": record["instance"], "operation_done": True} for record in serving if record["instance"] not in fresh],
     }
 
 
