@@ -82,8 +82,8 @@ def plan_move(view: View, instance: str, to_hn: str, to_rm: str | None = None, c
         "record": record,
         "epoch_above": highest_epoch(view, instance, target),
         "final_state": _final_state(record, found.get(to_hn)),
-        # It was cleared there before the source went on, or is about to be: then it is there in a newer epoch only.
-        "stale": to_hn in found and found[to_hn]["epoch"] < record["epoch"],
+        # What a move left there that was taken back: the source has a newer epoch.
+        "stale": found[to_hn] if to_hn in found and found[to_hn]["epoch"] < record["epoch"] else None,
         "given_up": found[to_hn]["epoch"] if to_hn in found and found[to_hn]["state"] == "leaving" else 0,
         # Then callers can go there while it is away.
         "served_elsewhere": any(

@@ -30,6 +30,15 @@ def ready(record: Record) -> Step:
     return Step(f"ready.{record['rm']}", record["rm"], "ready", {}, "be sure that its libvirt answers")
 
 
+def as_recorded(record: Record) -> Step:
+    """Have an instance as its record says, where a take-back could not be brought to its end; as usual there is nothing to do.
+
+    What is not there at all stays so: nothing is made anew from a capsule.
+    """
+    order = {"name": record["instance"], "state": record["state"], **{key: record[key] for key in ("epoch", "vlan")}, "record": dict(record)}
+    return instance(f"as_recorded.{record['instance']}", record["rm"], [order], f"be sure that {record['instance']} is {record['state']}")
+
+
 def tell(step: str, site: Site, instances: t.Sequence[t.Mapping[str, t.Any]], what: str, **how: t.Any) -> Step:
     """Have a VMA reserve for instances, and record what becomes of them, in one transaction."""
     return Step(step, site.vma, "record", {"instances": [dict(each) for each in instances]}, what, **how)

@@ -57,7 +57,7 @@ def plan_scale(view: View, service: str, domain: str, to_hn: str, count: int, ca
     if fresh:
         _refuse_first_of_tunnel(view, site, fresh[0], str(capsule))
     plan = starting(view, "scale", site, domain, run, dict.fromkeys(fresh, str(capsule)), rest, surplus)
-    return {**plan, "swept": _released(site, service, domain) if surplus == "absent" and not rest else []}
+    return {**plan, "swept": _released(site, service, domain, fresh) if surplus == "absent" and not rest else []}
 
 
 def plan_standby(view: View, service: str, domain: str, to_hn: str, count: int, capsule: str | None = None) -> plans.Plan:
@@ -107,7 +107,7 @@ def plan_standby(view: View, service: str, domain: str, to_hn: str, count: int, 
         "rest": [record["instance"] for record in rest],
         "gone": [record["instance"] for record in rest],
         "late": {},
-        "swept": [] if rest else _released(site, service, domain),
+        "swept": [] if rest else _released(site, service, domain, fresh),
         # What waits is not in rotation, so no name changes.
         "services": [],
         "states": {**dict.fromkeys(fresh, "suspended"), **{record["instance"]: "absent" for record in rest}},
@@ -123,9 +123,9 @@ def plan_standby(view: View, service: str, domain: str, to_hn: str, count: int, 
     }
 
 
-def _released(site: Site, service: str, domain: str) -> list[str]:
-    """Return the names of the instances of a service that lived in an HN and are gone."""
-    recorded = {record["instance"] for record in site.records}
+def _released(site: Site, service: str, domain: str, fresh: list[str]) -> list[str]:
+    """Return the names of the instances of a service that lived in an HN and are gone, but for those that are *fresh* now."""
+    recorded = {*fresh, *(record["instance"] for record in site.records)}
     gone = {name: names.instance(name) for name in site.epochs if name not in recorded}
     return sorted(name for name, parts in gone.items() if (parts.service, parts.domain) == (service, domain))
 

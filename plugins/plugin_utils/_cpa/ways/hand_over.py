@@ -54,12 +54,12 @@ class HandOver:
         self._services = list(dict.fromkeys(move["record"]["service"] for move in moves))
         self._domain: str = moves[0]["record"]["domain"]
         self._title = " and ".join(self._instances)
+        self._are = "are" if len(moves) > 1 else "is"
 
     def plan(self) -> Plan:
         """Return the plan."""
         first = self._moves[0]
         one, many = len(self._moves) == 1, len(self._moves) > 1
-        are = "are" if many else "is"
         arrived = tuple(f"cut_over.target.{instance}" for instance in self._instances)
         homes = " and ".join(f"{{rm{number}}} behind {{address{number}}}" for number in range(len(self._moves)))
         facts: dict[str, t.Any] = {}
@@ -82,7 +82,7 @@ class HandOver:
             take_back=in_order(*self._take_back()),
             forward=("cut_over.publish",) if self._runs else (*arrived, "cut_over.publish"),
             unknown=self._unknown(),
-            was=f"{self._title} {are} {self._final} again in {self._source.name}.",
+            was=f"{self._title} {self._are} {self._final} again in {self._source.name}.",
             stopped=f"{self._title} {'serve' if many else 'serves'} in {self._target.name} already; run the move again when this is mended.",
             done=f"{said}.",
             facts=facts,
@@ -106,9 +106,11 @@ class HandOver:
             yield from parts.wrapping(target, self._domain, [(service, source.gateway) for service in tunnels])
         asked = [{"instance": instance, "operation": "move", "reservation": self._reservation(move)} for unused, instance, move in self._each()]
         reserve = parts.tell("reserve", target, asked, f"reserve room, addresses and epochs for {self._title}", reserves=True)
-        # It was taken back there before the source went on in a newer epoch, but its record stayed.
-        stale = [{"instance": instance, "state": "absent"} for unused, instance, move in self._each() if move["stale"]]
-        left = [parts.tell("stale", target, stale, "give back what an earlier run has left")] if stale else []
+        # The source has gone on in a newer epoch, or is about to, but whether it was cleared there before that nobody can say.
+        stale = [move["stale"] for move in self._moves if move["stale"]]
+        gone = [{"instance": there["instance"], "state": "absent"} for there in stale]
+        yield parts.stage("stale", "Clear what an earlier run has left at the target", *(self._cleared(f"stale.{there['instance']}", there) for there in stale))
+        left = [parts.tell("stale", target, gone, "give back what an earlier run has left")] if stale else []
         yield parts.stage("reserve", "Reserve room and addresses at the target", *left, reserve)
         if any(self._brings()):
             yield parts.stage("bring", "Bring the capsules' bases to the target", *self._brings())
@@ -150,6 +152,8 @@ class HandOver:
                 yield from self._named(f"rehearse.{service}", service, "reserve", "be sure that its name can follow", rehearses=True)
         for number, instance, move in self._each():
             record = Answer("reserve", ("records", number))
+            if move["record"]["state"] != "leaving":
+                yield parts.as_recorded(move["record"])
             yield self._side("rehearse", "source", instance, record, move["record"]["rm"], "be sure that it can hand over", rehearses=True)
 
     def _elsewhere(self) -> t.Iterator[Step]:
@@ -266,19 +270,18 @@ class HandOver:
     def _take_back(self) -> t.Iterator[Stage]:
         acted = tuple(step.id for side in ("source", "target") for step in self._sides(side))
         last = self._instances[-1]
-        yield parts.stage("clear", "Clear the target", *self._clears(acted))
         yield parts.stage("stay", "Record that they stay", *self._stays(acted))
+        yield parts.stage("clear", "Clear the target", *self._clears(acted))
         yield parts.stage("give_back", "Give the target's reservations back", *self._given_back(acted))
         back = parts.route("network_back", self._target, f"give_back.{last}", "take the network back", how={"undoes": ("network", "cut_over.publish")})
         early = parts.route("network_back_early", self._target, "give_back_early", "take the network back", how={"undoes": ("network",)})
         yield parts.stage("live_again", "Let them live again at the source, and take the network at the target back", *self._lives_again(), back, early)
-        publish = parts.route(
-            "publish_again",
-            self._source,
-            f"stay.{last}",
-            f"publish {self._title} again",
-            how={"undoes": ("cut_over.withdraw", *acted), "needs": tuple(f"live_again.{instance}" for instance in self._instances)},
-        )
+        enters = [{"instance": instance, "in_rotation": self._runs, "operation_done": True} for instance in self._instances]
+        lives = tuple(f"live_again.{instance}" for instance in self._instances)
+        enter = parts.tell("enter", self._source, enters, f"record that {self._title} {self._are} as before", undoes=acted, needs=lives)
+        how = {"undoes": ("cut_over.withdraw", *acted), "needs": ("enter",)}
+        publish = parts.route("publish_again", self._source, "enter", f"publish {self._title} again", how=how)
+        yield parts.stage("enter", "Record that they are as before", enter)
         yield parts.stage("publish_again", "Publish them again at the source", publish)
         names: list[Step] = []
         for service in self._services:
@@ -292,37 +295,34 @@ class HandOver:
 
     def _clears(self, acted: tuple[str, ...]) -> list[Step]:
         """Clear the target before the source may run again; when that cannot be done, the source stays as it is."""
-        return [
-            parts.instance(
-                f"clear.{instance}",
-                Answer("coming", ("records", number, "rm")),
-                [{"name": instance, "state": "absent", "epoch": Answer("coming", ("records", number, "epoch"))}],
-                f"remove {instance} from the target",
-                stop_timeout=0,
-                stop_force=True,
-                how={"undoes": acted},
-            )
-            for number, instance, unused in self._each()
-        ]
+        steps = []
+        for number, instance, unused in self._each():
+            there = {"instance": instance, **{key: Answer("coming", ("records", number, key)) for key in ("rm", "epoch")}}
+            steps.append(self._cleared(f"clear.{instance}", there, how={"undoes": acted, "needs": ("stay",)}))
+        return steps
+
+    @staticmethod
+    def _cleared(step: str, there: t.Mapping[str, t.Any], **how: t.Any) -> Step:
+        order = {"name": there["instance"], "state": "absent", "epoch": there["epoch"]}
+        return parts.instance(step, there["rm"], [order], f"remove {there['instance']} from the target", stop_timeout=0, stop_force=True, **how)
 
     def _stays(self, acted: tuple[str, ...]) -> list[Step]:
-        """Record what stays at the source: before anything was touched all as it was, later in epochs above the target's, each that was cleared there."""
+        """Record what stays at the source: before anything was touched all as it was, later in epochs above the target's.
+
+        This comes before the target is cleared: where it does not, nothing is taken back, and a second run goes on from where this one has come to.
+        """
         before = [
             {"instance": instance, "state": move["record"]["state"], "in_rotation": move["record"]["in_rotation"], "operation_done": True}
             for unused, instance, move in self._each()
         ]
-        steps = [parts.tell("stay_early", self._source, before, "record that all is as it was", undoes=("leaving",), until=acted[0])]
-        for number, instance, unused in self._each():
-            after = {
-                "instance": instance,
-                "state": self._final,
-                "in_rotation": self._runs,
-                "epoch_above": Answer("coming", ("records", number, "epoch")),
-                "operation_done": True,
-            }
-            what = f"record that {instance} stays, in an epoch above the target's"
-            steps.append(parts.tell(f"stay.{instance}", self._source, [after], what, undoes=acted, needs=(f"clear.{instance}",)))
-        return steps
+        after = [
+            {"instance": instance, "state": self._final, "in_rotation": False, "epoch_above": Answer("coming", ("records", number, "epoch"))}
+            for number, instance, unused in self._each()
+        ]
+        return [
+            parts.tell("stay_early", self._source, before, "record that all is as it was", undoes=("leaving",), until=acted[0]),
+            parts.tell("stay", self._source, after, f"record that {self._title} stays, in an epoch above the target's", undoes=acted),
+        ]
 
     def _given_back(self, acted: tuple[str, ...]) -> list[Step]:
         gone = [{"instance": instance, "state": "absent"} for instance in self._instances]
@@ -347,11 +347,11 @@ class HandOver:
             parts.instance(
                 f"live_again.{instance}",
                 move["record"]["rm"],
-                [parts.order(instance, self._final, Answer(f"stay.{instance}", ("records", 0)))],
+                [parts.order(instance, self._final, Answer("stay", ("records", number)))],
                 f"have {instance} {self._final} again",
-                how={"undoes": (f"cut_over.source.{instance}", f"cut_over.target.{instance}"), "needs": (f"stay.{instance}",)},
+                how={"undoes": (f"cut_over.source.{instance}", f"cut_over.target.{instance}"), "needs": ("stay", f"clear.{instance}")},
             )
-            for unused, instance, move in self._each()
+            for number, instance, move in self._each()
         ]
 
     def _unknown(self) -> tuple[Unknown, ...]:

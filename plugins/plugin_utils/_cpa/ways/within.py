@@ -57,7 +57,12 @@ def plan(view: View, decided: t.Mapping[str, t.Any], timeout: float) -> Plan:
         prepare=in_order(
             parts.stage("bring", "Bring the capsule's bases to the other RM", *brings),
             # Its check mode opens the way to the other RM and looks for room there, while the service is not disturbed yet.
-            parts.stage("rehearse", "Be sure that it can be handed over", side("rehearse", "source", decided["epoch_above"] + 1, rehearses=True)),
+            parts.stage(
+                "rehearse",
+                "Be sure that it can be handed over",
+                *([] if record["moves_to"] else [parts.as_recorded(record)]),
+                side("rehearse", "source", decided["epoch_above"] + 1, rehearses=True),
+            ),
             parts.stage(
                 "begin", "Take room on the other RM, and an epoch", parts.tell("begin", site, [begin], f"take room on {to_rm}, and an epoch", reserves=True)
             ),

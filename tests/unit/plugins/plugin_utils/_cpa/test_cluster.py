@@ -66,8 +66,10 @@ def test_all_is_asked_and_told_at_once():
     assert told(made["coming"]) == [{"instance": name, **running} for name in CLUSTER]
     assert told(made["leaving"]) == [{"instance": name, **leaving} for name in CLUSTER]
     assert [each["forward_to"] for each in made["leaving"].arguments["instances"]] == [Answer("reserve", ("records", n, "public_address")) for n in (0, 1)]
-    assert told(made["stay_early"]) == [told(made[f"stay.{name}"])[0] for name in CLUSTER] == told(made["coming"])
-    assert [made[f"stay.{name}"].arguments["instances"][0]["epoch_above"] for name in CLUSTER] == [Answer("coming", ("records", n, "epoch")) for n in (0, 1)]
+    assert told(made["stay_early"]) == told(made["coming"])
+    assert told(made["stay"]) == [{"instance": name, "state": "running", "in_rotation": False} for name in CLUSTER]
+    assert [each["in_rotation"] for each in made["enter"].arguments["instances"]] == [True, True]
+    assert [each["epoch_above"] for each in made["stay"].arguments["instances"]] == [Answer("coming", ("records", n, "epoch")) for n in (0, 1)]
     gone = [{"instance": name, "state": "absent"} for name in CLUSTER]
     assert made["release"].arguments["instances"] == [made[f"give_back.{name}"].arguments["instances"][0] for name in CLUSTER] == gone
     assert made["close"].arguments["instances"] == [{"instance": name, "operation_done": True} for name in CLUSTER]
@@ -92,7 +94,8 @@ def test_callers_go_where_a_service_is_served_besides():
 def test_a_suspended_cluster_stays_out_of_rotation():
     rest = {"state": "suspended", "in_rotation": False}
     made = steps([shop(**rest), db(**rest)])
-    assert told(made["coming"]) == [told(made[f"stay.{name}"])[0] for name in CLUSTER] == [{"instance": name, **rest} for name in CLUSTER]
+    assert told(made["coming"]) == told(made["stay"]) == [{"instance": name, **rest} for name in CLUSTER]
+    assert [each["in_rotation"] for each in made["enter"].arguments["instances"]] == [False, False]
     assert [each["forward_to"] for each in made["leaving"].arguments["instances"]] == [None, None]
     assert not [name for name in made if name.startswith(("follow", "rehearse.shop", "name_again"))], "nobody is sent to what rests"
 
