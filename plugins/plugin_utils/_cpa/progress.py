@@ -332,6 +332,10 @@ def report(plan: Plan, answers: Answers, check: bool = False) -> Report:
     way, why = verdict(plan, answers)
     facts = _facts(plan, answers)
     if way == "on" and not check:
+        left = _left_undone(plan, answers, takes_back=False)
+        if left:
+            # Who did not answer before was not asked again, though what failed then did not matter any more.
+            return Report(True, " ".join([*left, _said(plan.stopped, facts)]).strip(), {"operation": plan.operation, "outcome": "stopped"})
         return Report(False, _said(plan.done, facts), {"operation": plan.operation, "outcome": "done", **_known(plan, answers)})
     if way == "on":
         return Report(False, f"This is what {plan.operation} would do.", {"operation": plan.operation, "outcome": "planned"})
@@ -339,26 +343,23 @@ def report(plan: Plan, answers: Answers, check: bool = False) -> Report:
     if check:
         return Report(True, " ".join([*reasons, "Nothing was changed."]), {"operation": plan.operation, "outcome": "undone"})
     if way == "back":
-        left = [*sentences(plan, answers, plan.take_back), *_left_undone(plan, answers)]
+        left = [*sentences(plan, answers, plan.take_back), *_left_undone(plan, answers, takes_back=True)]
         ending = [f"Not all of it could be undone: {' '.join(left)} Run this again when that is mended."] if left else [_said(plan.was, facts)]
     else:
         ending = [_said(plan.stopped if way == "stopped" else why, facts)]
     return Report(True, " ".join([*reasons, *ending]).strip(), {"operation": plan.operation, "outcome": {"back": "undone"}.get(way, way)})
 
 
-def _left_undone(plan: Plan, answers: Answers) -> list[str]:
-    """Return one sentence for each step that should have taken something back, and was not carried out."""
-    told = []
-    for stage in plan.take_back:
-        for step in stage.steps:
-            if step.id not in answers and not step.optional and _possible(step, plan, answers):
-                told.append(f"Nobody could {step.what}.")
-    return told
+def _left_undone(plan: Plan, answers: Answers, takes_back: bool) -> list[str]:
+    """Return one sentence for each step of the one way that should have been carried out, and was not."""
+    steps = [step for stage in (plan.take_back if takes_back else plan.stages) for step in stage.steps]
+    left = [step for step in steps if step.id not in answers and not step.optional and _possible(step, plan, answers, takes_back)]
+    return [f"Nobody could {step.what}." for step in left]
 
 
-def _possible(step: Step, plan: Plan, answers: Answers) -> bool:
+def _possible(step: Step, plan: Plan, answers: Answers, takes_back: bool) -> bool:
     try:
-        return _wanted(step, plan, answers, True)
+        return _wanted(step, plan, answers, takes_back)
     except Missing:
         return False
 

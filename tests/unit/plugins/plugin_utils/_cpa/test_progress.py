@@ -393,6 +393,15 @@ def test_what_is_done_is_said_with_what_was_answered():
     assert told == progress.Report(False, "rm-1 has 2 of ?.", {"operation": "move", "outcome": "done", "rm": "rm-1", "count": 2})
 
 
+def test_what_was_not_done_is_not_told_as_done():
+    # The source did not answer in the cut-over, which did not matter, and is not asked again.
+    made = going(forward=("publish",))._replace(settle=(stage("c", step("retire", "rm-1")),))
+    told = {"one": answer(), "publish": answer(device="gw-2"), "source": silent("rm-1")}
+    report = progress.report(made, told)
+    assert report == progress.Report(True, "Nobody could do retire. Run it again.", {"operation": "move", "outcome": "stopped"})
+    assert not progress.report(made, {**told, "retire": answer(device="rm-1")}).failed
+
+
 def test_nothing_to_do_is_no_failure():
     assert progress.report(plan(nothing="It is there already."), {}) == progress.Report(False, "It is there already.", {"operation": "move", "outcome": "nothing"})
 
