@@ -12,7 +12,7 @@ from __future__ import annotations
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups as plans
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.starts import Record, reservation, starting
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.starts import Record, as_before, reservation, starting
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
 #: A rotation holds no more members.
@@ -114,7 +114,7 @@ def plan_standby(view: View, service: str, domain: str, to_hn: str, count: int, 
         "untell": [{"instance": name, "state": "leaving"} for name in fresh],
         "unstates": dict.fromkeys(fresh, "absent"),
         "undo": [{"instance": name, "state": "absent", "expected": ["reserved", "leaving"]} for name in fresh]
-        + [{"instance": record["instance"], "state": record["state"], "operation_done": True} for record in rest],
+        + [as_before(record) for record in rest],
         "close": [{"instance": name, "state": "suspended", "operation_done": True} for name in fresh]
         + [{"instance": record["instance"], "state": "absent"} for record in rest],
         "waiting": [record["instance"] for record in waiting[:count]] + fresh,

@@ -226,9 +226,9 @@ def _taken_back(outlook: Outlook, decided: Decided, starts: bool, asked: t.Seque
         elif gone and named["arrives"]:
             # Another name could not follow; this one has.
             what = f"have the name of {named['service']} lose the HN again"
-            names_again += parts.name(
-                f"name_again.{named['service']}", outlook.names, named["service"], decided["domain"], what, leaves=named["arrives"], undoes=gone, optional=True
-            )
+            how = {"undoes": gone, "if_changed": gone[0]}
+            again = f"name_again.{named['service']}"
+            names_again += parts.name(again, outlook.names, named["service"], decided["domain"], what, leaves=named["arrives"], **how)
     if names_again:
         stages.append(parts.stage("name_again", "Have the names say what they said before", *names_again))
     return tuple(stages)

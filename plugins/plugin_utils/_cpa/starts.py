@@ -90,7 +90,7 @@ def starting(
         "unstates": {**dict.fromkeys(resumed, "suspended"), **dict.fromkeys(begun, "absent")},
         "undo": [{"instance": name, "state": "suspended", "operation_done": True} for name in resumed]
         + [{"instance": name, "state": "absent", "expected": ["reserved", "leaving"]} for name in begun]
-        + [{"instance": record["instance"], "state": record["state"], "in_rotation": record["in_rotation"], "operation_done": True} for record in rest],
+        + [as_before(record) for record in rest],
         "close": [{"instance": name, "operation_done": True} for name in [*resumed, *begun, *unfinished]]
         + [{"instance": record["instance"], **({"state": "absent"} if record["instance"] in gone else {"operation_done": True})} for record in rest],
         "capsules": list(
@@ -106,6 +106,12 @@ def starting(
 def not_yet_there(record: t.Mapping[str, t.Any]) -> bool:
     """Whether nobody can say that an instance with this record has ever lived where it is to be."""
     return record["state"] in ("reserved", "leaving")
+
+
+def as_before(record: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return what a VMA is told of an instance that rests after all as it did before; what was leaving is still to be brought to its end."""
+    ended = {} if record["state"] == "leaving" else {"operation_done": True}
+    return {"instance": record["instance"], "state": record["state"], "in_rotation": record["in_rotation"], **ended}
 
 
 def _ports_of(described: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, list]:

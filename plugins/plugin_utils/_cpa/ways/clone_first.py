@@ -127,7 +127,8 @@ def _taken_back(names: parts.Naming, source: Site, target: Site, decided: Decide
     if followed:
         serving, leaves = [parts.serves(source, record)], [{"hn": target.name, "instance": instance}]
         what = "have its name get the source back"
-        named = parts.name("name_again", names, record["service"], record["domain"], what, serving, leaves, ask=False, undoes=("follow",), optional=True)
+        # It may have followed in an earlier run.
+        named = parts.name("name_again", names, record["service"], record["domain"], what, serving, leaves, ask=False, undoes=("reserve",), optional=True)
     identity = {**{key: decided["manifest"][key] for key in ("domain", "name")}, "version": version}
     what = f"remove the capsule {version} that was made for the move"
     chosen = Answer("reserve", ("records", 0, "rm"))

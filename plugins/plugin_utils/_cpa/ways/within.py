@@ -46,6 +46,9 @@ def plan(view: View, decided: t.Mapping[str, t.Any], timeout: float) -> Plan:
     ended = [{"instance": instance, "move": "end", "operation_done": True}]
     stays = [{"instance": instance, "move": "give_up", "epoch_above": epoch, "operation_done": True}]
     never = [{"instance": instance, "move": "give_up", "operation_done": True}]
+    how = {"undoes": ("begin",), "until": source.id, "if_changed": "begin"}
+    # Where an earlier run has begun, it may live on the other RM already.
+    early = [] if record["moves_to"] else [parts.tell("give_up_early", site, never, f"give the room on {to_rm} back", **how)]
     # What was never handed over alive runs where it was, and cannot run there; a suspended one can, as long as the other RM is not cleared.
     needs = () if live else ("clear",)
     paused = f"{instance} may be paused on {to_rm} and is nowhere else then; run the move again."
@@ -81,7 +84,7 @@ def plan(view: View, decided: t.Mapping[str, t.Any], timeout: float) -> Plan:
             parts.stage(
                 "give_up",
                 "Give the room on the other RM back",
-                parts.tell("give_up_early", site, never, f"give the room on {to_rm} back", undoes=("begin",), until=source.id, if_changed="begin"),
+                *early,
                 parts.tell("give_up", site, stays, f"give the room on {to_rm} back", undoes=acted, needs=needs),
             ),
             parts.stage(
