@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Count, Peer, Plan, Stage, Step
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Count, Peer, Plan, Stage, Step, references
 
 #: Calls that do the same for several instances at the same time.
 JOINED = ("instances", "hand_over", "publish")
@@ -358,8 +358,11 @@ def _left_undone(plan: Plan, answers: Answers, takes_back: bool) -> list[str]:
 
 
 def _possible(step: Step, plan: Plan, answers: Answers, takes_back: bool) -> bool:
+    """Whether a step was necessary; what refers to one that was not necessary is not, either."""
+    steps = {each.id: each for stage in (plan.take_back if takes_back else plan.stages) for each in stage.steps}
+    needed = {each.step for each in references((step.device, dict(step.arguments)))} - set(answers)
     try:
-        return _wanted(step, plan, answers, takes_back)
+        return _wanted(step, plan, answers, takes_back) and all(_possible(steps[each], plan, answers, takes_back) for each in needed if each in steps)
     except Missing:
         return False
 

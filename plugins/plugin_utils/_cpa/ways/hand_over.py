@@ -273,7 +273,7 @@ class HandOver:
         yield parts.stage("stay", "Record that they stay", *self._stays(acted))
         yield parts.stage("clear", "Clear the target", *self._clears(acted))
         yield parts.stage("give_back", "Give the target's reservations back", *self._given_back(acted))
-        back = parts.route("network_back", self._target, f"give_back.{last}", "take the network back", how={"undoes": ("network", "cut_over.publish")})
+        back = parts.route("network_back", self._target, f"give_back.{last}", "take the network back", how={"undoes": ("network", *acted)})
         early = parts.route("network_back_early", self._target, "give_back_early", "take the network back", how={"undoes": ("network",)})
         yield parts.stage("live_again", "Let them live again at the source, and take the network at the target back", *self._lives_again(), back, early)
         enters = [{"instance": instance, "in_rotation": self._runs, "operation_done": True} for instance in self._instances]
