@@ -74,4 +74,11 @@ def _afterwards(site: Site, record: parts.Record, then: str) -> tuple[Stage, ...
         return (close,)
     resting = parts.tell("resting", site, [{"instance": instance, "state": "suspended", "step": f"suspend on {rm}"}], f"record that {instance} is to rest")
     rest = parts.instance("rest", rm, [{"name": instance, "state": "suspended", "epoch": epoch}], f"suspend {instance}")
-    return (parts.stage("resting", "Record that it is to rest", resting), parts.stage("rest", "Suspend it", rest), close)
+    # The router is told, too, or a second run would find that it has an older document than the registry would make.
+    router = parts.route("resting_router", site, "resting", "bring the router to what is left")
+    return (
+        parts.stage("resting", "Record that it is to rest", resting),
+        parts.stage("resting_router", "Bring the router to what is left", router),
+        parts.stage("rest", "Suspend it", rest),
+        close,
+    )
