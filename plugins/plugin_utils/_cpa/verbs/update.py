@@ -76,7 +76,7 @@ def plan(
         prepare=in_order(*left, *(stage for each in rounds for stage in each.stages())),
         take_back=in_order(*undone, *rolling_back),
         candidates=tuple(rm.name for rm in view.rms.values() if rm.hn == to_hn and not rm.problem),
-        was=f"What is not replaced serves on: of {len(rounds)} instances {{replaced}} had been replaced{rolled}. Run this again when this is mended.",
+        was=f"What is not replaced serves on as it was: of {len(rounds)} instances {{replaced}} had been replaced{rolled}. Run this again when this is mended.",
         done=f"{{replaced}} instances of {service} of {domain} in {to_hn} were replaced: by {', '.join(each.new for each in rounds)}.",
         facts={"replaced": Count(ended)},
         result={"replaced": Count(ended), "instances": [each.new for each in rounds]},
