@@ -1,0 +1,356 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The devices of a mesh, made of air, but for the VMAs: those are real, with a registry each.
+
+They know what plans can go wrong by: epochs and fences, what a hand-over leaves at either end, stale documents, who answers, and who was told of whom. Each
+can fail once before or after it does something, and cease to answer.
+"""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.manifest import requirements
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, MeshError, NotFound, Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import document as documents
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import overview, several
+
+#: What can befall a call: it fails before it has done anything, or when all is done; or its device does not answer (any more), with nothing or all of it done.
+BEFORE, AFTER, SILENT, LOST = "before", "after", "silent", "lost"
+#: And what can befall a hand-over: it ends when the source has given the instance up (or, alive, when it is not there any more) and nothing was handed over; or
+#: when it was, but the source does not hear of it. The target cannot resume what it has taken over.
+MIDDLE, UNHEARD = "middle", "unheard"
+
+
+class Lost(Exception):
+    """The device does not answer from here on."""
+
+
+class Killed(Exception):
+    """The engines ended without an answer."""
+
+
+class Guest:
+    """An instance on an RM.
+
+    Attributes:
+        state: C(running), C(suspended), C(stopped), or C(coming): paused, and not handed over yet.
+        capsule: the version of its capsule.
+        epoch: the one in which it lives.
+        leaving: to whom it was brought alive, and in which epoch.
+        handed_over: to whom it was handed over, and in which epoch.
+    """
+
+    def __init__(self, state: str, capsule: str, epoch: int) -> None:
+        self.state, self.capsule, self.epoch = state, capsule, epoch
+        self.leaving: tuple[int, str] | None = None
+        self.handed_over: tuple[int, str] | None = None
+
+
+def _broken(mode: str | None, when: str, result: dict | None = None) -> None:
+    if mode == when:
+        raise MeshError(f"It broke {when}.", result)
+
+
+class Rm:
+    """An RM: its guests, what it knows of epochs, its capsules, and what other RMs have committed to it."""
+
+    def __init__(self, name: str, hn: str, capsules: t.Iterable[dict]) -> None:
+        self.name, self.hn = name, hn
+        self.guests: dict[str, Guest] = {}
+        self.epochs: dict[str, tuple[int, bool]] = {}
+        self.capsules = {(each["name"], each["version"]): each for each in capsules}
+        self.parcels: dict[tuple[str, int], str | None] = {}
+        #: The parcels that it waits for at this moment, with a door open for what comes alive.
+        self.awaits: set[tuple[str, int]] = set()
+
+    def known(self, name: str) -> tuple[int, bool]:
+        return self.epochs.get(name, (0, False))
+
+    def held(self, name: str, version: str) -> dict:
+        service = name.rpartition("-")[0] if "." not in name else name.split(".")[0].rpartition("-")[0]
+        if (service, version) not in self.capsules:
+            raise NotFound(f"{self.name} does not hold the capsule {service} {version}.")
+        return self.capsules[service, version]
+
+    # Life
+
+    def ensure(self, order: dict, mode: str | None, check: bool, common: dict) -> dict:
+        """Bring an instance into a state, as C(_hypervisor.instance.ensure) does."""
+        _broken(mode, BEFORE)
+        name, wanted, epoch = order["name"], order["state"], order.get("epoch")
+        (known, here), guest = self.known(name), self.guests.get(name)
+        if wanted == "absent":
+            number = known if epoch is None else epoch
+            if number < known:
+                if common.get("may_be_outdated"):
+                    return {"action": None}
+                raise Refused(f"The order to give {name} up in epoch {number} is outdated: {self.name} knows of epoch {known}.", {"known_epoch": known})
+            if not check:
+                self.guests.pop(name, None)
+                self.epochs[name] = (number, False)
+        else:
+            self._live(name, wanted, order, known, here, guest, common, check)
+        _broken(mode, AFTER)
+        return {"action": "done"}
+
+    def _live(self, name: str, wanted: str, order: dict, known: int, here: bool, guest: Guest | None, common: dict, check: bool) -> None:
+        epoch, capsule = order.get("epoch"), order.get("capsule")
+        state = guest.state if guest else "absent"
+        if state == "coming":
+            raise Refused(f"{name} is coming to {self.name} by a move that was not brought to its end.")
+        if state == "absent" and not (wanted == "running" or wanted == "suspended" and capsule):
+            raise NotFound(f"There is no instance {name} on {self.name}.")
+        if state == "absent" and not capsule:
+            raise Refused(f"{name} was never started on {self.name}.")
+        if guest and capsule not in (None, guest.capsule) and wanted == "running" and state in ("running", "stopped"):
+            raise Refused(f"{name} on {self.name} comes from {guest.capsule}, not from {capsule}.")
+        if wanted == "suspended" and state == "stopped" or wanted == "stopped" and state == "suspended" and not common.get("stop_force"):
+            raise Refused(f"{name} is {state} on {self.name}, and cannot become {wanted}.")
+        if epoch is not None and (epoch < known or epoch == known and not here):
+            raise Refused(f"{name} may not run on {self.name} with epoch {epoch}: it knows of epoch {known}{'' if here else ', given up'}.")
+        manifest = self.held(name, capsule) if state == "absent" else None
+        if manifest and wanted == "suspended" and manifest["memory"] is None:
+            raise Refused(f"The capsule {capsule} holds no memory.")
+        if not check:
+            number = known if epoch is None else epoch
+            self.epochs[name] = (number, True)
+            guest = guest or Guest("stopped", capsule, number)
+            guest.state, guest.epoch = wanted, number
+            self.guests[name] = guest
+
+    # Hand-over
+
+    def give(self, order: dict, live: bool, peer: Rm | None, mode: str | None, check: bool) -> dict:
+        """Hand an instance over, as C(_cutover.source.give) and C(_cutover.live.give) do; *peer* is None where it does not answer."""
+        _broken(mode, BEFORE, {"handed_over": "no"})
+        name, epoch, to = order["name"], order["epoch"], order["peer"]["name"]
+        (known, here), guest = self.known(name), self.guests.get(name)
+        given_up, left = (known, here) == (epoch, False), False
+        if given_up and (guest is None or not live or self._noted(guest.handed_over, name, epoch, to)):
+            surely = guest is None or self._noted(guest.handed_over, name, epoch, to)
+            return {"handed_over": "yes" if surely else "unknown"}
+        if live and guest and guest.state != "running":
+            left = self._noted(guest.leaving, name, epoch, to)
+        if epoch <= known and not left:
+            raise Refused(f"{name} cannot leave {self.name} with epoch {epoch}: it knows of epoch {known}.")
+        if known and not here and not left:
+            raise Refused(f"{name} cannot leave {self.name} with epoch {epoch}: it was given up in epoch {known}.")
+        if not left and (guest is None or guest.state not in (("running",) if live else ("running", "suspended"))):
+            raise NotFound(f"There is no instance {name} on {self.name} to hand over.")
+        if peer is None:
+            raise MeshError(f"{to} cannot be reached from {self.name}.", {} if left else {"handed_over": "no"})
+        if check:
+            return {"handed_over": "no"}
+        if live:
+            self._send(name, guest, epoch, peer, left, given_up, mode)
+        else:
+            guest.state = "suspended"
+        self.epochs[name] = (epoch, False)
+        if not live:
+            _broken(mode, MIDDLE, {"handed_over": "no"})
+        peer.parcels[name, epoch] = guest.capsule
+        _broken(mode, UNHEARD, {"handed_over": "unknown"})
+        guest.handed_over = (epoch, peer.name)
+        _broken(mode, AFTER)
+        return {"handed_over": "yes"}
+
+    def _send(self, name: str, guest: Guest, epoch: int, peer: Rm, left: bool, given_up: bool, mode: str | None) -> None:
+        waits = (name, epoch) in peer.awaits
+        there = peer.guests.get(name)
+        arrived = there is not None and there.state == "coming"
+        if not left:
+            if not waits:
+                raise MeshError(f"{peer.name} does not await {name}.", {"handed_over": "no"})
+            peer.guests[name] = Guest("coming", guest.capsule, epoch)
+            guest.state, guest.leaving = "stopped", (epoch, peer.name)
+            # It ended here, and whether it came there is not known.
+            _broken(mode, MIDDLE, {"handed_over": "unknown"})
+        elif not given_up:
+            if not waits:
+                raise DeadlineExceeded(f"{peer.name} did not say whether {name} has arrived.", {"handed_over": "unknown"})
+            if not arrived:
+                guest.leaving = None
+                peer.parcels[name, epoch] = None
+                raise NotFound(f"The guest of {name} ended on the way.", {"handed_over": "no"})
+
+    @staticmethod
+    def _noted(said: tuple[int, str] | None, name: str, epoch: int, to: str) -> bool:
+        if said is None or said[0] != epoch:
+            return False
+        if said[1] != to:
+            raise Refused(f"{name} was handed over to {said[1]} in epoch {epoch}; look for it there.", {"handed_to": said[1]})
+        return True
+
+    def lets_in(self, order: dict) -> bool:
+        """Whether it opens the door for what is to come alive."""
+        known, here = self.known(order["name"])
+        guest = self.guests.get(order["name"])
+        return (order["epoch"] > known or (order["epoch"] == known and here)) and (guest is None or guest.state == "coming")
+
+    def take(self, order: dict, live: bool, mode: str | None, check: bool) -> dict:
+        """Take an instance over, as C(_cutover.target.take) and C(_cutover.live.take) do."""
+        _broken(mode, BEFORE)
+        name, epoch, wanted = order["name"], order["epoch"], order.get("state", "running")
+        (known, here), guest = self.known(name), self.guests.get(name)
+        state = guest.state if guest else "absent"
+        arrived = (known, here) == (epoch, True) and state in ("running", "suspended")
+        if arrived and state in ("running", wanted):
+            return {"instance": {"state": state}}
+        if epoch < known or epoch == known and not here:
+            raise Refused(f"{name} may not run on {self.name} with epoch {epoch}: it knows of epoch {known}.")
+        if state == "running" or live and state in ("suspended", "stopped") or not live and state == "coming":
+            raise Refused(f"{name} is {state} on {self.name} already.")
+        if check:
+            return {}
+        if not arrived:
+            if (name, epoch) not in self.parcels:
+                raise DeadlineExceeded(f"{name} was not handed over to {self.name} in time.")
+            version = self.parcels.pop((name, epoch))
+            if version is None:
+                if state == "coming":
+                    del self.guests[name]
+                raise Refused(f"{name} goes on where it was.")
+            if live and state != "coming":
+                raise NotFound(f"{name} was handed over, but is not on {self.name}.")
+            self.held(name, version)
+            self.epochs[name] = (epoch, True)
+            self.guests[name] = Guest("suspended", version, epoch)
+            if not live:
+                _broken(mode, MIDDLE, {"instance": {"state": "suspended"}})
+        self.guests[name].state = wanted
+        _broken(mode, AFTER)
+        return {"downtime": 0.1, "bytes_wire": 7}
+
+    # Capsules
+
+    def publish(self, asked: dict, mode: str | None, check: bool) -> dict:
+        _broken(mode, BEFORE)
+        guest, version = self.guests.get(asked["instance"]), asked["version"]
+        service = asked["instance"].split(".")[0].rpartition("-")[0]
+        made = (service, version) not in self.capsules
+        if made and (guest is None or guest.state not in ("running", "suspended")):
+            raise Refused(f"{asked['instance']} has no memory on {self.name} that could be published.")
+        blob = {"sha256": "1" * 64, "size": 4096}
+        if made:
+            base = self.held(asked["instance"], guest.capsule)
+            capsule = {**base, "version": version, "memory": {"accelerator": "tcg", "blob": blob}}
+            if check:
+                return {"capsule": capsule, "requirements": requirements(capsule), "made": True}
+            self.capsules[service, version] = capsule
+        _broken(mode, AFTER)
+        capsule = self.capsules[service, version]
+        return {"capsule": capsule, "requirements": requirements(capsule), "made": made}
+
+    def remove_capsule(self, asked: dict, check: bool) -> Outcome:
+        key = (asked["name"], asked["version"])
+        used = [name for name, guest in self.guests.items() if guest.capsule == key[1] and name.startswith(f"{key[0]}-")]
+        if key in self.capsules and used:
+            raise Refused(f"{used[0]} is made from the capsule {key[0]} {key[1]} on {self.name}.")
+        found = self.capsules.get(key)
+        if not check:
+            self.capsules.pop(key, None)
+        return Outcome(found is not None, None, None, {})
+
+
+class Gateway:
+    """A gateway: the documents in force, by domain, and the services whose tunnels can be made here."""
+
+    def __init__(self, name: str, hn: str) -> None:
+        self.name, self.hn = name, hn
+        self.routers: dict[str, dict] = {}
+        self.keys: set[str] = set()
+
+    def apply(self, arguments: dict, lives: t.Callable[[str], bool], check: bool) -> Outcome:
+        """Bring a router to a document, as C(_gatehouse.gatehouse) does; *lives* says whether an instance of this HN could answer."""
+        desired = arguments["document"]
+        domain, previous = desired["domain"], self.routers.get(desired["domain"])
+        if previous and desired["generation"] < previous["generation"]:
+            raise Refused(f"The document of generation {desired['generation']} for the router of {domain} is stale.", {"stale": True})
+        if not desired["services"]:
+            if not check:
+                self.routers.pop(domain, None)
+                self.keys.clear()
+            return Outcome(previous is not None, None, None, {"router": None, "tunnels": {}})
+        mappings = {service["name"]: service.get("mappings") for service in desired["services"]}
+        plain = [{key: value for key, value in service.items() if key != "mappings"} for service in desired["services"]]
+        document = documents.checked({**desired, "services": plain})
+        if arguments.get("prepare"):
+            document = documents.without_new(document, previous)
+        if check:
+            return Outcome(document != previous, None, None, {"router": document, "tunnels": {}})
+        newcomers = documents.new_members(document, previous)
+        brought = {each["service"] for each in arguments["tunnels"]}
+        missing = [name for name, mapped in mappings.items() if mapped and name not in self.keys | brought]
+        waits = arguments.get("answer_timeout", 0) > 0
+        silent = [each["instance"] for each in newcomers if waits and not lives(each["instance"])]
+        if newcomers and (missing or silent):
+            # Its network is ready, and its rotation as it was.
+            self.routers[domain] = documents.prepared(document, previous)
+        if missing:
+            raise NotFound(f"The certificate of {missing[0]} is not on {self.name}.")
+        if silent:
+            raise DeadlineExceeded(f"{silent[0]} did not answer a request from {self.name}.")
+        self.routers[domain] = document
+        self.keys = (self.keys | brought) & set(mappings)
+        return Outcome(document != previous, None, None, {"router": document, "tunnels": {}, "waited": []})
+
+    def drain(self, arguments: dict, check: bool) -> Outcome:
+        router = self.routers.get(arguments["domain"])
+        if router is None:
+            raise NotFound(f"{self.name} has no router of {arguments['domain']}.")
+        staying = {member["address"] for service in router["services"] for member in service["members"]} & set(arguments["addresses"])
+        if staying and not check:
+            raise Refused(f"{min(staying)} is in rotation.")
+        return Outcome(False, None, None, {"connections": 2, "ended": 1, "cut": 1})
+
+    def serves(self, address: str) -> list[str] | None:
+        """Return the members behind a public address; None where there is no such address."""
+        found = [service for router in self.routers.values() for service in router["services"] if service["public_address"] == address]
+        return [member["instance"] for service in found for member in service["members"]] if found else None
+
+
+class NameServer:
+    """A name server: the addresses of each HN that serves a name."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, dict[str, list[str]]] = {}
+
+    def follow(self, arguments: dict, served: t.Callable[[str, str], bool | None], check: bool) -> Outcome:
+        """Let a name follow, as C(_dns.service.follow) does; *served* says whether somebody serves behind an HN's public address, None if it is not even there."""
+        name = arguments["name"].partition(".steer.")[0]
+        before = dict(self.names.get(name, {}))
+        for site in arguments["publish"]:
+            for address in site["addresses"]:
+                arriving = address not in [each for addresses in before.values() for each in addresses]
+                found = served(site["hn"], address)
+                # To be refused proves the way.
+                if arriving and arguments["ask"]["type"] != "none" and not (found is not None if check else found):
+                    raise DeadlineExceeded(f"{address} did not answer a request from the name server.")
+        after = {**before, **{site["hn"]: site["addresses"] for site in arguments["publish"]}}
+        after = {hn: addresses for hn, addresses in after.items() if hn not in arguments["retire"]}
+        if not check:
+            self.names[name] = after
+        return Outcome(before != after, None, None, {})
+
+
+class Vma:
+    """A VMA: the real one, with its registry."""
+
+    def __init__(self, name: str, hn: str, registry: str) -> None:
+        self.name, self.hn, self.registry = name, hn, registry
+        self._known: str | None = None
+
+    def record(self, arguments: dict, check: bool) -> Outcome:
+        self._known = None
+        return Outcome(*several.update_all(self.registry, arguments["instances"], check))
+
+    def known(self) -> dict:
+        """Return what it knows."""
+        if self._known is None:
+            self._known = json.dumps(overview.overview(self.registry))
+        return json.loads(self._known)

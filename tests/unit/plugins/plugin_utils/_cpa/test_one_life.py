@@ -1,0 +1,217 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whatever is asked for, and whatever step of it fails in whatever way: an instance has one life, all of it is taken back or ends well when it is run again.
+
+Every plan is carried out on simulated devices, again and again, with a fault at another step each time, and then once more without.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import os
+import shutil
+import tempfile
+from unittest import mock
+
+import pytest
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import registry
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import clone, drain, move, place, remove, resume, scale, standby, suspend, update
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import mesh
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import AFTER, BEFORE, LOST, MIDDLE, SILENT, UNHEARD
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world import PARTS, Fault, World
+
+#: Where flushing is no part of what is tried.
+MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
+SHOP, DB, STORE = mesh.SHOP, mesh.DB, mesh.STORE
+TWO, THREE = "shop-2.example.com", "shop-3.example.com"
+CAPSULES = [mesh.manifest(), mesh.manifest(version="2.0.0"), mesh.manifest(version="warm", memory=True), mesh.manifest("db"), mesh.manifest("store")]
+PLACE = {"capsule": "1.0.0", "to_hn": "hn-east", "to_rm": None, "public_address": None, "answer_timeout": 60}
+MOVE = {"instances": [SHOP], "strategy": "best", "to_hn": "hn-west", "to_rm": None, "public_address": None, "timeout": 60, **mesh.WAITING}
+WITHIN = {**MOVE, "to_hn": None, "to_rm": "rm-east-2"}
+SCALE = {**mesh.SERVICE, **mesh.WAITING, "surplus": "suspended", "answer_timeout": 60}
+CLONE = {"instances": [SHOP], "clones": [TWO], "capsule": "warmer", "to_hn": None, "answer_timeout": 60}
+UPDATE = {**mesh.SERVICE, **mesh.WAITING, "capsule": "2.0.0", "at_failure": "stop", "answer_timeout": 60, "stop_timeout": 30}
+
+
+def placed(instance=SHOP, **more):
+    return (place, {"instance": instance, **PLACE, **more})
+
+
+ONE = [placed()]
+BOTH = [placed(to_rm="rm-east-1"), placed(TWO, to_rm="rm-east-2")]
+CLUSTER = [placed(to_rm="rm-east-1"), placed(DB, to_rm="rm-east-2")]
+RESTS = [placed(), (suspend, {"instance": SHOP})]
+#: What is there before, and what is wished for then.
+WISHES = {
+    "place": ([], placed()),
+    "place beside another": (ONE, placed(TWO)),
+    "place with a tunnel": ([], placed(STORE)),
+    "resume": (RESTS, (resume, {"instance": SHOP, "answer_timeout": 60})),
+    "suspend": (ONE, (suspend, {"instance": SHOP})),
+    "suspend one of two": (BOTH, (suspend, {"instance": SHOP})),
+    "drain": (ONE, (drain, {"instance": SHOP, "then": "leave", **mesh.DRAIN})),
+    "drain and suspend": (ONE, (drain, {"instance": SHOP, "then": "suspend", **mesh.DRAIN})),
+    "drain and remove": (BOTH, (drain, {"instance": SHOP, "then": "remove", **mesh.DRAIN})),
+    "remove": (ONE, (remove, {"instance": SHOP})),
+    "scale up": (BOTH + [(suspend, {"instance": TWO})], (scale, {**SCALE, "count": 3, "capsule": "warm"})),
+    "scale down": (BOTH, (scale, {**SCALE, "count": 1, "capsule": None})),
+    "scale to none": (BOTH, (scale, {**SCALE, "count": 0, "capsule": None, "surplus": "absent"})),
+    "standby": (ONE, (standby, {**mesh.SERVICE, "count": 1, "capsule": "warm"})),
+    "fewer standbys": (BOTH + [(suspend, {"instance": TWO})], (standby, {**mesh.SERVICE, "count": 0, "capsule": None})),
+    "clone": (ONE, (clone, CLONE)),
+    "clone a cluster": (CLUSTER, (clone, {**CLONE, "instances": [SHOP, DB], "clones": [TWO, "db-2.example.com"], "to_hn": "hn-west"})),
+    "move": (ONE, (move, MOVE)),
+    "move what rests": (RESTS, (move, MOVE)),
+    "move what is served elsewhere": (ONE + [placed(TWO, to_hn="hn-west")], (move, MOVE)),
+    "move with a tunnel": ([placed(STORE)], (move, {**MOVE, "instances": [STORE]})),
+    "move alive": (ONE, (move, {**MOVE, "strategy": "live"})),
+    "move a cluster": (CLUSTER, (move, {**MOVE, "instances": [SHOP, DB]})),
+    "move clone first": (ONE, (move, {**MOVE, "strategy": "clone_first"})),
+    "move within alive": (ONE, (move, WITHIN)),
+    "move within": (ONE, (move, {**WITHIN, "strategy": "suspend"})),
+    "move within what rests": (RESTS, (move, WITHIN)),
+    "update": (BOTH, (update, UPDATE)),
+    "update or roll back": (BOTH, (update, {**UPDATE, "at_failure": "roll_back"})),
+    "restart": (BOTH, (update, {**UPDATE, "capsule": None})),
+}
+
+#: These say how many run or wait, and not which.
+BY_NUMBER = (scale, standby, update)
+#: After these it may be that nobody runs any more; an update puts others into the place of those that ran.
+MAY_END = (remove, suspend, drain, scale, standby, update)
+
+
+@pytest.fixture(scope="module")
+def root():
+    """Where the registries are; a VMA is one process for many calls here, which need not find out each time how to say what it asks."""
+    directory = tempfile.mkdtemp(dir=MEMORY)
+    with mock.patch.object(registry, "_engine", functools.lru_cache(maxsize=None)(registry._engine)):
+        yield directory
+    shutil.rmtree(directory)
+
+
+def planned(world, wish):
+    verb, wishes = wish
+    seen = world.look()
+    return verb.plan(seen, mesh.naming(seen), **wishes)
+
+
+class Trial:
+    """A wish that is carried out again and again.
+
+    Attributes:
+        start: the mesh before.
+        plan: how the wish is fulfilled in it.
+        ended: what of the mesh is the same whenever it was fulfilled.
+        steps: the ids of the steps that are carried out when nothing fails, in order.
+    """
+
+    def __init__(self, root, name, groups=mesh.GROUPS):
+        directory = tempfile.mkdtemp(dir=root)
+        self._tried, self._halts = tempfile.mkdtemp(dir=directory), {}
+        rms = dict(zip(mesh.GROUPS["rms"], groups["rms"]))
+        before, wish = WISHES[name]
+        *before, self.wish = [(verb, {key: rms.get(value, value) if key == "to_rm" else value for key, value in said.items()}) for verb, said in [*before, wish]]
+        self.start = World(directory, groups, CAPSULES)
+        for each in before:
+            report = self.start.walk(planned(self.start, each))
+            assert not report.failed and not self.start.problems(), report.message
+        self.start.copies = self.wish[1].get("strategy") == "clone_first"
+        self.plan = planned(self.start, self.wish)
+        world = self.start.fork(self._tried)
+        report = world.walk(self.plan, halt=lambda halt: self._keep(halt, tempfile.mkdtemp(dir=directory)))
+        assert not report.failed and not world.problems(), (report.message, world.problems())
+        self.ended, self.steps = essence(world, self.wish), list(dict.fromkeys(world.done))
+
+    def _keep(self, halt, directory):
+        kept = halt._replace(world=halt.world.fork(directory), hostvars=copy.deepcopy(halt.hostvars))
+        steps = [stage for part in PARTS for stage in self.plan.part(part)][halt.number].steps
+        follow_ups = self.plan.follow_ups if halt.part == "cut_over" else ()
+        self._halts.update(dict.fromkeys([step.id for step in (*steps, *(each.step for each in follow_ups))], kept))
+
+    def attempt(self, fault, *more):
+        """Carry the wish out with these faults, of which none befalls a step before the first; return the mesh, the report, and what was done since then."""
+        since = self._halts[fault.step]
+        world = since.world.fork(self._tried)
+        return world, world.walk(self.plan, fault, *more, since=since), list(dict.fromkeys(world.done))
+
+
+def essence(world, wish):
+    """Return what is the same whenever a wish was fulfilled."""
+    picture, found = world.picture(), {}
+    for (hn, name), record in picture["records"].items():
+        who = name.split("-")[0] if wish[0] in BY_NUMBER else name
+        found.setdefault((hn, who), []).append((record["state"], record["in_rotation"], record["capsule"].partition("-moved-")[0]))
+    return {"instances": {key: sorted(each) for key, each in found.items()}, "names": picture["names"]}
+
+
+def differences(wanted, found):
+    return [
+        f"{key} {item} is {found[key].get(item)}, not {wanted[key].get(item)}"
+        for key in wanted
+        for item in sorted({*wanted[key], *found[key]})
+        if wanted[key].get(item) != found[key].get(item)
+    ]
+
+
+def highest(world):
+    """Return the highest epoch of each instance that any VMA knows of."""
+    known = [each["epochs"] for each in world.registries().values()]
+    return {name: max(each.get(name, 0) for each in known) for epochs in known for name in epochs}
+
+
+def broken_promises(trial, world, report):
+    """Return what is not as the report of a first run says."""
+    lives, outcome, again = world.lives(), report.result["outcome"], "again" in report.message
+    wrong = []
+    if outcome == "undone" and not again:
+        wrong += differences(trial.start.picture(), world.picture())
+    elif outcome == "done":
+        wrong += [*world.problems(), *differences(trial.ended, essence(world, trial.wish))]
+    elif not again:
+        wrong.append("nobody is told to run it again")
+    if not again and outcome != "done" and trial.wish[0] not in MAY_END:
+        wrong += [f"{name} does not run any more" for name in trial.start.lives() if name not in lives]
+    if trial.wish[0] is update and not any(member in lives for member in world.serving("198.18.1.1")):
+        wrong.append("nobody serves any more")
+    return [f"{each}: {report.message}" for each in wrong]
+
+
+def judged(trial, *faults, runs=1):
+    """Carry a wish out with faults, and then without, at most so many times; return what is wrong with that."""
+    try:
+        world, report, unused = trial.attempt(*faults)
+        wrong, epochs = broken_promises(trial, world, report), highest(world)
+        for unused in range(runs):
+            last = world.walk(planned(world, trial.wish))
+            if not last.failed:
+                break
+    except MeshError as exc:
+        return [f"run again it is refused: {exc.message}"]
+    except AssertionError as exc:
+        return [str(exc).partition("\n")[0]]
+    wrong += [f"run again it failed: {last.message} (after {report.message!r})"] if last.failed else []
+    wrong += [f"run again {each}" for each in [*world.problems(), *differences(trial.ended, essence(world, trial.wish))]]
+    return wrong + [f"the epoch of {name} went down" for name, epoch in highest(world).items() if epoch < epochs.get(name, 0)]
+
+
+def told(wrong):
+    return "\n" + "\n".join(f"{fault}:\n    " + "\n    ".join(found) for fault, found in wrong.items() if found)
+
+
+def modes(step):
+    """Return what can befall a step; in a cut-over, where others wait for it, it also matters whether anything was done before a device fell silent."""
+    handing = (MIDDLE, UNHEARD) if "cut_over.source" in step or "cut_over.target" in step else ()
+    return (BEFORE, AFTER, LOST, *((SILENT,) if "cut_over" in step else ()), *handing)
+
+
+@pytest.mark.parametrize("name", WISHES)
+def test_each_step_may_fail(root, name):
+    trial = Trial(root, name)
+    wrong = {f"{mode} {step}": judged(trial, Fault(step, mode)) for step in trial.steps for mode in modes(step)}
+    assert not any(wrong.values()), told(wrong)

@@ -1,0 +1,403 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A mesh of simulated devices, and a controller that carries plans out on them by the functions that the action plugins use."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import shutil
+import typing as t
+from unittest import mock
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import document as documents
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import main
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn as hosting_network
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import rms
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import progress, run
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View, mesh_view
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import mesh
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import AFTER, BEFORE, LOST, SILENT, Gateway, Killed, Lost, NameServer, Rm, Vma
+
+SUBSCRIPTION = {"memory_mib": 4096, "vcpus": 8, "disk_bytes": 1 << 40, "machine_types": ["pc-i440fx-7.2"], "cpus": ["qemu64"], "accelerator": "tcg"}
+PARTS = ("prepare", "cut_over", "settle", "take_back")
+#: Who makes its part of a cut-over before whom: who waits comes last.
+ORDER = ("source", "other", "target", "gateway")
+
+
+class Fault(t.NamedTuple):
+    """What befalls a step, as C(devices) says."""
+
+    step: str
+    mode: str
+
+
+class Halt(t.NamedTuple):
+    """How far a plan has come before one of its stages: the mesh, the variables of its hosts, and which of them take part.
+
+    Attributes:
+        number: of the stage.
+        part: the one that the stage is of.
+    """
+
+    world: World
+    hostvars: dict[str, t.Any]
+    hosts: list[str]
+    number: int
+    part: str
+
+
+class World:
+    """A mesh.
+
+    Attributes:
+        rms, gateways, vmas, names: its devices, by host.
+        silent: the hosts that do not answer the controller.
+        done: the ids of the steps that were carried out, in order.
+        copies: whether an instance may live twice, if in two epochs.
+    """
+
+    def __init__(self, directory: str, groups: t.Mapping[str, list[str]], capsules: t.Iterable[dict]) -> None:
+        self.groups = {**groups, "dns_servers": ["ns-1"]}
+        self.names = NameServer()
+        self.rms, self.gateways, self.vmas = {}, {}, {}
+        for number, rm in enumerate(groups["rms"], start=11):
+            self.rms[rm] = Rm(rm, _hn(rm), capsules if number == 11 else ())
+        for gateway in groups["gateways"]:
+            self.gateways[gateway] = Gateway(gateway, _hn(gateway))
+        for number, vma in enumerate(groups["vmas"], start=1):
+            url = f"sqlite:///{directory}/{vma}.db"
+            hosting_network.declare(url, _hn(vma), [f"198.18.{number}.0/28"], 100 * number, 100 * number + 50, 8)
+            for each, name in enumerate(groups["rms"], start=11):
+                if _hn(name) == _hn(vma):
+                    rms.subscribe(url, name, {**SUBSCRIPTION, "address": f"10.0.0.{each}"})
+            self.vmas[vma] = Vma(vma, _hn(vma), url)
+        self.silent: set[str] = set()
+        self.faults: list[Fault] = []
+        self.done: list[str] = []
+        self.copies = False
+        self._highest: dict[tuple[str, str], int] = {}
+
+    def fork(self, directory: str) -> World:
+        """Return a copy of it, whose registries are in *directory*."""
+        other = copy.deepcopy(self)
+        for vma in other.vmas.values():
+            path = os.path.join(directory, f"{vma.name}.db")
+            shutil.copyfile(vma.registry.partition("sqlite:///")[2], path)
+            vma.registry = f"sqlite:///{path}"
+        return other
+
+    # What the controller sees
+
+    def look(self) -> View:
+        """Look at the mesh, as the planners need it."""
+        found: dict[str, dict[str, t.Any]] = {}
+        for host in {*self.rms, *self.gateways, *self.vmas}:
+            found[host] = {"hn": _hn(host), "gateway_wan_interface": "wan0", "observe_look": {"answers": {}}}
+            told: dict[str, t.Any] = {}
+            if host in self.vmas:
+                told["look"] = self.vmas[host].known()
+            if host in self.rms:
+                held = copy.deepcopy(list(self.rms[host].capsules.values()))
+                told["capsules"] = {"capsules": [{"manifest": each, "complete": True, "problems": []} for each in held]}
+                found[host]["rm_address"] = "10.0.0.11"
+            for call, result in told.items():
+                found[host]["observe_look"]["answers"][call] = {"failed": False, "unreachable": False, "result": result}
+            if host in self.silent:
+                found[host].update(mesh.silent())
+        return mesh_view(self.groups, found)
+
+    def registries(self) -> dict[str, dict[str, t.Any]]:
+        """Return what the VMA of each HN knows."""
+        return {vma.hn: vma.known() for vma in self.vmas.values()}
+
+    # What the controller does
+
+    def walk(self, plan: Plan, *faults: Fault, since: Halt | None = None, halt: t.Callable[[Halt], None] | None = None) -> progress.Report:
+        """Carry out a plan, as the role C(operation) does, with faults; all devices answer again afterwards.
+
+        Args:
+            plan: the plan.
+            faults: what befalls which steps.
+            since: where to go on, if not from the beginning; it is of another walk of the same plan.
+            halt: is told how far it is before each stage.
+        """
+        self.faults, self.done = list(faults), []
+        hostvars: dict[str, t.Any] = copy.deepcopy(since.hostvars) if since else {host: {} for host in {*self.rms, *self.gateways, *self.vmas, "ns-1"}}
+        hostvars["localhost"] = {run.PLANNED: {"run": "now", "plan": None}}
+        part, hosts = (since.part, since.hosts) if since else ("", [])
+        # What a plan is written down as has tests of its own.
+        with mock.patch.object(run, "planned", lambda hostvars: ("now", plan)):
+            for number, (whose, stage) in enumerate((whose, stage) for whose in PARTS for stage in plan.part(whose)):
+                if since and number < since.number:
+                    continue
+                if whose != part:
+                    part, hosts = whose, run.hosts(hostvars, whose)
+                if halt:
+                    halt(Halt(self, hostvars, hosts, number, part))
+                turns = sorted(hosts, key=lambda host: self._turn(plan, whose, host, hostvars))
+                self._stage(plan, stage.id, turns, hostvars, part == "cut_over")
+        answers = run.answers_so_far(plan, "now", hostvars)
+        self.silent, self.faults = set(), []
+        return progress.report(plan, answers)
+
+    def _stage(self, plan: Plan, stage: str, hosts: list[str], hostvars: dict, cuts_over: bool) -> None:
+        """Have all hosts do their part of a stage; what each has to do is known when it begins."""
+        answers = run.answers_so_far(plan, "now", hostvars)
+        due: dict[str, list[progress.Call]] = {}
+        for host in hosts:
+            mine = {step: answer for step, answer in answers.items() if answer["device"] == host}
+            fresh: dict[str, t.Any] = {}
+            try:
+                due[host] = progress.calls(plan, stage, host, answers)
+            except progress.Stalled as exc:
+                fresh = progress.answers_of({"ids": exc.steps, "changed": False, "failed": True, "msg": str(exc), "result": {}}, host)
+            hostvars[host]["operation_stage"] = {"run": "now", "answers": {**mine, **fresh}}
+        self._await(due)
+        for host, made in due.items():
+            if not made:
+                continue
+            calls = [{"ids": list(each.ids), "call": each.call, "arguments": progress.written(each.arguments), "check": each.rehearses} for each in made]
+            fresh = {step: answer for told in self._carried_out(host, calls) for step, answer in progress.answers_of(told, host).items()}
+            hostvars[host]["operation_stage"]["answers"].update(fresh)
+            follow_up = progress.follow_up(plan, stage, host, {**answers, **fresh}) if cuts_over else None
+            if follow_up:
+                calls = [{"check": False, **each} for each in follow_up["calls"]]
+                told = self._carried_out(follow_up["device"], calls)
+                known = {step: answer for each in told for step, answer in progress.answers_of(each, follow_up["device"]).items()}
+                hostvars[host]["operation_follow_up"] = {"run": "now", "answers": known}
+        for rm in self.rms.values():
+            rm.awaits.clear()
+
+    def _await(self, due: dict[str, list[progress.Call]]) -> None:
+        """Open the doors of those who will come to wait for a parcel."""
+        for host, made in due.items():
+            for call in made:
+                if any(fault.step in call.ids and fault.mode in (BEFORE, SILENT) for fault in self.faults) or host in self.silent:
+                    break
+                if call.call == "hand_over" and call.arguments["side"] == "target":
+                    self.rms[host].awaits |= {(order["name"], order["epoch"]) for order in call.arguments["instances"] if self.rms[host].lets_in(order)}
+
+    def _turn(self, plan: Plan, part: str, host: str, hostvars: dict) -> int:
+        if part != "cut_over":
+            return 0
+        answers = run.answers_so_far(plan, "now", hostvars)
+        sides = {step.arguments.get("side") for step in plan.cut_over.steps if progress.resolve(step.device, plan, answers) == host}
+        kind = "source" if "source" in sides else "target" if "target" in sides else "gateway" if host in self.gateways else "other"
+        if any(step.call == "router" and "answer_timeout" not in step.arguments for step in plan.cut_over.steps if step.device == host):
+            # Who withdraws waits for nobody.
+            kind = "source"
+        return ORDER.index(kind)
+
+    def _carried_out(self, host: str, calls: list[dict]) -> list[dict]:
+        """Have a host make calls, and return its answers as the action plugin C(stage) does."""
+        every = [step for call in calls for step in call["ids"]]
+        gone = [{"ids": every, "changed": False, "failed": False, "unreachable": True, "msg": "ssh", "result": {}}]
+        if host in self.silent:
+            return gone
+        pending = iter(calls)
+        with mock.patch.object(main, "_act", lambda name: self._act(host, next(pending))):
+            try:
+                return json.loads(json.dumps(main.carry_out(json.loads(json.dumps(calls)))))
+            except Lost:
+                self.silent.add(host)
+                return gone
+            except Killed:
+                return [{"ids": every, "changed": None, "failed": True, "msg": "The engines ended without an answer.", "result": {}}]
+
+    def _act(self, host: str, call: dict) -> t.Callable[[dict, bool], Outcome]:
+        """Return what makes one call; whatever befalls it was said before."""
+        modes = {fault.step: fault.mode for fault in self.faults if fault.step in call["ids"]}
+
+        def act(arguments: dict, check: bool) -> Outcome:
+            if SILENT in modes.values():
+                raise Lost
+            self.done += call["ids"]
+            try:
+                outcome = self._made(host, call["call"], [modes.get(step) for step in call["ids"]], arguments, check)
+            finally:
+                self.watch()
+            if LOST in modes.values():
+                raise Lost
+            return outcome
+
+        return act
+
+    def _made(self, host: str, call: str, modes: list[str | None], arguments: dict, check: bool) -> Outcome:
+        if call in progress.JOINED:
+            return self._for_each(self.rms[host], call, modes, arguments, check)
+        if BEFORE in modes:
+            raise MeshError("It broke before.")
+        outcome = self._whole(host, call, arguments, check)
+        if AFTER in modes:
+            raise Killed
+        return outcome
+
+    def _whole(self, host: str, call: str, arguments: dict, check: bool) -> Outcome:
+        if call == "record":
+            return self.vmas[host].record(arguments, check)
+        if call == "router":
+            return self.gateways[host].apply(arguments, lambda instance: self._lives(_hn(host), instance), check)
+        if call == "drain":
+            return self.gateways[host].drain(arguments, check)
+        if call == "name":
+            return self.names.follow(arguments, self._served, check)
+        if call == "bring":
+            return self._bring(self.rms[host], arguments)
+        if call == "remove_capsule":
+            return self.rms[host].remove_capsule(arguments, check)
+        if call == "unpack_tunnel":
+            self.rms[host].held(f"{arguments['name']}-1.", arguments["version"])
+            return Outcome(False, None, None, {"tunnel": {"service": arguments["name"], "reader": arguments["reader"]}})
+        if call == "wrap_tunnel":
+            if arguments["service"] not in self.gateways[host].keys:
+                raise MeshError(f"The key of {arguments['service']} is not on {host}.")
+            return Outcome(False, None, None, {"tunnel": {"service": arguments["service"], "reader": arguments["recipient"]}})
+        assert call in ("ready", "call_off", "wrapping_key")
+        return Outcome(False, None, None, {"public_key": f"key of {host}", "fingerprint": f"print of {host}"})
+
+    def _for_each(self, rm: Rm, call: str, modes: list[str | None], arguments: dict, check: bool) -> Outcome:
+        """Do the same for several instances; one that fails does not stop the others."""
+        told, errors = [], []
+        for order, mode in zip(arguments["instances"], modes):
+            mode = None if mode in (SILENT, LOST) else mode
+            try:
+                if call == "instances":
+                    done = rm.ensure(order, mode, check, arguments)
+                elif call == "publish":
+                    done = rm.publish(order, mode, check)
+                elif arguments["side"] == "source":
+                    done = rm.give(order, arguments["live"], self._peer(order["peer"]["name"]), mode, check)
+                else:
+                    done = rm.take(order, arguments["live"], mode, check)
+                told.append({**done, "error": None})
+            except MeshError as exc:
+                told.append({**exc.result, "error": exc.message})
+                errors.append(exc.message)
+            # What one side has done may be what the other one looks at.
+            self.watch()
+        result = {"capsules" if call == "publish" else "instances": told}
+        if errors:
+            raise MeshError(" ".join(errors), result)
+        changed = any(each.get("made") for each in told) if call == "publish" else True
+        return Outcome(changed, None, None, result)
+
+    def _peer(self, name: str) -> Rm | None:
+        return None if name in self.silent else self.rms[name]
+
+    def _bring(self, rm: Rm, arguments: dict) -> Outcome:
+        capsule = rm.held(f"{arguments['name']}-1.", arguments["version"])
+        peer = self._peer(arguments["to"]["name"])
+        if peer is None:
+            raise MeshError(f"{arguments['to']['name']} cannot be reached from {rm.name}.")
+        brought = (arguments["name"], arguments["version"]) not in peer.capsules
+        peer.capsules[arguments["name"], arguments["version"]] = capsule
+        return Outcome(brought, None, None, {})
+
+    def _lives(self, hn: str, instance: str) -> bool:
+        return any(rm.hn == hn and instance in rm.guests and rm.guests[instance].state == "running" for rm in self.rms.values())
+
+    def _served(self, hn: str, address: str) -> bool | None:
+        gateway = next(gateway for gateway in self.gateways.values() if gateway.hn == hn)
+        members = gateway.serves(address)
+        return None if members is None else any(self._lives(hn, member) for member in members)
+
+    # What holds at every moment
+
+    def lives(self) -> dict[str, list[tuple[str, int]]]:
+        """Return where each instance runs, and in which epoch."""
+        found: dict[str, list[tuple[str, int]]] = {}
+        for rm in self.rms.values():
+            for name, guest in rm.guests.items():
+                if guest.state == "running":
+                    found.setdefault(name, []).append((rm.name, guest.epoch))
+        return found
+
+    def serving(self, address: str) -> list[str]:
+        """Return who is in rotation behind a public address."""
+        return [member for gateway in self.gateways.values() for member in gateway.serves(address) or ()]
+
+    def watch(self) -> None:
+        """Be sure that no instance lives twice, and that no RM forgets an epoch."""
+        for name, places in self.lives().items():
+            assert len({epoch for unused, epoch in places}) == len(places) if self.copies else len(places) == 1, f"{name} lives on {places}"
+        for rm in self.rms.values():
+            for name, (number, unused) in rm.epochs.items():
+                assert number >= self._highest.get((rm.name, name), 0), f"{rm.name} forgot an epoch of {name}"
+                self._highest[rm.name, name] = number
+
+    # What holds when nothing is under way
+
+    def problems(self) -> list[str]:
+        """Return what does not agree: records, guests, routers, names, and what is open."""
+        found, registries = [], self.registries()
+        for hn, known in registries.items():
+            found += [f"{each['kind']} of {each['instance']} is open in {hn}" for each in known["operations"] if each["closed"] is None]
+            found += [problem for record in known["records"] for problem in self._of_record(hn, record)]
+            found += self._of_routers(hn, known)
+        recorded = {(record["rm"], record["instance"]) for known in registries.values() for record in known["records"]}
+        for rm in self.rms.values():
+            found += [f"{name} is {guest.state} on {rm.name}, which no VMA knows" for name, guest in rm.guests.items() if (rm.name, name) not in recorded]
+        return [*found, *self._of_names(registries)]
+
+    def _of_record(self, hn: str, record: dict) -> t.Iterator[str]:
+        name, guest = record["instance"], self.rms[record["rm"]].guests.get(record["instance"])
+        state = guest.state if guest else "absent"
+        if record["state"] != state or record["moves_to"]:
+            yield f"{name} is recorded as {record['state']} in {hn} (moves to {record['moves_to']}), but {state} on {record['rm']}"
+        if guest and (record["epoch"], True) != self.rms[record["rm"]].known(name):
+            yield f"{name} has epoch {record['epoch']} in {hn}, but {self.rms[record['rm']].known(name)} on {record['rm']}"
+
+    def _of_routers(self, hn: str, known: dict) -> t.Iterator[str]:
+        gateway = next(gateway for gateway in self.gateways.values() if gateway.hn == hn)
+        domains = {*gateway.routers, *known["routers"]}
+        for domain in domains:
+            wanted, there = known["routers"].get(domain), gateway.routers.get(domain)
+            if wanted and wanted["services"]:
+                plain = [{key: value for key, value in each.items() if key != "mappings"} for each in wanted["services"]]
+                wanted = {**documents.checked({**wanted, "services": plain}), "generation": 0}
+            else:
+                wanted = None
+            if wanted != (there and {**there, "generation": 0}):
+                yield f"the router of {domain} in {hn} is {_short(there)}, not {_short(wanted)}"
+        for router in gateway.routers.values():
+            for service in router["services"]:
+                yield from (f"{each['instance']} is in rotation in {hn} and does not run" for each in service["members"] if not self._lives(hn, each["instance"]))
+
+    def _of_names(self, registries: dict[str, dict[str, t.Any]]) -> t.Iterator[str]:
+        serving: dict[str, dict[str, list[str]]] = {}
+        for hn, known in registries.items():
+            for record in known["records"]:
+                if record["in_rotation"]:
+                    serving.setdefault(f"{record['service']}.{record['domain']}", {})[hn] = [record["public_address"]]
+        for name in {*serving, *self.names.names}:
+            if serving.get(name, {}) != self.names.names.get(name, {}):
+                yield f"{name} is served by {serving.get(name, {})}, but says {self.names.names.get(name, {})}"
+
+    def picture(self) -> dict[str, t.Any]:
+        """Return all that an operation that was undone must have left as it was."""
+        records = {(hn, each["instance"]): each for hn, known in self.registries().items() for each in known["records"]}
+        kept = ("rm", "state", "in_rotation", "moves_to", "public_address", "fabric_address", "capsule", "forward_to")
+        return {
+            "records": {key: {field: record[field] for field in kept} for key, record in records.items()},
+            "guests": {(rm.name, name): (guest.state, guest.capsule) for rm in self.rms.values() for name, guest in rm.guests.items()},
+            "routers": {(name, domain): {**one, "generation": 0} for name, gateway in self.gateways.items() for domain, one in gateway.routers.items()},
+            "names": {name: sites for name, sites in self.names.names.items() if sites},
+        }
+
+
+def _hn(host: str) -> str:
+    return f"hn-{host.split('-')[1]}"
+
+
+def _short(router: dict | None) -> str:
+    if router is None:
+        return "none"
+    services = [f"{each['name']} at {each['public_address']}: {[member['instance'] for member in each['members']]}" for each in router["services"]]
+    return f"{'; '.join(services)}{''.join(' forwards' for each in router['services'] if each.get('forward_to'))}"
