@@ -10,6 +10,7 @@ can fail once before or after it does something, and cease to answer.
 
 from __future__ import annotations
 
+import copy
 import json
 import typing as t
 
@@ -339,18 +340,46 @@ class NameServer:
 
 
 class Vma:
-    """A VMA: the real one, with its registry."""
+    """A VMA: the real one, with its registry.
 
-    def __init__(self, name: str, hn: str, registry: str) -> None:
-        self.name, self.hn, self.registry = name, hn, registry
-        self._known: str | None = None
+    What it makes of the same registry and the same order is remembered, for so it is asked again and again.
+
+    Attributes:
+        registry: what is in the registry's file.
+    """
+
+    def __init__(self, name: str, hn: str, path: str, memory: dict[t.Any, t.Any]) -> None:
+        self.name, self.hn, self._path, self._memory = name, hn, path, memory
+        with open(path, "rb") as handle:
+            self.registry = handle.read()
+
+    def __deepcopy__(self, _known: t.Any) -> Vma:
+        return copy.copy(self)
 
     def record(self, arguments: dict, check: bool) -> Outcome:
-        self._known = None
-        return Outcome(*several.update_all(self.registry, arguments["instances"], check))
+        """Reserve and record."""
+        asked = arguments["instances"]
+        self.registry, outcome, error = self._remembered(("record", json.dumps(asked, sort_keys=True), check), lambda url: several.update_all(url, asked, check))
+        if error:
+            raise error
+        return Outcome(*outcome)
 
     def known(self) -> dict:
         """Return what it knows."""
-        if self._known is None:
-            self._known = json.dumps(overview.overview(self.registry))
-        return json.loads(self._known)
+        unused, known, error = self._remembered(("known",), overview.overview)
+        assert error is None
+        return json.loads(json.dumps(known))
+
+    def _remembered(self, question: tuple[t.Any, ...], ask: t.Callable[[str], t.Any]) -> tuple[bytes, t.Any, MeshError | None]:
+        """Return the registry after a question, the answer, and why there is none."""
+        if (self.registry, *question) not in self._memory:
+            with open(self._path, "wb") as handle:
+                handle.write(self.registry)
+            answer, error = None, None
+            try:
+                answer = ask(f"sqlite:///{self._path}")
+            except MeshError as exc:
+                error = exc
+            with open(self._path, "rb") as handle:
+                self._memory[self.registry, *question] = (handle.read(), answer, error)
+        return self._memory[self.registry, *question]

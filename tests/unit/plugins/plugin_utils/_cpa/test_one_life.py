@@ -19,7 +19,7 @@ from unittest import mock
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import registry
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import journal, registry
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import clone, drain, move, place, remove, resume, scale, standby, suspend, update
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import mesh
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import AFTER, BEFORE, LOST, MIDDLE, SILENT, UNHEARD
@@ -88,9 +88,10 @@ MAY_END = (remove, suspend, drain, scale, standby, update)
 
 @pytest.fixture(scope="module")
 def root():
-    """Where the registries are; a VMA is one process for many calls here, which need not find out each time how to say what it asks."""
+    """Where the registries are. A VMA is one process for many calls here, which need not find out each time how to say what it asks; its clock stands still."""
     directory = tempfile.mkdtemp(dir=MEMORY)
-    with mock.patch.object(registry, "_engine", functools.lru_cache(maxsize=None)(registry._engine)):
+    engine = functools.lru_cache(maxsize=None)(registry._engine)
+    with mock.patch.object(registry, "_engine", engine), mock.patch.object(journal, "_now", lambda: "2026-11-24T03:00:00Z"):
         yield directory
     shutil.rmtree(directory)
 
@@ -112,24 +113,23 @@ class Trial:
     """
 
     def __init__(self, root, name, groups=mesh.GROUPS):
-        directory = tempfile.mkdtemp(dir=root)
-        self._tried, self._halts = tempfile.mkdtemp(dir=directory), {}
+        self._halts = {}
         rms = dict(zip(mesh.GROUPS["rms"], groups["rms"]))
         before, wish = WISHES[name]
         *before, self.wish = [(verb, {key: rms.get(value, value) if key == "to_rm" else value for key, value in said.items()}) for verb, said in [*before, wish]]
-        self.start = World(directory, groups, CAPSULES)
+        self.start = World(tempfile.mkdtemp(dir=root), groups, CAPSULES)
         for each in before:
             report = self.start.walk(planned(self.start, each))
             assert not report.failed and not self.start.problems(), report.message
         self.start.copies = self.wish[1].get("strategy") == "clone_first"
         self.plan = planned(self.start, self.wish)
-        world = self.start.fork(self._tried)
-        report = world.walk(self.plan, halt=lambda halt: self._keep(halt, tempfile.mkdtemp(dir=directory)))
+        world = copy.deepcopy(self.start)
+        report = world.walk(self.plan, halt=self._keep)
         assert not report.failed and not world.problems(), (report.message, world.problems())
         self.ended, self.steps = essence(world, self.wish), list(dict.fromkeys(world.done))
 
-    def _keep(self, halt, directory):
-        kept = halt._replace(world=halt.world.fork(directory), hostvars=copy.deepcopy(halt.hostvars))
+    def _keep(self, halt):
+        kept = halt._replace(world=copy.deepcopy(halt.world), hostvars=copy.deepcopy(halt.hostvars))
         steps = [stage for part in PARTS for stage in self.plan.part(part)][halt.number].steps
         follow_ups = self.plan.follow_ups if halt.part == "cut_over" else ()
         self._halts.update(dict.fromkeys([step.id for step in (*steps, *(each.step for each in follow_ups))], kept))
@@ -137,7 +137,7 @@ class Trial:
     def attempt(self, fault, *more):
         """Carry the wish out with these faults, of which none befalls a step before the first; return the mesh, the report, and what was done since then."""
         since = self._halts[fault.step]
-        world = since.world.fork(self._tried)
+        world = copy.deepcopy(since.world)
         return world, world.walk(self.plan, fault, *more, since=since), list(dict.fromkeys(world.done))
 
 

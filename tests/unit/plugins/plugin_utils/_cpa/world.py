@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import json
 import os
-import shutil
 import typing as t
 from unittest import mock
 
@@ -71,27 +70,20 @@ class World:
             self.rms[rm] = Rm(rm, _hn(rm), capsules if number == 11 else ())
         for gateway in groups["gateways"]:
             self.gateways[gateway] = Gateway(gateway, _hn(gateway))
+        memory: dict[t.Any, t.Any] = {}
         for number, vma in enumerate(groups["vmas"], start=1):
-            url = f"sqlite:///{directory}/{vma}.db"
+            path = os.path.join(directory, f"{vma}.db")
+            url = f"sqlite:///{path}"
             hosting_network.declare(url, _hn(vma), [f"198.18.{number}.0/28"], 100 * number, 100 * number + 50, 8)
             for each, name in enumerate(groups["rms"], start=11):
                 if _hn(name) == _hn(vma):
                     rms.subscribe(url, name, {**SUBSCRIPTION, "address": f"10.0.0.{each}"})
-            self.vmas[vma] = Vma(vma, _hn(vma), url)
+            self.vmas[vma] = Vma(vma, _hn(vma), path, memory)
         self.silent: set[str] = set()
         self.faults: list[Fault] = []
         self.done: list[str] = []
         self.copies = False
         self._highest: dict[tuple[str, str], int] = {}
-
-    def fork(self, directory: str) -> World:
-        """Return a copy of it, whose registries are in *directory*."""
-        other = copy.deepcopy(self)
-        for vma in other.vmas.values():
-            path = os.path.join(directory, f"{vma.name}.db")
-            shutil.copyfile(vma.registry.partition("sqlite:///")[2], path)
-            vma.registry = f"sqlite:///{path}"
-        return other
 
     # What the controller sees
 
