@@ -308,9 +308,7 @@ def swept(view: View, instances: t.Sequence[str], sites: t.Iterable[Site]) -> tu
             told = f"gone.{site.name}"
             tells.append(tell(told, site, [{"instance": name, "state": "absent"} for name in gone], f"be sure that {' and '.join(gone)} left nothing behind"))
             routes.append(route(f"sweep.{site.name}", site, told, "close public addresses that nobody is left behind", prepare=True))
-    return in_order(
-        stage("gone", "Be sure that nothing was left behind", *tells), stage("sweep", "Close public addresses that nobody is left behind", *routes)
-    )
+    return in_order(stage("gone", "Be sure that nothing was left behind", *tells), stage("sweep", "Close public addresses that nobody is left behind", *routes))
 
 
 def peers(view: View) -> dict[str, dict[str, str]]:

@@ -113,8 +113,7 @@ def plan_standby(view: View, service: str, domain: str, to_hn: str, count: int, 
         "states": {**dict.fromkeys(fresh, "suspended"), **{record["instance"]: "absent" for record in rest}},
         "untell": [{"instance": name, "state": "leaving"} for name in fresh],
         "unstates": dict.fromkeys(fresh, "absent"),
-        "undo": [{"instance": name, "state": "absent", "expected": ["reserved", "leaving"]} for name in fresh]
-        + [as_before(record) for record in rest],
+        "undo": [{"instance": name, "state": "absent", "expected": ["reserved", "leaving"]} for name in fresh] + [as_before(record) for record in rest],
         "close": [{"instance": name, "state": "suspended", "operation_done": True} for name in fresh]
         + [{"instance": record["instance"], "state": "absent"} for record in rest],
         "waiting": [record["instance"] for record in waiting[:count]] + fresh,

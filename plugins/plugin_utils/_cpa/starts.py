@@ -74,9 +74,7 @@ def starting(
         "fresh": list(fresh),
         "starts": [*resumed, *begun],
         "surplus": surplus,
-        "reserve": [
-            {"instance": name, "operation": operation, "reservation": reservation(view, site, name, sources[name][0], own_address)} for name in fresh
-        ],
+        "reserve": [{"instance": name, "operation": operation, "reservation": reservation(view, site, name, sources[name][0], own_address)} for name in fresh],
         "tell": [{"instance": name, "state": "running", "in_rotation": True, **above.get(name, {}), **how} for name in all_names]
         + [{"instance": name, "state": "leaving" if name in gone else surplus, "in_rotation": False, **how} for name in (each["instance"] for each in rest)],
         "rest": [record["instance"] for record in rest],

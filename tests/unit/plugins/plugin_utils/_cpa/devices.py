@@ -322,7 +322,7 @@ class NameServer:
         self.names: dict[str, dict[str, list[str]]] = {}
 
     def follow(self, arguments: dict, served: t.Callable[[str, str], bool | None], check: bool) -> Outcome:
-        """Let a name follow, as C(_dns.service.follow) does; *served* says whether somebody serves behind an HN's public address, None if it is not even there."""
+        """Let a name follow, as C(_dns.service.follow) does; *served* says whether somebody serves behind an HN's public address, None if it is not there."""
         name = arguments["name"].partition(".steer.")[0]
         before = dict(self.names.get(name, {}))
         for site in arguments["publish"]:
@@ -359,7 +359,9 @@ class Vma:
     def record(self, arguments: dict, check: bool) -> Outcome:
         """Reserve and record."""
         asked = arguments["instances"]
-        self.registry, outcome, error = self._remembered(("record", json.dumps(asked, sort_keys=True), check), lambda url: several.update_all(url, asked, check))
+        self.registry, outcome, error = self._remembered(
+            ("record", json.dumps(asked, sort_keys=True), check), lambda url: several.update_all(url, asked, check)
+        )
         if error:
             raise error
         return Outcome(*outcome)

@@ -161,7 +161,9 @@ def every_plan(groups=None, host="ns-1"):
         return verb.plan(seen, naming(seen, host), **wish)
 
     def placed(*records, **wish):
-        return made(place, *records, **{"instance": SHOP, "capsule": "1.0.0", "to_hn": "hn-east", "to_rm": None, "public_address": None, "answer_timeout": 120, **wish})
+        return made(
+            place, *records, **{"instance": SHOP, "capsule": "1.0.0", "to_hn": "hn-east", "to_rm": None, "public_address": None, "answer_timeout": 120, **wish}
+        )
 
     def moved(*records, **wish):
         usual = {"instances": [SHOP], "strategy": "best", "to_hn": "hn-west", "to_rm": None, "public_address": None, "timeout": 300}
@@ -228,7 +230,9 @@ def every_plan(groups=None, host="ns-1"):
         "move within": moved([shop], to_hn=None, to_rm=beside, strategy="suspend"),
         "move within what rests": moved([{**shop, **rests}], to_hn=None, to_rm=beside),
         "move clone first": moved([shop], strategy="clone_first"),
-        "move clone first that was cut off": moved([{**shop, "in_rotation": False}], [{**shop, "rm": there, "capsule": "1.0.0-moved-4", "epoch": 4}], strategy="clone_first"),
+        "move clone first that was cut off": moved(
+            [{**shop, "in_rotation": False}], [{**shop, "rm": there, "capsule": "1.0.0-moved-4", "epoch": 4}], strategy="clone_first"
+        ),
         "update": updated([shop, two]),
         "update or roll back": updated([shop, two], at_failure="roll_back"),
         "update what was cut off": updated(seen=view(unfinished, held=held, unfinished={**begun, "shop-6.example.com": "update"}, groups=groups)),

@@ -116,7 +116,9 @@ class Trial:
         self._halts = {}
         rms = dict(zip(mesh.GROUPS["rms"], groups["rms"]))
         before, wish = WISHES[name]
-        *before, self.wish = [(verb, {key: rms.get(value, value) if key == "to_rm" else value for key, value in said.items()}) for verb, said in [*before, wish]]
+        *before, self.wish = [
+            (verb, {key: rms.get(value, value) if key == "to_rm" else value for key, value in said.items()}) for verb, said in [*before, wish]
+        ]
         self.start = World(tempfile.mkdtemp(dir=root), groups, CAPSULES)
         for each in before:
             report = self.start.walk(planned(self.start, each))

@@ -69,7 +69,12 @@ def test_every_stage_and_sentence_can_be_said(plan, groups):
         assert not stages and plan.nothing.endswith(".")
         return
     facts = dict.fromkeys(plan.facts, "?")
-    said = [plan.done, *(each.why for each in plan.unknown), *([plan.was] if plan.take_back else []), *([plan.stopped] if plan.forward or not plan.take_back else [])]
+    said = [
+        plan.done,
+        *(each.why for each in plan.unknown),
+        *([plan.was] if plan.take_back else []),
+        *([plan.stopped] if plan.forward or not plan.take_back else []),
+    ]
     assert all(sentence.format(**facts).endswith(".") for sentence in said)
 
 
@@ -185,7 +190,9 @@ def test_what_is_as_usual_is_not_written():
         "arguments": {"x": {"_is": "Answer", "step": "two", "path": ["rm", 0]}},
         "what": "do it",
     }
-    every_kind = plan(stage("a", step()), follow_ups=(FollowUp("one", True, step("two")),), unknown=(Unknown("one", "?", ("x",), (None, "no")),), facts={"n": Count(("one",))})
+    every_kind = plan(
+        stage("a", step()), follow_ups=(FollowUp("one", True, step("two")),), unknown=(Unknown("one", "?", ("x",), (None, "no")),), facts={"n": Count(("one",))}
+    )
     assert decode(json.loads(json.dumps(encode(every_kind)))) == every_kind
 
 

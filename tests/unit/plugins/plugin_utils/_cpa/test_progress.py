@@ -48,7 +48,12 @@ def ids(made):
 
 def test_references_are_filled_in_by_what_was_answered():
     told = {"tell": answer({"records": [{"rm": "rm-2", "epoch": 4}], "router": {"generation": 7}})}
-    arguments = {"document": Answer("tell", ("router",)), "peer": Peer(Answer("tell", ("records", 0, "rm"))), "all": [{"epoch": Answer("tell", ("records", 0, "epoch"))}], "plain": (1, None)}
+    arguments = {
+        "document": Answer("tell", ("router",)),
+        "peer": Peer(Answer("tell", ("records", 0, "rm"))),
+        "all": [{"epoch": Answer("tell", ("records", 0, "epoch"))}],
+        "plain": (1, None),
+    }
     made = plan(stage("tell", step("tell")), stage("act", step("act", Answer("tell", ("records", 0, "rm")), "instances", arguments)))
     (call,) = progress.calls(made, "act", "rm-2", told)
     assert call == Call(("act",), "instances", {"document": {"generation": 7}, "peer": PEERS["rm-2"], "all": [{"epoch": 4}], "plain": [1, None]})
@@ -203,7 +208,9 @@ def test_what_was_not_due_does_not_have_to_come_first():
 
 
 def test_what_is_taken_back_need_not_be_whole():
-    made = undoing(step("undo", undoes=("one",)))._replace(take_back=(stage("x", step("clear", "rm-1", undoes=("one",))), stage("back", step("undo", undoes=("one",)))))
+    made = undoing(step("undo", undoes=("one",)))._replace(
+        take_back=(stage("x", step("clear", "rm-1", undoes=("one",))), stage("back", step("undo", undoes=("one",))))
+    )
     assert ids(progress.calls(made, "back", "gw-1", {"one": failed()})) == [("undo",)]
 
 
@@ -238,7 +245,15 @@ def test_each_step_of_a_call_gets_its_part_of_the_answer():
     listed = [{"name": "shop-1", "error": None}, {"name": "shop-2", "error": "No room."}]
     told = {"ids": ["one", "two"], "changed": True, "failed": True, "msg": "No room.", "result": {"instances": listed, "common": 1}, "seconds": 2}
     found = progress.answers_of(told, "rm-1")
-    assert found["one"] == {"device": "rm-1", "unreachable": False, "changed": None, "failed": False, "msg": "", "seconds": 2, "result": {"instances": listed[:1], "common": 1}}
+    assert found["one"] == {
+        "device": "rm-1",
+        "unreachable": False,
+        "changed": None,
+        "failed": False,
+        "msg": "",
+        "seconds": 2,
+        "result": {"instances": listed[:1], "common": 1},
+    }
     assert (found["two"]["failed"], found["two"]["msg"], found["two"]["result"]["instances"]) == (True, "No room.", listed[1:])
     made = progress.answers_of({**told, "failed": False, "msg": "", "result": {"capsules": [{"version": "a"}, {"version": "b"}]}}, "rm-1")
     assert [made[name]["result"]["capsules"] for name in ("one", "two")] == [[{"version": "a"}], [{"version": "b"}]]
@@ -363,7 +378,11 @@ def test_nothing_is_taken_back_where_nobody_can_say_what_was_done():
     said = {value: failed(device="rm-1", result={"instances": [{"handed_over": value}]}) for value in ("no", "unknown", "yes")}
     assert progress.verdict(made, {**ill, "publish": silent("gw-2")}) == Verdict("unknown", "Nobody can say.")
     assert progress.verdict(made, {**ill, "source": said["no"]}) == Verdict("back")
-    assert progress.verdict(made, {**ill, "source": said["unknown"]}) == progress.verdict(made, {**ill, "source": said["yes"]}) == Verdict("unknown", "It may be there.")
+    assert (
+        progress.verdict(made, {**ill, "source": said["unknown"]})
+        == progress.verdict(made, {**ill, "source": said["yes"]})
+        == Verdict("unknown", "It may be there.")
+    )
     assert progress.verdict(made, {**ill, "source": failed(device="rm-1")}).way == "unknown", "it did not say"
     assert progress.verdict(made, {**ill, "source": silent("rm-1")}).way == "unknown"
     there = going(unknown=(Unknown("source", "Somebody else has it.", ("instances", 0, "handed_to"), (None,)),))
@@ -403,7 +422,9 @@ def test_what_was_not_done_is_not_told_as_done():
 
 
 def test_nothing_to_do_is_no_failure():
-    assert progress.report(plan(nothing="It is there already."), {}) == progress.Report(False, "It is there already.", {"operation": "move", "outcome": "nothing"})
+    assert progress.report(plan(nothing="It is there already."), {}) == progress.Report(
+        False, "It is there already.", {"operation": "move", "outcome": "nothing"}
+    )
 
 
 def test_each_device_says_once_why_it_failed():
@@ -418,7 +439,12 @@ def test_each_device_says_once_why_it_failed():
     ("more", "told", "sentence", "outcome"),
     [
         ({"forward": ("publish",)}, {**PUBLISHED, "close": failed("Locked.")}, "gw-1: Locked. Run it again.", "stopped"),
-        ({"unknown": (Unknown("publish", "Nobody can say."),)}, {**PUBLISHED, "publish": silent("gw-2")}, "gw-2: it does not answer. Nobody can say.", "unknown"),
+        (
+            {"unknown": (Unknown("publish", "Nobody can say."),)},
+            {**PUBLISHED, "publish": silent("gw-2")},
+            "gw-2: it does not answer. Nobody can say.",
+            "unknown",
+        ),
         ({}, {**PUBLISHED, "publish": failed("No answer.", "gw-2"), "undo": answer()}, "gw-2: No answer. All is as it was.", "undone"),
     ],
 )

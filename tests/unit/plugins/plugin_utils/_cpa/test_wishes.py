@@ -18,7 +18,13 @@ from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import verbs, wi
 OPTIONS = {
     "scale_service": {"type": "str", "required": True, "aliases": ["service"], "description": ["The service, for example V(shop).", "It is a name."]},
     "scale_count": {"type": "int", "required": True, "aliases": ["count"], "description": ["How many instances shall run there."]},
-    "scale_surplus": {"type": "str", "choices": ["suspended", "absent"], "default": "suspended", "aliases": ["surplus"], "description": "What becomes of them."},
+    "scale_surplus": {
+        "type": "str",
+        "choices": ["suspended", "absent"],
+        "default": "suspended",
+        "aliases": ["surplus"],
+        "description": "What becomes of them.",
+    },
     "scale_timeout": {"type": "float", "default": 60, "description": "Seconds."},
     "scale_capsule": {"type": "str", "description": "The version."},
     "scale_clones": {"type": "list", "elements": "str", "aliases": ["clones"], "description": "Names."},

@@ -22,7 +22,18 @@ from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import progress,
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View, mesh_view
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import mesh
-from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import AFTER, BEFORE, LOST, SILENT, Gateway, Killed, Lost, NameServer, Rm, Vma
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import (
+    AFTER,
+    BEFORE,
+    LOST,
+    SILENT,
+    Gateway,
+    Killed,
+    Lost,
+    NameServer,
+    Rm,
+    Vma,
+)
 
 SUBSCRIPTION = {"memory_mib": 4096, "vcpus": 8, "disk_bytes": 1 << 40, "machine_types": ["pc-i440fx-7.2"], "cpus": ["qemu64"], "accelerator": "tcg"}
 PARTS = ("prepare", "cut_over", "settle", "take_back")
@@ -360,7 +371,9 @@ class World:
                 yield f"the router of {domain} in {hn} is {_short(there)}, not {_short(wanted)}"
         for router in gateway.routers.values():
             for service in router["services"]:
-                yield from (f"{each['instance']} is in rotation in {hn} and does not run" for each in service["members"] if not self._lives(hn, each["instance"]))
+                yield from (
+                    f"{each['instance']} is in rotation in {hn} and does not run" for each in service["members"] if not self._lives(hn, each["instance"])
+                )
 
     def _of_names(self, registries: dict[str, dict[str, t.Any]]) -> t.Iterator[str]:
         serving: dict[str, dict[str, list[str]]] = {}
