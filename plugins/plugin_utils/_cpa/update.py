@@ -47,7 +47,8 @@ def plan_update(view: View, service: str, domain: str, to_hn: str, capsule: str)
     for record in old:
         plans.answering_rm(view, record["rm"])
     open_here = [record for record in mine if site.unfinished.get(record["instance"]) == "update"]
-    leftovers = [record for record in open_here if record["capsule"] != capsule and record["state"] == "leaving"]
+    # What leaves, and what a roll-back has only reserved for.
+    leftovers = [record for record in open_here if record["capsule"] != capsule and record["state"] in ("leaving", "reserved")]
     begun = [record for record in open_here if record["capsule"] == capsule]
     # Each leftover has a successor that serves; only the others are still to take somebody's place.
     serving, waiting = ([record for record in begun if record["in_rotation"] is serves] for serves in (True, False))
@@ -65,6 +66,8 @@ def plan_update(view: View, service: str, domain: str, to_hn: str, capsule: str)
         "pairs": [
             {
                 "old": record,
+                # A roll-back has recorded it, but perhaps not started it.
+                "unsure": record in open_here and record["in_rotation"],
                 "new": {
                     "instance": name,
                     "reservation": starts.reservation(view, site, name, manifest),

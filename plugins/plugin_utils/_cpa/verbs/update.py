@@ -109,7 +109,10 @@ class _Round:
     def stages(self) -> list[Stage]:
         """Return the stages that put the new one into the place of the old one."""
         old, order = self._old, self._pair["new"]
-        return self._replaced(self.new, order, old["instance"], old["rm"], old["epoch"], old["fabric_address"])
+        made = {"name": old["instance"], "state": "running", **{key: old[key] for key in ("epoch", "capsule", "vlan")}, "record": dict(old)}
+        sure = [parts.instance(f"{self.new}.sure", old["rm"], [made], f"be sure that {old['instance']} runs")] if self._pair["unsure"] else []
+        first = parts.stage(f"{self.new}.sure", f"Be sure that {old['instance']} runs", *sure)
+        return [first, *self._replaced(self.new, order, old["instance"], old["rm"], old["epoch"], old["fabric_address"])]
 
     def _replaced(
         self, new: str, order: t.Mapping[str, t.Any], old: str, old_rm: str | Answer, old_epoch: int | Answer, old_address: str | Answer
