@@ -111,7 +111,8 @@ def plan_standby(view: View, service: str, domain: str, to_hn: str, count: int, 
         # What waits is not in rotation, so no name changes.
         "services": [],
         "states": {**dict.fromkeys(fresh, "suspended"), **{record["instance"]: "absent" for record in rest}},
-        "untell": [{"instance": name, "state": "leaving"} for name in fresh],
+        # Open until it is gone, for a second run looks for what is.
+        "untell": [{"instance": name, "state": "leaving", "operation": "standby"} for name in fresh],
         "unstates": dict.fromkeys(fresh, "absent"),
         "undo": [{"instance": name, "state": "absent", "expected": ["reserved", "leaving"]} for name in fresh] + [as_before(record) for record in rest],
         "close": [{"instance": name, "state": "suspended", "operation_done": True} for name in fresh]

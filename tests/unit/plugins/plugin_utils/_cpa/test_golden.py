@@ -473,7 +473,7 @@ TAKEN_BACK = {
     ("scale down", "cut_over.rm.shop-2.example.com"): [],
     # What was made ready is removed from its RM, too, before its room is given back; it stayed there.
     ("standby", "cut_over.rm.shop-3.example.com"): [
-        ("untell", {EAST: [record(("shop-2", "leaving"), ("shop-3", "leaving"))]}),
+        ("untell", {EAST: [record(*((f"shop-{number}", "leaving", {"operation": "standby"}) for number in (2, 3)))]}),
         ("clear", {RM2: [("instances", ("shop-2", "absent", 1), ("shop-3", "absent", 9), "at once")]}),
         ("undo", {EAST: [record(("shop-2", "absent", GONE), ("shop-3", "absent", GONE)), ("router", "undo")]}),
     ],
