@@ -30,13 +30,24 @@ def ready(record: Record) -> Step:
     return Step(f"ready.{record['rm']}", record["rm"], "ready", {}, "be sure that its libvirt answers")
 
 
-def as_recorded(record: Record) -> Step:
+def as_recorded(record: Record, rehearses: bool = False) -> Step:
     """Have an instance as its record says, where a take-back could not be brought to its end; as usual there is nothing to do.
 
     What is not there at all stays so: nothing is made anew from a capsule.
     """
+    prefix = "held" if rehearses else "as_recorded"
     order = {"name": record["instance"], "state": record["state"], **{key: record[key] for key in ("epoch", "vlan")}, "record": dict(record)}
-    return instance(f"as_recorded.{record['instance']}", record["rm"], [order], f"be sure that {record['instance']} is {record['state']}")
+    what = f"be sure that {record['instance']} is {record['state']}"
+    return instance(f"{prefix}.{record['instance']}", record["rm"], [order], what, how={"rehearses": rehearses})
+
+
+def retired(rehearsal: str, record: Record) -> Unknown:
+    """Say that a move which an earlier run began is not taken back when the *rehearsal* of its source has not found the instance there.
+
+    That run may have come as far as to remove it, so that the only copy is the one at the target.
+    """
+    why = f"{record['instance']} may not be on {record['rm']} any more, so nothing is taken back; run the move again."
+    return Unknown(rehearsal, why, ("instances", 0, "instance", "state"), ("running", "suspended", "stopped"))
 
 
 def tell(step: str, site: Site, instances: t.Sequence[t.Mapping[str, t.Any]], what: str, **how: t.Any) -> Step:

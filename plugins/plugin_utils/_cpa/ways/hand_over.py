@@ -108,8 +108,10 @@ class HandOver:
         reserve = parts.tell("reserve", target, asked, f"reserve room, addresses and epochs for {self._title}", reserves=True)
         # The source has gone on in a newer epoch, or is about to, but whether it was cleared there before that nobody can say.
         stale = [move["stale"] for move in self._moves if move["stale"]]
-        gone = [{"instance": there["instance"], "state": "absent"} for there in stale]
-        yield parts.stage("stale", "Clear what an earlier run has left at the target", *(self._cleared(f"stale.{there['instance']}", there) for there in stale))
+        gone = [{"instance": each["instance"], "state": "absent"} for each in stale]
+        there = [parts.as_recorded(move["record"], rehearses=True) for move in self._moves if move["stale"] and move["record"]["state"] != "leaving"]
+        yield parts.stage("held", "Be sure that the source holds what was taken back to it", *there)
+        yield parts.stage("stale", "Clear what an earlier run has left at the target", *(self._cleared(f"stale.{each['instance']}", each) for each in stale))
         left = [parts.tell("stale", target, gone, "give back what an earlier run has left")] if stale else []
         yield parts.stage("reserve", "Reserve room and addresses at the target", *left, reserve)
         if any(self._brings()):
@@ -365,6 +367,8 @@ class HandOver:
                 found.append(Unknown(step.id, why, ("instances", 0, "handed_over"), ("no",)))
             elsewhere = f"{move['instance']} was handed over to another RM by another operation, so it does not run here again."
             found.append(Unknown(step.id, elsewhere, ("instances", 0, "handed_to"), (None,)))
+        resumed = (move for move in self._moves if move["record"]["state"] == "leaving")
+        found += [parts.retired(f"rehearse.source.{move['instance']}", move["record"]) for move in resumed]
         return tuple(found)
 
     # Names

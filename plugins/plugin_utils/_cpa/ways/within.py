@@ -103,6 +103,7 @@ def plan(view: View, decided: t.Mapping[str, t.Any], timeout: float) -> Plan:
         unknown=(
             *((Unknown(source.id, paused, ("instances", 0, "handed_over"), ("no",)),) if live else ()),
             Unknown(source.id, elsewhere, ("instances", 0, "handed_to"), (None,)),
+            *((parts.retired("rehearse.source", record),) if record["moves_to"] else ()),
         ),
         was=f"{instance} is {record['state']} on {rm}, as before.",
         stopped=f"{instance} lives on {to_rm} already; run the move again when this is mended.",
