@@ -134,7 +134,7 @@ class Rm:
         given_up, left = (known, here) == (epoch, False), False
         if given_up and (guest is None or not live or self._noted(guest.handed_over, name, epoch, to)):
             surely = guest is None or self._noted(guest.handed_over, name, epoch, to)
-            return {"handed_over": "yes" if surely else "unknown"}
+            return {"handed_over": "yes" if surely else "unknown", **self._shown(name)}
         if live and guest and guest.state != "running":
             left = self._noted(guest.leaving, name, epoch, to)
         if epoch <= known and not left:
@@ -146,7 +146,7 @@ class Rm:
         if peer is None:
             raise MeshError(f"{to} cannot be reached from {self.name}.", {} if left else {"handed_over": "no"})
         if check:
-            return {"handed_over": "no"}
+            return {"handed_over": "no", **self._shown(name)}
         if live:
             self._send(name, guest, epoch, peer, left, given_up, mode)
         else:
@@ -158,7 +158,10 @@ class Rm:
         _broken(mode, UNHEARD, {"handed_over": "unknown"})
         guest.handed_over = (epoch, peer.name)
         _broken(mode, AFTER)
-        return {"handed_over": "yes"}
+        return {"handed_over": "yes", **self._shown(name)}
+
+    def _shown(self, name: str) -> dict:
+        return {"instance": {"state": self.guests[name].state if name in self.guests else "absent"}}
 
     def _send(self, name: str, guest: Guest, epoch: int, peer: Rm, left: bool, given_up: bool, mode: str | None) -> None:
         waits = (name, epoch) in peer.awaits

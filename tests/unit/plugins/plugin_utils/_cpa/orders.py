@@ -80,7 +80,7 @@ def _answer(call: progress.Call, device: str, arguments: dict[str, t.Any], new: 
         "wrapping_key": {"public_key": "the key", "fingerprint": "the print"},
         "wrap_tunnel": {"tunnel": {"service": arguments.get("service")}},
         "unpack_tunnel": {"tunnel": {"service": arguments.get("name")}},
-        "hand_over": {"instances": [{"handed_over": "no"} for unused in call.ids]},
+        "hand_over": {"instances": [{"handed_over": "no", "instance": {"state": "suspended"}} for unused in call.ids]},
         "publish": {"capsules": [{"requirements": {**mesh.REQUIREMENTS, "accelerator": "tcg"}, "made": True} for unused in call.ids]},
     }.get(call.call, {})
 

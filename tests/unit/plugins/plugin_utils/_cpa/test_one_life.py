@@ -262,9 +262,33 @@ def test_taking_it_back_may_fail(root, name):
     assert not any(wrong.values()), told(wrong)
 
 
-@pytest.mark.parametrize("name", ["place with a tunnel", "drain and suspend", "scale up", "scale to none", "clone", "move", "move within", "update"])
+@pytest.mark.parametrize(
+    "name", ["place with a tunnel", "drain and suspend", "scale up", "scale to none", "clone", "move", "move a cluster", "move within", "update"]
+)
 @pytest.mark.parametrize("groups", [mesh.APART, mesh.ALL_IN_ONE], ids=["a VMA of its own", "all in one"])
 def test_where_an_hn_has_its_parts_does_not_matter(root, name, groups):
     trial = Trial(root, name, groups)
     wrong = {f"{mode} {step}": judged(trial, Fault(step, mode), runs=2 if name == "move within" else 1) for step in trial.steps for mode in (AFTER, LOST)}
     assert not any(wrong.values()), told(wrong)
+
+
+#: What hinders a first run from forgetting the source when it has removed the instance there, and a second one when it would take back.
+REMOVED = {
+    "move": (Fault("release", BEFORE), Fault("cut_over.publish", BEFORE)),
+    "move what rests": (Fault("cut_over.withdraw", SILENT), Fault("cut_over.target.shop-1.example.com", LOST)),
+    "move alive": (Fault("release", BEFORE), Fault("cut_over.publish", BEFORE)),
+    "move a cluster": (Fault("release", BEFORE), Fault("cut_over.publish", BEFORE)),
+    "move within": (Fault("close", BEFORE), Fault("cut_over.target", BEFORE)),
+    "move within alive": (Fault("close", BEFORE), Fault("cut_over.target", LOST)),
+}
+
+
+@pytest.mark.parametrize("name", REMOVED)
+def test_what_is_at_the_target_alone_is_not_taken_back(root, name):
+    trial, (first, second) = Trial(root, name), REMOVED[name]
+    world, unused, unused = trial.attempt(first)
+    for fault in (second, second):
+        report = world.walk(planned(world, trial.wish), fault)
+        assert report.result["outcome"] == "unknown" and "run the move again" in report.message
+    report = world.walk(planned(world, trial.wish))
+    assert not report.failed and not world.problems() and not differences(trial.ended, essence(world, trial.wish))

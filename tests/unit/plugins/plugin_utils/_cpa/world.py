@@ -187,16 +187,17 @@ class World:
                 if call.call == "hand_over" and call.arguments["side"] == "target":
                     self.rms[host].awaits |= {(order["name"], order["epoch"]) for order in call.arguments["instances"] if self.rms[host].lets_in(order)}
 
-    def _turn(self, plan: Plan, part: str, host: str, hostvars: dict) -> int:
+    def _turn(self, plan: Plan, part: str, host: str, hostvars: dict) -> tuple[int, bool]:
         if part != "cut_over":
-            return 0
+            return 0, False
         answers = run.answers_so_far(plan, "now", hostvars)
         sides = {step.arguments.get("side") for step in plan.cut_over.steps if progress.resolve(step.device, plan, answers) == host}
         kind = "source" if "source" in sides else "target" if "target" in sides else "gateway" if host in self.gateways else "other"
         if any(step.call == "router" and "answer_timeout" not in step.arguments for step in plan.cut_over.steps if step.device == host):
             # Who withdraws waits for nobody.
             kind = "source"
-        return ORDER.index(kind)
+        # Who publishes waits for the RMs that others are.
+        return ORDER.index(kind), host in self.gateways
 
     def _carried_out(self, host: str, calls: list[dict]) -> list[dict]:
         """Have a host make calls, and return its answers as the action plugin C(stage) does."""
