@@ -12,7 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.libraries import jsonschema, netaddr
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, names, ports
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
 
 MIB = 1 << 20
@@ -39,8 +39,8 @@ _BLOB = _closed({"sha256": {"type": "string", "pattern": rf"^{names.SHA256}\Z"},
 _TEXT = {"type": "string", "maxLength": 253}
 
 #: ICMP (an echo request) has no port.
-_VPN_PORT = _closed({"protocol": {"type": "string", "enum": ["tcp", "udp", "icmp"]}, "port": {"type": ["integer", "null"], "minimum": 1, "maximum": 65535}})
-_VPN_PORTS = {"type": "array", "maxItems": 64, "items": _VPN_PORT}
+_VPN_PORT = _closed({"protocol": {"type": "string", "enum": list(ports.TUNNELED)}, "port": {"type": ["integer", "null"], "minimum": 1, "maximum": 65535}})
+_VPN_PORTS = {"type": "array", "maxItems": ports.MOST, "items": _VPN_PORT}
 _VPN = _closed(
     {
         "gateway": _closed({"address": _TEXT, "identity": _TEXT}),
@@ -67,9 +67,9 @@ SCHEMA = _closed(
         ),
         "ports": {
             "type": "array",
-            "maxItems": 64,
-            "uniqueItems": True,
-            "items": _closed({"protocol": {"type": "string", "enum": ["tcp", "udp"]}, "port": _whole(1, 65535)}),
+            "minItems": 1,
+            "maxItems": ports.MOST,
+            "items": _closed({"protocol": {"type": "string", "enum": list(ports.PROTOCOLS)}, "port": _whole(1, 65535)}),
         },
         # Only what is not as usual, see _core.balance; its values are checked there.
         "balance": {"type": "object", "minProperties": 1},
@@ -82,9 +82,7 @@ SCHEMA = _closed(
                 "memory_mib": _whole(16, 1 << 22),
             }
         ),
-        "boot": _or_null(
-            _closed({"kernel": _BLOB, "initrd": _or_null(_BLOB), "cmdline": {"type": "string", "maxLength": 2000, "pattern": r"^[ -~]*\Z"}})
-        ),
+        "boot": _or_null(_closed({"kernel": _BLOB, "initrd": _or_null(_BLOB), "cmdline": {"type": "string", "maxLength": 2000, "pattern": r"^[ -~]*\Z"}})),
         "disks": {
             "type": "array",
             "maxItems": 16,
@@ -116,9 +114,7 @@ def check(manifest: t.Any) -> dict[str, t.Any]:
     names.version(manifest["version"])
     names.domain(manifest["domain"])
     _check_guest(manifest["guest"])
-    ports = [(port["protocol"], port["port"]) for port in manifest["ports"]]
-    if len(set(ports)) != len(ports):
-        _refuse("ports", "a port is there twice")
+    ports.checked(f"service {manifest['name']}", manifest["ports"])
     if balance.checked(manifest.get("balance")) != manifest.get("balance", {}):
         _refuse("balance", "it says what is as usual anyway")
     _check_disks(manifest)
@@ -227,10 +223,9 @@ def _check_vpn(vpn: dict[str, t.Any]) -> None:
     for address in backends:
         if backends.count(address) > 1 or address in pool:
             _refuse("vpn.backends", f"{address} is there twice, or in the pool of the instances' own addresses")
-    for place, ports in [("vpn.inbound", vpn["inbound"]), *((f"vpn.backends.{index}", one["ports"]) for index, one in enumerate(vpn["backends"]))]:
-        for port in ports:
-            if (port["protocol"] == "icmp") != (port["port"] is None):
-                _refuse(place, "tcp and udp need a port, and icmp has none")
+    ports.checked("tunnel", vpn["inbound"], ports.TUNNELED, least=0)
+    for backend in vpn["backends"]:
+        ports.checked(f"back-end {backend['address']} of the tunnel", backend["ports"], ports.TUNNELED)
 
 
 def _pool(networks: list[str]) -> list[str]:

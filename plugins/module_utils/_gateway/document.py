@@ -12,13 +12,11 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, names, ports
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
 
 #: How many parts a service's traffic is divided into; it can have no more members than that.
 SLOTS = 60
-
-PROTOCOLS = ("tcp", "udp")
 
 Document = t.Dict[str, t.Any]
 Service = t.Dict[str, t.Any]
@@ -112,9 +110,6 @@ def _service(item: t.Any, gateways: list[t.Any]) -> dict[str, t.Any]:
     public = _address(f"public address of service {name}", item["public_address"])
     if any(public in gateway.network for gateway in gateways):
         raise InvalidInput(f"The public address {public} of service {name} lies in the private network of its own guests.")
-    ports = [_port(name, port) for port in _items(f"ports of service {name}", item["ports"])]
-    if not ports:
-        raise InvalidInput(f"Service {name} declares no port, so nobody could reach it.")
     members = [_member(name, member, gateways) for member in _items(f"members of service {name}", item["members"])]
     if len(members) > SLOTS:
         raise InvalidInput(f"Service {name} has {len(members)} members; a rotation holds at most {SLOTS}.")
@@ -131,16 +126,9 @@ def _service(item: t.Any, gateways: list[t.Any]) -> dict[str, t.Any]:
         "public_address": str(public),
         **({"balance": unusual} if unusual else {}),
         **({"forward_to": str(elsewhere)} if elsewhere else {}),
-        "ports": sorted(ports, key=lambda port: (port["protocol"], port["port"])),
+        "ports": ports.checked(f"service {name}", _items(f"ports of service {name}", item["ports"])),
         "members": sorted(members, key=lambda member: member["instance"]),
     }
-
-
-def _port(service: str, item: t.Any) -> dict[str, t.Any]:
-    _keys(f"port of service {service}", item, ("protocol", "port"))
-    if item["protocol"] not in PROTOCOLS:
-        raise InvalidInput(f"{item['protocol']!r} is not a protocol that service {service} can declare: it must be tcp or udp.")
-    return {"protocol": item["protocol"], "port": _whole(f"port of service {service}", item["port"], 1, 65535)}
 
 
 def _member(service: str, item: t.Any, gateways: list[t.Any]) -> dict[str, t.Any]:

@@ -142,8 +142,8 @@ def guest(value: dict[str, str]) -> dict[str, str]:
     """
     address, slash, prefix = str(value["address"]).partition("/")
     ipv4("The guest address", address)
-    if not slash or not re.fullmatch(r"[0-9]{1,2}", prefix) or not 1 <= int(prefix) <= 30:
-        raise InvalidInput(f"The guest address {value['address']!r} needs a prefix length of 1 to 30, as in '192.168.1.10/24'.")
+    if not slash or not re.fullmatch(r"[0-9]{1,2}", prefix) or not 8 <= int(prefix) <= 30:
+        raise InvalidInput(f"The guest address {value['address']!r} needs a prefix length of 8 to 30, as in '192.168.1.10/24'.")
     gateway = ipv4("The guest's gateway", value["gateway"])
     network = netaddr.IPNetwork(f"{address}/{int(prefix)}")
     for what, host in (("guest address", address), ("guest's gateway", gateway)):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, names, ports
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import addresses, claims, records, rms, surroundings
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Change, transaction
@@ -117,7 +117,7 @@ def _record(tx: Transaction, found: Instance, members: set[str], before: list[di
         "vlan": known["vlan"],
         "public_address": addresses.ipv4("The public address", known["public_address"]),
         "forward_to": None,
-        "ports": surroundings.ports(known["ports"]),
+        "ports": ports.checked(f"service {name.service}", known["ports"]),
         "balance": balance.checked(known.get("balance")),
         "requirements": surroundings.requirements(known["requirements"]),
     }

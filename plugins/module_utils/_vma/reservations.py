@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, names, ports
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import addresses, claims, journal, placement, records, rms, surroundings
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Change, transaction
@@ -45,7 +45,7 @@ def ensure(tx: Transaction, wanted: dict[str, t.Any]) -> None:
     asked = {
         "capsule": names.version(wanted["capsule"]),
         "guest": addresses.guest(wanted["guest"]),
-        "ports": surroundings.ports(wanted["ports"]),
+        "ports": ports.checked(f"service {name.service}", wanted["ports"]),
         "balance": balance.checked(wanted.get("balance")),
         "requirements": surroundings.requirements(wanted["requirements"]),
         "intranet_address": addresses.intranet(wanted.get("intranet_address")),

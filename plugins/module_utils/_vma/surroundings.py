@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, names, ports
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
 
 STATES = ("reserved", "running", "suspended", "leaving", "stopped")
@@ -21,27 +21,6 @@ FIELDS = (
     "instance service domain capsule rm moves_to epoch state in_rotation guest fabric_address intranet_address vlan public_address forward_to "
     "ports balance requirements"
 ).split()
-
-
-def ports(value: t.Iterable[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
-    """Return ports as a record keeps them: checked and sorted.
-
-    Raises:
-        InvalidInput: there is none, a protocol is neither tcp nor udp, a port is not 1 to 65535, or one is named twice.
-    """
-    checked = []
-    for port in value:
-        if port["protocol"] not in ("tcp", "udp"):
-            raise InvalidInput(f"{port['protocol']!r} is not a protocol of ports: it must be tcp or udp.")
-        if isinstance(port["port"], bool) or not isinstance(port["port"], int) or not 1 <= port["port"] <= 65535:
-            raise InvalidInput(f"{port['port']!r} is not a port: it must be a number from 1 to 65535.")
-        checked.append((port["protocol"], port["port"]))
-    for port in checked:
-        if checked.count(port) > 1:
-            raise InvalidInput(f"The port {port[0]}/{port[1]} is named more than once.")
-    if not checked:
-        raise InvalidInput("A service must declare at least one port, or nobody could reach it.")
-    return [{"protocol": protocol, "port": number} for protocol, number in sorted(checked)]
 
 
 def requirements(value: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -91,7 +70,9 @@ def router_document(records: t.Iterable[dict[str, t.Any]], domain: str, generati
     for record in mine:
         gateways.add(f"{record['guest']['gateway']}/{record['guest']['address'].partition('/')[2]}")
         service = services.setdefault(record["service"], _service(record))
-        service["ports"] = ports([*service["ports"], *(port for port in record["ports"] if port not in service["ports"])])
+        service["ports"] = ports.checked(
+            f"service {record['service']}", [*service["ports"], *(port for port in record["ports"] if port not in service["ports"])]
+        )
         if record["in_rotation"]:
             weight = balance.checked({"weight": record["balance"].get("weight")})
             service["members"].append({"instance": record["instance"], "address": record["fabric_address"], **weight})

@@ -12,11 +12,10 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names, ports
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn import pki, wrapping
 
-PROTOCOLS = ("tcp", "udp", "icmp")
 #: More addresses than this are not given to one service.
 LARGEST_POOL = 256
 #: The file and connection of a responder; no service can be called so, because labels have no underscore.
@@ -68,7 +67,6 @@ def checked_tunnel(document: t.Any) -> Document:
     }
     backends = [_backend(item, what) for item in _items(f"back-ends of the {what}", document["backends"])]
     mappings = [_mapping(item, service, domain) for item in _items(f"mappings of the {what}", document["mappings"])]
-    inbound = [_port(item, what) for item in _items(f"inbound ports of the {what}", document.get("inbound") or [])]
     if not backends:
         raise InvalidInput(f"The {what} declares no back-end, so nothing could use it.")
     _unique(f"back-end of the {what}", [backend["address"] for backend in backends])
@@ -85,7 +83,7 @@ def checked_tunnel(document: t.Any) -> Document:
         "peer": peer,
         "mappings": sorted(mappings, key=lambda mapping: names.instance(mapping["instance"]).ordinal),
         "backends": sorted(backends, key=lambda backend: ipaddress.ip_address(backend["address"])),
-        "inbound": _ordered(inbound),
+        "inbound": ports.checked(what, _items(f"inbound ports of the {what}", document.get("inbound") or []), ports.TUNNELED, least=0),
     }
 
 
@@ -145,23 +143,11 @@ def _mapping(item: t.Any, service: str, domain: str) -> dict[str, str]:
 
 def _backend(item: t.Any, what: str) -> dict[str, t.Any]:
     _keys(f"back-end of the {what}", item, ("address", "ports"))
-    ports = [_port(port, what) for port in _items(f"ports of a back-end of the {what}", item["ports"])]
-    if not ports:
-        raise InvalidInput(f"The back-end {item['address']} of the {what} declares no port.")
-    return {"address": _address(f"back-end of the {what}", item["address"]), "ports": _ordered(ports)}
-
-
-def _port(item: t.Any, what: str) -> dict[str, t.Any]:
-    _keys(f"port of the {what}", item, ("protocol",), optional=("port",))
-    protocol, port = item["protocol"], item.get("port")
-    if protocol not in PROTOCOLS:
-        raise InvalidInput(f"{protocol!r} is not a protocol that the {what} can declare: it must be tcp, udp or icmp.")
-    if protocol == "icmp":
-        if port is not None:
-            raise InvalidInput(f"The {what} declares a port for icmp, which has none.")
-    elif isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
-        raise InvalidInput(f"{port!r} is not a port of the {what}: it must be a whole number from 1 to 65535.")
-    return {"protocol": protocol, "port": port}
+    address = _address(f"back-end of the {what}", item["address"])
+    return {
+        "address": address,
+        "ports": ports.checked(f"back-end {address} of the {what}", _items(f"ports of a back-end of the {what}", item["ports"]), ports.TUNNELED),
+    }
 
 
 def _pool(item: t.Any, domain: str) -> dict[str, t.Any]:
@@ -171,10 +157,6 @@ def _pool(item: t.Any, domain: str) -> dict[str, t.Any]:
     if not addresses:
         raise InvalidInput(f"The service {name}.{domain} has no intranet address.")
     return {"name": name, "addresses": addresses}
-
-
-def _ordered(ports: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
-    return sorted(ports, key=lambda port: (port["protocol"], port["port"] or 0))
 
 
 def _keys(what: str, item: t.Any, known: tuple[str, ...], optional: tuple[str, ...] = ()) -> None:

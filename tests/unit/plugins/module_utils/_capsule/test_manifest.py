@@ -101,8 +101,10 @@ def test_a_missing_key_is_refused(manifest):
 
 
 def test_the_same_port_or_disk_twice_is_refused(manifest):
-    with pytest.raises(InvalidInput, match="ports"):
+    with pytest.raises(InvalidInput, match="The service .* declares tcp/80 more than once"):
         manifests.check(changed(manifest, "ports", manifest["ports"] * 2))
+    with pytest.raises(InvalidInput, match="ports"):
+        manifests.check(changed(manifest, "ports", []))
     with pytest.raises(InvalidInput, match="disks.1.name"):
         manifests.check(changed(manifest, "disks", manifest["disks"] * 2))
 

@@ -39,7 +39,7 @@ def test_publishing_the_same_again_changes_nothing(here, stored):
 
 def test_a_version_never_changes(here, stored):
     other = copy.deepcopy(stored)
-    other["ports"] = []
+    other["ports"] = [{"protocol": "tcp", "port": 8080}]
     with pytest.raises(Refused, match="other content.*ports"):
         here.store.put_manifest(other)
     assert here.store.list() == [stored]

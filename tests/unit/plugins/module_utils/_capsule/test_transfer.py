@@ -133,7 +133,7 @@ def test_other_content_of_the_same_version_is_refused_before_anything_is_sent(he
     before = there.blobs()
     with pytest.raises(Refused, match="other content"):
         with transfer.connect(PEER, 20, argv=there.argv) as session:
-            session.offer({**stored, "ports": []})
+            session.offer({**stored, "ports": [{"protocol": "tcp", "port": 8080}]})
     assert there.blobs() == before
 
 

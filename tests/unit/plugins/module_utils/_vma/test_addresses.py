@@ -90,8 +90,8 @@ def test_a_guest_is_kept_as_said_but_for_the_mac_case():
 @pytest.mark.parametrize(
     ("different", "sentence"),
     [
-        ({"address": "192.168.1.10"}, "The guest address '192.168.1.10' needs a prefix length of 1 to 30, as in '192.168.1.10/24'."),
-        ({"address": "192.168.1.10/31"}, "The guest address '192.168.1.10/31' needs a prefix length of 1 to 30, as in '192.168.1.10/24'."),
+        ({"address": "192.168.1.10"}, "The guest address '192.168.1.10' needs a prefix length of 8 to 30, as in '192.168.1.10/24'."),
+        ({"address": "192.168.1.10/31"}, "The guest address '192.168.1.10/31' needs a prefix length of 8 to 30, as in '192.168.1.10/24'."),
         ({"address": "shop/24"}, "The guest address 'shop' is not an IPv4 address such as '198.18.1.1'."),
         ({"address": "192.168.1.255/24"}, "The guest address 192.168.1.255 is not a host's address in 192.168.1.0/24."),
         ({"gateway": "192.168.2.1"}, "The guest's gateway 192.168.2.1 is not a host's address in 192.168.1.0/24."),

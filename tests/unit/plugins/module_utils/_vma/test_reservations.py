@@ -118,7 +118,7 @@ def test_room_is_given_once(make, ask, need):
         ({"public_address": "198.18.2.1"}, "The public address 198.18.2.1 is outside the pools of hn-east (198.18.1.0/28)."),
         ({"public_address": "198.18.1.1"}, "The public address 198.18.1.1 is taken by the service mail of example.com."),
         ({"epoch_above": -1}, "epoch_above must not be negative, as -1 is."),
-        ({"ports": []}, "A service must declare at least one port, or nobody could reach it."),
+        ({"ports": []}, "The service shop declares no port, so nobody could reach it."),
     ],
 )
 def test_what_cannot_be_reserved_changes_nothing(url, ask, different, sentence):

@@ -134,23 +134,6 @@ def test_what_is_not_said_stays():
     assert surroundings.with_state(RECORDS[2], "running", None)["in_rotation"] is False
 
 
-@pytest.mark.parametrize(
-    ("ports", "sentence"),
-    [
-        ([], "A service must declare at least one port, or nobody could reach it."),
-        ([{"protocol": "tcp", "port": 0}], "0 is not a port: it must be a number from 1 to 65535."),
-        ([{"protocol": "tcp", "port": 65536}], "65536 is not a port: it must be a number from 1 to 65535."),
-        ([{"protocol": "tcp", "port": True}], "True is not a port: it must be a number from 1 to 65535."),
-        ([{"protocol": "icmp", "port": 1}], "'icmp' is not a protocol of ports: it must be tcp or udp."),
-        ([{"protocol": "tcp", "port": 80}] * 2, "The port tcp/80 is named more than once."),
-    ],
-)
-def test_bad_ports(ports, sentence):
-    with pytest.raises(InvalidInput) as caught:
-        surroundings.ports(ports)
-    assert caught.value.message == sentence
-
-
 @pytest.mark.parametrize(("key", "value", "least"), [("memory_mib", 0, 1), ("vcpus", -1, 1), ("disk_bytes", -1, 0), ("vcpus", 1.5, 1)])
 def test_bad_requirements(key, value, least):
     needs = {"memory_mib": 128, "vcpus": 1, "disk_bytes": 0, "machine_type": "pc", "cpu": "qemu64", "accelerator": None}
