@@ -57,7 +57,9 @@ def test_between_hns_late_comers_are_served_for_ten_lifetimes(shop, mesh, strate
     assert mesh.page(WEST)["boot_id"] == shop["boot_id"]
     held = moved.answer("follow.shop")["held"]
     assert held == 11, "ten times the second for which an answer may be kept, and that second"
-    (_east, west) = watch.end([WEST])
+    seen = watch.end([WEST])
+    assert [answer.addresses for answer in seen] == [[EAST], [WEST]], seen
+    west = seen[-1]
     lost = [(moment - west.since, why) for moment, _kind, why in late.end().failures]
     # Who had called already when it left may be lost, and all are when its old address is free again; in between nobody is.
     assert not [failure for failure in lost if 0 < failure[0] < held - 0.1], lost
