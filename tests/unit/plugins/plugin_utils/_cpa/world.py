@@ -308,7 +308,7 @@ class World:
         return any(rm.hn == hn and instance in rm.guests and rm.guests[instance].state == "running" for rm in self.rms.values())
 
     def _served(self, hn: str, address: str) -> bool | None:
-        gateway = next(gateway for gateway in self.gateways.values() if gateway.hn == hn)
+        (gateway,) = (gateway for gateway in self.gateways.values() if gateway.hn == hn)
         members = gateway.serves(address)
         return None if members is None else any(self._lives(hn, member) for member in members)
 
@@ -359,7 +359,7 @@ class World:
             yield f"{name} has epoch {record['epoch']} in {hn}, but {self.rms[record['rm']].known(name)} on {record['rm']}"
 
     def _of_routers(self, hn: str, known: dict) -> t.Iterator[str]:
-        gateway = next(gateway for gateway in self.gateways.values() if gateway.hn == hn)
+        (gateway,) = (gateway for gateway in self.gateways.values() if gateway.hn == hn)
         domains = {*gateway.routers, *known["routers"]}
         for domain in domains:
             wanted, there = known["routers"].get(domain), gateway.routers.get(domain)
