@@ -98,8 +98,12 @@ class ActionModule(ActionBase):
             }
             for each in made
         ]
+        secret = progress.stage_of(plan, args["stage"])[0].secret
+        if secret:
+            # Connections that are told to be talkative (-vvv) show all that a host says.
+            self._play_context.no_log = True
         result = self._answered(self._carried_out(calls, task_vars), mine, host)
-        if progress.stage_of(plan, args["stage"])[0].secret:
+        if secret:
             result["answers"] = {step: answer if step in mine else _sealed(answer) for step, answer in result["answers"].items()}
         follow_up = progress.follow_up(plan, args["stage"], host, {**answers, **result["answers"]})
         return {**result, "run": run, **({"follow_up": follow_up} if follow_up else {})}

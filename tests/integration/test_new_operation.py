@@ -23,7 +23,7 @@ def extended(tmp_path):
         shutil.copytree(ROOT / part, tree / part)
     shutil.copy(ROOT / "galaxy.yml", tree)
     chapter = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition("### To add an operation")[2].partition("\n### ")[0]
-    files = re.findall(r"`((?:plugins|roles|playbooks)/\S+)`[^`]*```\w+\n(.*?)```", chapter, re.DOTALL)
+    files = re.findall(r"`((?:plugins|roles|playbooks)/\S+)`.*?```\w+\n(.*?)```", chapter, re.DOTALL)
     assert len(files) == 3
     for path, text in files:
         (tree / path).parent.mkdir(parents=True, exist_ok=True)

@@ -37,13 +37,15 @@ class Host(stage.ActionModule):
     """A task on a host that replies to commands in this order; an exception is what its connection raises."""
 
     def __init__(self, name, *replies, check=False, **args):
-        self.name, self.replies, self.asked = name, list(replies), []
+        self.name, self.replies, self.asked, self.shown = name, list(replies), [], None
         self._task = types.SimpleNamespace(check_mode=check, async_val=0, args=args, action="stage")
+        self._play_context = types.SimpleNamespace(no_log=False)
         self._connection = types.SimpleNamespace(_shell=types.SimpleNamespace(tmpdir="/tmp"))
 
     def _low_level_execute_command(self, command, in_data=None, sudoable=True):
         assert sudoable
         self.asked.append((command, in_data))
+        self.shown = not self._play_context.no_log
         reply = self.replies.pop(0)
         if isinstance(reply, Exception):
             raise reply
@@ -162,11 +164,14 @@ def test_calls_that_are_given_are_made_for_their_device():
 
 
 def test_secrets_are_sealed_where_they_are_kept_and_opened_where_they_are_needed():
-    told = Host("gw-2", replied({"ids": ["wrap"], "result": {"tunnel": "secret"}}), stage="key").carry()
+    gateway = Host("gw-2", replied({"ids": ["wrap"], "result": {"tunnel": "secret"}}), stage="key")
+    told = gateway.carry()
+    assert not gateway.shown, "nor does a talkative connection show them"
     assert "secret" not in json.dumps(told) and set(told["answers"]["wrap"]["result"]) == {"sealed"}
     kept = {"step": "wrap", **told["answers"]["wrap"]}
     rm = Host("rm-1", replied({"ids": ["start"]}), stage="cut_over")
     rm.carry([kept, TOLD, answer("publish", "gw-1")])
+    assert rm.shown
     assert rm.calls()[0]["arguments"]["instances"] == [{"name": "a", "key": "secret"}]
     again = Host("gw-2", stage="cut_over").carry([kept, TOLD, answer("publish", "gw-1")])
     assert again["answers"]["wrap"] == kept, "nobody opens it for keeping"
