@@ -27,7 +27,8 @@ except ImportError:
 
 #: Where a host keeps the engines of operations, one directory for each release of them.
 CACHE = "/var/cache/vmatrix/engines"
-MAIN = "ansible_collections.vmatrix.mesh.plugins.module_utils._steps.main"
+#: What carries out calls, in there.
+RESIDENT = "ansible_collections.vmatrix.mesh.plugins.module_utils._steps.resident"
 #: What the shell says when the engines are not there.
 ABSENT = 89
 
@@ -101,7 +102,7 @@ class ActionModule(ActionBase):
         secret = progress.stage_of(plan, args["stage"])[0].secret
         if secret:
             # Connections that are told to be talkative (-vvv) show all that a host says.
-            self._play_context.no_log = True
+            self._connection._play_context.no_log = True
         result = self._answered(self._carried_out(calls, task_vars), mine, host)
         if secret:
             result["answers"] = {step: answer if step in mine else _sealed(answer) for step, answer in result["answers"].items()}
@@ -129,7 +130,7 @@ class ActionModule(ActionBase):
     def _carried_out(self, calls: list[dict[str, t.Any]], task_vars: dict[str, t.Any]) -> list[dict[str, t.Any]]:
         """Have the host make the calls, and return its answers; those that it never gave have failed."""
         where = f"{CACHE}/{DIGEST}"
-        command = f"test -d {where} || exit {ABSENT}; PYTHONPATH={where} exec {self._python(task_vars)} -m {MAIN}"
+        command = f"test -d {where} || exit {ABSENT}; PYTHONPATH={where} exec {self._python(task_vars)} -m {RESIDENT} {DIGEST}"
         asked = json.dumps({"calls": calls}).encode()
         try:
             done = self._piped(command, asked)

@@ -32,7 +32,7 @@ def extended(tmp_path):
 
 
 def test_an_operation_is_a_planner_a_spec_and_a_playbook(shop, mesh, extended, monkeypatch):
-    monkeypatch.setenv("ANSIBLE_COLLECTIONS_PATH", str(extended.parents[2]))
+    monkeypatch.setattr(mesh, "collections", extended.parents[2])
     hide = str(extended / "playbooks" / "hide")
     missing = mesh.play(hide)
     assert not missing.ok and any("hide_instance" in message for message in missing.messages), missing.output

@@ -85,6 +85,8 @@ class Mesh:
 
     #: How talkative runs of ansible-playbook are: the number of -v.
     verbosity = 0
+    #: Where ansible-playbook finds the collection.
+    collections = ROOT / ".build" / "collections"
 
     def stand_up(self) -> None:
         """Build and start this lab, unless it stands."""
@@ -158,7 +160,7 @@ class Mesh:
                 private_data_dir=private,
                 project_dir=str(ROOT),
                 inventory=str(LAB / "inventory.yml") if LAB.exists() else "localhost,",
-                envvars={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build" / "collections")},
+                envvars={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_COLLECTIONS_PATH": str(self.collections)},
                 cmdline="--diff --check" if check else "--diff",
                 quiet=True,
                 **what,

@@ -39,13 +39,12 @@ class Host(stage.ActionModule):
     def __init__(self, name, *replies, check=False, **args):
         self.name, self.replies, self.asked, self.shown = name, list(replies), [], None
         self._task = types.SimpleNamespace(check_mode=check, async_val=0, args=args, action="stage")
-        self._play_context = types.SimpleNamespace(no_log=False)
-        self._connection = types.SimpleNamespace(_shell=types.SimpleNamespace(tmpdir="/tmp"))
+        self._connection = types.SimpleNamespace(_shell=types.SimpleNamespace(tmpdir="/tmp"), _play_context=types.SimpleNamespace(no_log=False))
 
     def _low_level_execute_command(self, command, in_data=None, sudoable=True):
         assert sudoable
         self.asked.append((command, in_data))
-        self.shown = not self._play_context.no_log
+        self.shown = not self._connection._play_context.no_log
         reply = self.replies.pop(0)
         if isinstance(reply, Exception):
             raise reply
@@ -79,7 +78,7 @@ def test_all_that_a_host_has_to_do_goes_there_in_one_round_trip():
     host = Host("gw-1", replied({"ids": ["tell"], "result": {"router": {}}}, {"ids": ["publish"], "changed": False}), stage="tell")
     told = host.carry([WRAPPED])
     ((command, unused),) = host.asked
-    assert command.startswith(f"test -d {stage.CACHE}/{stage.DIGEST} || exit 89; ") and command.endswith(f"/usr/bin/python3 -m {stage.MAIN}")
+    assert command.startswith(f"test -d {stage.CACHE}/{stage.DIGEST} || exit 89; ") and command.endswith(f"/usr/bin/python3 -m {stage.RESIDENT} {stage.DIGEST}")
     assert host.calls() == [
         {"ids": ["tell"], "call": "record", "arguments": {"instances": []}, "check": False, "reserves": True},
         {"ids": ["publish"], "call": "router", "arguments": {"document": {"_answer": ["tell", "router"]}}, "check": False, "reserves": False},
@@ -114,8 +113,9 @@ def test_the_installed_engines_carry_out_calls(tmp_path):
     subprocess.run([sys.executable, "-c", stage.INSTALL, str(cache), stage.DIGEST], input=stage.ARCHIVE, check=True)
     subprocess.run([sys.executable, "-c", stage.INSTALL, str(cache), stage.DIGEST], input=stage.ARCHIVE, check=True)
     assert [each.name for each in cache.iterdir()] == [stage.DIGEST], "who comes second leaves nothing behind"
+    script = f"from {stage.RESIDENT} import *; import sys; sys.exit(call({str(tmp_path / 'socket')!r}))"
     done = subprocess.run(
-        [sys.executable, "-m", stage.MAIN], env={"PYTHONPATH": str(cache / stage.DIGEST)}, input=b'{"calls": []}', capture_output=True, check=True, cwd=tmp_path
+        [sys.executable, "-c", script], env={"PYTHONPATH": str(cache / stage.DIGEST)}, input=b'{"calls": []}', capture_output=True, check=True, cwd=tmp_path
     )
     assert json.loads(done.stdout) == {"answers": []}
 
