@@ -116,7 +116,7 @@ def check(manifest: t.Any) -> dict[str, t.Any]:
     _check_guest(manifest["guest"])
     ports.checked(f"service {manifest['name']}", manifest["ports"])
     if balance.checked(manifest.get("balance")) != manifest.get("balance", {}):
-        _refuse("balance", "it says what is as usual anyway")
+        _refuse("balance", "it repeats defaults")
     _check_disks(manifest)
     if "vpn" in manifest:
         _check_vpn(manifest["vpn"])

@@ -7,7 +7,7 @@
 
 """How the instances of a service share its callers: the policy, each one's weight, and what shows that one is alive.
 
-A balance is kept without what is as usual, so that capsules, records and router documents say nothing about it unless there is something to say.
+A balance is kept without its defaults, so that capsules, records and router documents say nothing about it unless there is something to say.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ SHARED = ("policy", "check", "path")
 
 
 def checked(value: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:
-    """Return a balance without what is as usual.
+    """Return a balance without its defaults.
 
     Args:
         value: any of C(policy), C(weight), C(check) and C(path); None is as usual.
 
     Raises:
-        InvalidInput: it cannot be meant.
+        InvalidInput: it is invalid.
     """
     value = {key: item for key, item in (value or {}).items() if item is not None}
     unknown = sorted(set(value) - set(USUAL))
@@ -53,5 +53,5 @@ def checked(value: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:
 
 
 def whole(value: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:
-    """Return a balance with what is as usual filled in."""
+    """Return a balance with its defaults filled in."""
     return {**USUAL, **(value or {})}

@@ -25,7 +25,7 @@ class MeshError(Exception):
 
 
 class InvalidInput(MeshError):
-    """What was asked for cannot be meant; nothing was touched."""
+    """What was asked for is invalid; nothing was touched."""
 
 
 class NotFound(MeshError):

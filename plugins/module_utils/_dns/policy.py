@@ -66,7 +66,7 @@ def document(
         check: {type: http|tcp|none, port, path, host}; how to find out whether an HN is alive.
 
     Raises:
-        InvalidInput: something cannot be meant.
+        InvalidInput: something is invalid.
     """
     if not isinstance(answers, int) or isinstance(answers, bool) or answers < 1:
         raise InvalidInput(f"{answers!r} is not how many HNs an answer can hold: it must be 1 or more.")

@@ -121,7 +121,7 @@ def present(api: Api, spec: ZoneSpec, dry: bool = False) -> Done:
     """Make sure that a zone is there, with its keys and nobody else's.
 
     Raises:
-        InvalidInput: it cannot be meant.
+        InvalidInput: it is invalid.
         CommandFailed: the API cannot be reached, or does not do it.
     """
     wanted = check(spec)

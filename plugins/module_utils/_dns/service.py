@@ -83,7 +83,7 @@ def follow(driver: SteeringDriver, wanted: Change, alias: Alias | None = None, c
     In check mode an address that is to be published need not answer yet: to be refused is proof of the way to it.
 
     Raises:
-        InvalidInput: something cannot be meant.
+        InvalidInput: something is invalid.
         DeadlineExceeded: an address does not answer (nothing was changed), or not every authoritative server follows in time (it was changed back).
         Refused, NotFound, CommandFailed: the name server does not do it; nothing was changed.
     """

@@ -26,7 +26,7 @@ def checked(document: t.Any) -> Document:
     """Return a router document in its canonical form: nothing but the known keys, lists in a fixed order.
 
     Raises:
-        InvalidInput: it says something that cannot be meant.
+        InvalidInput: it is invalid.
     """
     _keys("router document", document, ("domain", "vlan", "generation", "gateways", "services"))
     domain = names.domain(document["domain"])

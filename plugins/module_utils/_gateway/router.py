@@ -96,7 +96,7 @@ def apply(
             there: before new members are asked for an answer, else at the end. An error of it ends the call; new members are not in the rotation then.
 
     Raises:
-        InvalidInput: the document cannot be meant.
+        InvalidInput: the document is invalid.
         Refused: a newer document is in force (the result says C(stale) then), or another router of this gateway, or the gateway itself, has the VLAN or a
             public address.
         DeadlineExceeded: a new member did not answer (Refused: somebody called the wait off); the network is ready for it, the rotation is as it was.

@@ -57,7 +57,7 @@ def ensure(host: state.Host, wanted: Wanted, check: bool = False) -> Done:
     """Bring an instance into the wanted state, or with *check* only find out what that would change.
 
     Raises:
-        InvalidInput: something that was asked for cannot be meant.
+        InvalidInput: something that was asked for is invalid.
         NotFound: an absent instance cannot become suspended or stopped.
         Refused: it would break a promise: epoch, room, machine, integrity of blobs.
         CommandFailed, DeadlineExceeded: libvirt or the guest did not do it; what was done is taken back.

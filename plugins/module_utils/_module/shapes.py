@@ -29,7 +29,7 @@ REQUIREMENTS: Spec = {
     "type": "dict",
     "options": {**needed("memory_mib", "vcpus", "disk_bytes", kind="int"), **needed("machine_type", "cpu"), "accelerator": {"type": "str"}},
 }
-#: No defaults: what is as usual is not said.
+#: No defaults: they are omitted from what is kept.
 _SHARED: Spec = {
     "policy": {"type": "str", "choices": ["spread", "sticky"]},
     "check": {"type": "str", "choices": ["tcp", "http"]},

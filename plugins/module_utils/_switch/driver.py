@@ -98,7 +98,7 @@ class SwitchDriver(abc.ABC):
         Threads that come while another is at work wait for their turn, and the first of them does it for all.
 
         Raises:
-            InvalidInput: something that was asked for cannot be meant.
+            InvalidInput: something that was asked for is invalid.
             CommandFailed: the switch did not do it; the port is mute.
         """
         self._waiting[port] = ports.checked(port, vlan, mac, addresses, forwards, fabric_address)

@@ -70,7 +70,7 @@ def checked(port: str, vlan: int, mac: str, addresses: t.Iterable[str], forwards
     A fabric address that is the port's own address is none.
 
     Raises:
-        InvalidInput: one of them cannot be meant.
+        InvalidInput: one of them is invalid.
     """
     if not isinstance(port, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,14}", port):
         raise InvalidInput(f"{port!r} cannot name a port of the switch.")

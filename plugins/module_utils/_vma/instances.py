@@ -71,7 +71,7 @@ def _change(tx: Transaction, record: dict[str, t.Any] | None, wanted: dict[str, 
     after = surroundings.with_state(record, wanted.get("state"), wanted.get("in_rotation"))
     if wanted.get("forward_to"):
         if after["state"] != "leaving":
-            raise Refused(f"{record['instance']} is {after['state']}, not leaving: only who leaves has late-comers to forward.")
+            raise Refused(f"{record['instance']} is {after['state']}, not leaving: only an instance that is leaving has late-comers to forward.")
         after["forward_to"] = addresses.ipv4("The address to forward to", wanted["forward_to"])
     if wanted.get("move") == "begin":
         after["moves_to"] = _target(tx, record, wanted)

@@ -38,8 +38,8 @@ def requirements(value: dict[str, t.Any]) -> dict[str, t.Any]:
 
 
 def with_state(record: dict[str, t.Any], state: str | None, in_rotation: bool | None) -> dict[str, t.Any]:
-    """Return *record* in another state and rotation; None keeps what is, but what does not run leaves the rotation, and only who leaves
-    has late-comers to forward.
+    """Return *record* in another state and rotation; None keeps what is, but what does not run leaves the rotation, and only what is
+    leaving has late-comers to forward.
 
     Raises:
         Refused: it would be in rotation without running.

@@ -63,7 +63,7 @@ def present(
         dry_run: whether to only say what would change.
 
     Raises:
-        InvalidInput: days or recipients cannot be meant.
+        InvalidInput: days or recipients are invalid.
         NotFound: there is no authority.
     """
     where = paths(name, directory)

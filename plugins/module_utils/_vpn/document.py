@@ -53,7 +53,7 @@ def pool_addresses(what: str, pool: t.Any) -> list[str]:
 
 
 def checked_tunnel(document: t.Any) -> Document:
-    """Return a tunnel in its canonical form; raises InvalidInput when it says something that cannot be meant."""
+    """Return a tunnel in its canonical form; raises InvalidInput when it is invalid."""
     _keys("tunnel", document, ("domain", "service", "local", "peer", "mappings", "backends"), optional=("inbound",))
     domain, service = names.domain(document["domain"]), names.label("service", document["service"])
     what = f"tunnel of {service}.{domain}"
@@ -88,7 +88,7 @@ def checked_tunnel(document: t.Any) -> Document:
 
 
 def checked_responder(document: t.Any) -> Document:
-    """Return a responder in its canonical form; raises InvalidInput when it says something that cannot be meant."""
+    """Return a responder in its canonical form; raises InvalidInput when it is invalid."""
     _keys("responder", document, ("domain", "local", "authority", "backends", "services"), optional=("crl",))
     domain = names.domain(document["domain"])
     what = f"VPN gateway of {domain}"

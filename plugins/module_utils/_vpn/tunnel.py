@@ -48,7 +48,7 @@ def apply_tunnel(endpoint: Endpoint, desired: Document, timeout: float, dry_run:
         dry_run: whether to only say what would change.
 
     Raises:
-        InvalidInput: the document cannot be meant, or contradicts another tunnel of the domain.
+        InvalidInput: the document is invalid, or contradicts another tunnel of the domain.
         NotFound: the domain has no router here, or the gateway no wrapping key.
         Refused: the certificate has expired, or its key cannot be had.
         DeadlineExceeded: it did not come up, and why; everything is as it was before.

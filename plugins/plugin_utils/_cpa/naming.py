@@ -41,7 +41,7 @@ def plan_name(view: View, service: str, domain: str, naming: Settings, arrives: 
         leaves: {hn, instance} of each instance that is about to leave the rotation. Its HN is retired with the last one.
 
     Raises:
-        InvalidInput: a setting cannot be meant.
+        InvalidInput: a setting is invalid.
     """
     publish = {each["hn"]: {"hn": each["hn"], "addresses": [each["public_address"]]} for each in arrives}
     serving = {hn: _in_rotation(view, hn, service, domain) for hn in {each["hn"] for each in leaves} & set(view.sites)}
@@ -61,7 +61,7 @@ def plan_names(view: View, naming: Settings) -> list[Plan]:
     """Plan what the names of all services should say, from what is in rotation.
 
     Raises:
-        InvalidInput: a setting cannot be meant.
+        InvalidInput: a setting is invalid.
         Refused: a VMA did not answer, so nobody can say what its HN serves.
     """
     all_answered(view)

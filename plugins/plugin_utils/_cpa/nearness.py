@@ -67,7 +67,7 @@ def order(client: t.Mapping[str, t.Any], places: t.Mapping[str, Place]) -> list[
         places: where the HNs are.
 
     Raises:
-        InvalidInput: it has neither, or something in it cannot be meant.
+        InvalidInput: it has neither, or something in it is invalid.
     """
     latency = client.get("latency") or {}
     if not latency and not client.get("place"):
@@ -86,7 +86,7 @@ def regions(clients: t.Sequence[t.Mapping[str, t.Any]], places: t.Mapping[str, t
         places: {HN: {latitude, longitude}}.
 
     Raises:
-        InvalidInput: something cannot be meant.
+        InvalidInput: something is invalid.
     """
     known = {names.label("HN", hn): place(where) for hn, where in places.items()}
     return [{"name": client["name"], "prefixes": list(client["prefixes"]), "order": order(client, known)} for client in clients]

@@ -197,7 +197,7 @@ _KEY = "_is"
 
 
 def encode(value: t.Any) -> t.Any:
-    """Return a plan, or a part of one, as plain JSON; what is as usual is left out."""
+    """Return a plan, or a part of one, as plain JSON; defaults are left out."""
     if isinstance(value, tuple) and type(value).__name__ in _KINDS:
         usual = type(value)._field_defaults
         fields = {name: part for name, part in zip(value._fields, value) if name not in usual or part != usual[name]}

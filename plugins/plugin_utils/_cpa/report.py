@@ -89,7 +89,7 @@ def _sent(steering: t.Mapping[str, t.Any], region: t.Mapping[str, t.Any]) -> tup
     there = list(dict.fromkeys(of.get(address, "?") for address in given))
     order = list(dict.fromkeys(hn for orders in region["orders"].values() for hn in orders))
     if not region["now"]:
-        why = "it has no client that is not in another region"
+        why = "all of its clients are in other regions, too"
     elif not given:
         why = "nobody serves it"
     elif len(order) == 1:

@@ -38,6 +38,6 @@ def test_what_is_not_as_usual_is_kept():
         ({"path": "/caf\u00e9"}, "printable ASCII"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(wrong, words):
+def test_what_is_invalid_is_refused(wrong, words):
     with pytest.raises(InvalidInput, match=words):
         checked(wrong)

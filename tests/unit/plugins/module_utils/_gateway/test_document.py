@@ -98,7 +98,7 @@ SHOP = ("services", 0)
         ((*SHOP, "members", 0, "address"), "192.168.1.10", "The member address of service shop 192.168.1.10 is there twice"),
     ],
 )
-def test_what_cannot_be_meant_gets_one_clear_sentence(path, value, words):
+def test_what_is_invalid_gets_one_clear_sentence(path, value, words):
     with pytest.raises(InvalidInput) as caught:
         checked(changed(path, value))
     assert words in caught.value.message

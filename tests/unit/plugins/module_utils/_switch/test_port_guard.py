@@ -236,6 +236,6 @@ def test_an_interface_that_is_not_there_cannot_be_guarded(switch):
         ("vma1", 101, SAME, ["192.168.1.10", "192.168.1.11"], False, "192.168.1.254"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(book, arguments):
+def test_what_is_invalid_is_refused(book, arguments):
     with pytest.raises(InvalidInput):
         OpenVSwitch(BRIDGE).guard_port(*arguments)

@@ -243,7 +243,7 @@ def test_who_leaves_says_where_late_comers_are_served(url, ask):
     reserve(url, ask())
     update(url, state="running", in_rotation=True)
     assert fails(instances.update, url, {"instance": SHOP, "forward_to": "198.18.2.1"}) == (
-        "shop-1.example.com is running, not leaving: only who leaves has late-comers to forward."
+        "shop-1.example.com is running, not leaving: only an instance that is leaving has late-comers to forward."
     )
     (service,) = update(url, state="leaving", forward_to="198.18.2.1").result["router"]["services"]
     assert service["forward_to"] == "198.18.2.1" and service["members"] == []

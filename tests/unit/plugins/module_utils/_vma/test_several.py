@@ -79,7 +79,7 @@ def test_epochs_exceed_those_that_were_granted_elsewhere(url, ask):
         (["../x"], "'../x' is not an instance: it must look like 'shop-1.example.com' (service, ordinal, domain)."),
     ],
 )
-def test_what_cannot_be_meant(url, ask, names, sentence):
+def test_what_is_invalid(url, ask, names, sentence):
     with pytest.raises(InvalidInput) as caught:
         several.update_all(url, wishes(ask, names))
     assert caught.value.message == sentence

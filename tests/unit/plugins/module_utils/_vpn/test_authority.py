@@ -144,7 +144,7 @@ def test_readers_come_and_go_without_a_new_certificate(directory, tmp_path):
 
 
 @pytest.mark.parametrize("days, renew_before", [(0, 0), (90, 90), (90, -1), (40000, 30)])
-def test_days_that_cannot_be_meant(directory, days, renew_before):
+def test_invalid_days(directory, days, renew_before):
     with pytest.raises(InvalidInput):
         issue(directory, days=days, renew_before=renew_before)
 

@@ -114,7 +114,7 @@ def seen(now, order=("hn-east", "hn-west"), drift=()):
         ({"A": ["198.18.1.1"]}, ("hn-east",), "hn-east (198.18.1.1)  no other HN serves it"),
         ({"A": ["192.0.2.66"]}, ("hn-east", "hn-west"), "? (192.0.2.66)  nearest first: hn-east, hn-west"),
         ({"A": []}, ("hn-east", "hn-west"), "-        nobody serves it"),
-        ({}, ("hn-east", "hn-west"), "-        it has no client that is not in another region"),
+        ({}, ("hn-east", "hn-west"), "-        all of its clients are in other regions, too"),
     ],
 )
 def test_who_is_sent_where_and_why(now, order, row):

@@ -154,7 +154,7 @@ def test_new_names_are_free_only_when_every_vma_was_asked():
         ({"surplus": "stopped"}, InvalidInput, "What is beyond the number can become suspended or absent, not 'stopped'."),
     ],
 )
-def test_wishes_that_cannot_be_meant(arguments, error, sentence):
+def test_invalid_wishes(arguments, error, sentence):
     wish = {"service": "shop", "domain": "example.com", "to_hn": "hn-east", "count": 1, "capsule": "warm", **arguments}
     with pytest.raises(error) as caught:
         plan_scale(view([record(1)]), **wish)
