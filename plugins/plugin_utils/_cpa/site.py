@@ -1,0 +1,56 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""What the playbook site asks a host, and what it makes of the answers: which of the host's parts differ from what their roles describe.
+
+A part is what one role makes of a host. Its description is a list of calls of engines, each with C(call), C(arguments), C(name) (that of the call when
+omitted) and C(quiet). Steps have ids of the form C(PART/NAME).
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+Description = t.Sequence[t.Mapping[str, t.Any]]
+
+
+def calls(parts: t.Mapping[str, Description]) -> list[dict[str, t.Any]]:
+    """Return what a host that consists of these parts is asked, for the action plugin C(stage); nothing of that changes anything."""
+    return [
+        {"ids": [f"{part}/{each.get('name', each['call'])}"], "arguments": {}, **{key: value for key, value in each.items() if key != "name"}, "check": True}
+        for part, description in parts.items()
+        for each in description
+    ]
+
+
+def differences(looked: t.Mapping[str, t.Any], parts: t.Sequence[str], besides: t.Mapping[str, t.Sequence[str]] | None = None) -> dict[str, list[str]]:
+    """Return in short sentences what of a host differs, or why that cannot be told, by part; parts that are as described are left out.
+
+    Args:
+        looked: what C(stage) returned for the host's calls.
+        parts: the parts of the host.
+        besides: what is known to differ besides, by part.
+    """
+    found: dict[str, list[str]] = {part: list((besides or {}).get(part, ())) for part in parts}
+    answers: dict[str, int] = dict.fromkeys(parts, 0)
+    for step, answer in looked.get("answers", {}).items():
+        part, unused, name = step.partition("/")
+        answers[part] += 1
+        if answer["failed"]:
+            found[part].append(answer["msg"])
+        elif answer["changed"]:
+            found[part] += answer["result"].get("differences") or [f"Not as described: {name}."]
+    for part in parts:
+        if not answers[part]:
+            found[part].append(looked.get("msg") or "The host was not asked.")
+    return {part: sentences for part, sentences in found.items() if sentences}
+
+
+def summary(found: t.Mapping[str, t.Mapping[str, t.Sequence[str]]]) -> list[str]:
+    """Return a line for each host that differs, and one that counts the others, from what C(differences) found on each."""
+    lines = [f"{host}: {' '.join(sentence for each in parts.values() for sentence in each)}" for host, parts in found.items() if parts]
+    return [*lines, f"{len(found) - len(lines)} of {len(found)} hosts are as they should be."]
