@@ -21,15 +21,20 @@ description:
   - It is what the playbook C(site) is made of, and as private to the collection as are the calls.
 options:
   _input:
-    description: The parts of the host by their names, each as the list of calls that describes it.
+    description: The variables of the host, among them C(PART_described) of each part, the list of calls that describes it.
     type: dict
+    required: true
+  parts:
+    description: The names of the host's parts.
+    type: list
+    elements: str
     required: true
 """
 
 EXAMPLES = r"""
 - name: Look what differs
   vmatrix.mesh.stage:
-    calls: "{{ {'gateway': gateway_described} | vmatrix.mesh.site_calls }}"
+    calls: "{{ hostvars[inventory_hostname] | vmatrix.mesh.site_calls(['gateway']) }}"
   register: site_look
 """
 

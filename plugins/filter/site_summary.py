@@ -20,15 +20,20 @@ description:
   - Reads what P(vmatrix.mesh.site_differences#filter) found on each host.
 options:
   _input:
-    description: What was found, by host.
+    description: The variables of all hosts, C(hostvars), among them C(site_differs), what that filter returned.
     type: dict
+    required: true
+  hosts:
+    description: The hosts.
+    type: list
+    elements: str
     required: true
 """
 
 EXAMPLES = r"""
 - name: Show it
   ansible.builtin.debug:
-    msg: "{{ {'gw-east': {}} | vmatrix.mesh.site_summary }}"
+    msg: "{{ hostvars | vmatrix.mesh.site_summary(ansible_play_hosts) }}"
 """
 
 RETURN = r"""

@@ -21,5 +21,5 @@ __all__ = ["LIBRARIES", "offer"]
 
 def offer(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
     """Return as C(rm) what the VMA must know of this RM; C(probe_kernel) and C(probe_timeout) as C(capabilities.subscription) takes them."""
-    kernel, timeout = arguments.get("probe_kernel") or None, arguments["probe_timeout"]
+    kernel, timeout = arguments.get("probe_kernel") or None, float(arguments["probe_timeout"])
     return Outcome(False, None, None, {"rm": capabilities.subscription(Places(), Hypervisor.connect(), kernel, timeout)})

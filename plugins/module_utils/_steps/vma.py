@@ -19,13 +19,13 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import 
 
 __all__ = ["LIBRARIES", "declare", "look", "record", "subscribe", "subscriptions"]
 
-#: What an HN is declared with.
-HN = ("name", "public_pools", "vlan_first", "vlan_last", "vcpu_overcommit")
+#: What an HN is declared with, besides its name and pools.
+NUMBERS = ("vlan_first", "vlan_last", "vcpu_overcommit")
 
 
 def declare(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
-    """Set the registry up for the HN C(name), as C(_vma.hn) takes it."""
-    return Outcome(*hn.declare(_registry(arguments), *(arguments[key] for key in HN), check))
+    """Set the registry up for the HN C(name), as C(_vma.hn) takes it; numbers may come as text, out of a template."""
+    return Outcome(*hn.declare(_registry(arguments), arguments["name"], arguments["public_pools"], *(int(arguments[key]) for key in NUMBERS), check))
 
 
 def record(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:

@@ -7,23 +7,23 @@
 
 """What the playbook site asks a host, and what it makes of the answers: which of the host's parts differ from what their roles describe.
 
-A part is what one role makes of a host. Its description is a list of calls of engines, each with C(call), C(arguments), C(name) (that of the call when
-omitted) and C(quiet). Steps have ids of the form C(PART/NAME).
+A part is what one role makes of a host. Its description, the variable C(PART_described) of the host, is a list of calls of engines, each with C(call),
+C(arguments), C(name) (that of the call when omitted) and C(quiet). Steps have ids of the form C(PART/NAME).
 """
 
 from __future__ import annotations
 
 import typing as t
 
-Description = t.Sequence[t.Mapping[str, t.Any]]
+Variables = t.Mapping[str, t.Any]
 
 
-def calls(parts: t.Mapping[str, Description]) -> list[dict[str, t.Any]]:
-    """Return what a host that consists of these parts is asked, for the action plugin C(stage); nothing of that changes anything."""
+def calls(variables: Variables, parts: t.Sequence[str]) -> list[dict[str, t.Any]]:
+    """Return what a host with these variables that consists of these parts is asked, for the action plugin C(stage); nothing of that changes anything."""
     return [
         {"ids": [f"{part}/{each.get('name', each['call'])}"], "arguments": {}, **{key: value for key, value in each.items() if key != "name"}, "check": True}
-        for part, description in parts.items()
-        for each in description
+        for part in parts
+        for each in variables[f"{part}_described"]
     ]
 
 
@@ -50,7 +50,8 @@ def differences(looked: t.Mapping[str, t.Any], parts: t.Sequence[str], besides: 
     return {part: sentences for part, sentences in found.items() if sentences}
 
 
-def summary(found: t.Mapping[str, t.Mapping[str, t.Sequence[str]]]) -> list[str]:
-    """Return a line for each host that differs, and one that counts the others, from what C(differences) found on each."""
-    lines = [f"{host}: {' '.join(sentence for each in parts.values() for sentence in each)}" for host, parts in found.items() if parts]
-    return [*lines, f"{len(found) - len(lines)} of {len(found)} hosts are as they should be."]
+def summary(hostvars: t.Mapping[str, Variables], hosts: t.Sequence[str]) -> list[str]:
+    """Return a line for each of these hosts that differs, and one that counts the others, from the variable C(site_differs) of each, which is what differs."""
+    found = {host: dict.fromkeys(sentence for each in hostvars[host]["site_differs"].values() for sentence in each) for host in hosts}
+    lines = [f"{host}: {' '.join(sentences)}" for host, sentences in found.items() if sentences]
+    return [*lines, f"{len(hosts) - len(lines)} of {len(hosts)} hosts are as they should be."]

@@ -59,7 +59,7 @@ def test_switches(asked):
 
 def test_an_hn_and_its_subscriptions(asked, tmp_path):
     registry = f"sqlite:///{tmp_path}/registry.db"
-    wanted = {"name": "hn-east", "public_pools": ["198.18.1.0/24"], "vlan_first": 100, "vlan_last": 200, "vcpu_overcommit": 8, "registry": registry}
+    wanted = {"name": "hn-east", "public_pools": ["198.18.1.0/24"], "vlan_first": 100, "vlan_last": "200", "vcpu_overcommit": 8, "registry": registry}
     assert vma.declare(wanted, False).changed and not vma.declare(wanted, True).changed
     offered = {"address": "10.0.0.1", "memory_mib": 1, "vcpus": 1, "disk_bytes": 1, "machine_types": ["pc"], "cpus": ["qemu64"], "accelerator": "tcg"}
     assert vma.subscriptions({"registry": registry}, True).result == {"rms": {}}
@@ -82,7 +82,7 @@ def test_what_an_rm_offers(asked, monkeypatch, kernel, probed):
 def test_authorities_and_certificates(asked):
     authority = asked(certificates.authorities, "present", (False, {}, {}, {}))
     present, absent = (asked(certificates.certificates, name, (False, {}, {}, {})) for name in ("present", "absent"))
-    certificates.authority({"domain": "example.com", "days": 10, "crl_days": 5}, True)
+    certificates.authority({"domain": "example.com", "days": "10", "crl_days": 5}, True)
     certificates.authority({"domain": "example.com", "days": 10, "crl_days": None, "directory": "/d"}, False)
     assert authority == [("example.com", 10, 5, "/etc/vmatrix/authority", True), ("example.com", 10, 365, "/d", False)]
     certificates.certificate({"name": "vpn.example.com", "days": 9, "renew_before": 3}, True)

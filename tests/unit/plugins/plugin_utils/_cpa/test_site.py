@@ -17,7 +17,8 @@ def answer(changed=False, failed=False, msg="", **result):
 
 def test_what_a_host_is_asked_has_ids_by_part_and_changes_nothing():
     described = [{"call": "host", "arguments": {"packages": []}}, {"call": "zone", "name": "zone example.com", "arguments": {}, "quiet": True, "check": False}]
-    assert calls({"dns": described, "vpn": [{"call": "engines"}]}) == [
+    variables = {"dns_described": described, "vpn_described": [{"call": "engines"}], "vma_described": [{"call": "hn"}], "hn": "hn-east"}
+    assert calls(variables, ["dns", "vpn"]) == [
         {"ids": ["dns/host"], "call": "host", "arguments": {"packages": []}, "check": True},
         {"ids": ["dns/zone example.com"], "call": "zone", "arguments": {}, "quiet": True, "check": True},
         {"ids": ["vpn/engines"], "call": "engines", "arguments": {}, "check": True},
@@ -56,9 +57,10 @@ def test_what_differs_between_hosts_counts_too():
     "found, lines",
     [
         ({"a": {}, "b": {}}, ["2 of 2 hosts are as they should be."]),
-        ({"a": {}, "b": {"rm": ["One.", "Two."], "vma": ["Three."]}}, ["b: One. Two. Three.", "1 of 2 hosts are as they should be."]),
+        ({"a": {}, "b": {"rm": ["One.", "Two."], "vma": ["Three.", "One."]}}, ["b: One. Two. Three.", "1 of 2 hosts are as they should be."]),
         ({}, ["0 of 0 hosts are as they should be."]),
     ],
 )
 def test_hosts_are_counted(found, lines):
-    assert summary(found) == lines
+    hostvars = {host: {"site_differs": differs} for host, differs in {**found, "elsewhere": {"rm": ["One."]}}.items()}
+    assert summary(hostvars, list(found)) == lines
