@@ -30,23 +30,26 @@ def calls(variables: Variables, parts: t.Sequence[str]) -> list[dict[str, t.Any]
 def differences(looked: t.Mapping[str, t.Any], parts: t.Sequence[str], besides: t.Mapping[str, t.Sequence[str]] | None = None) -> dict[str, list[str]]:
     """Return in short sentences what of a host differs, or why that cannot be told, by part; parts that are as described are left out.
 
+    Calls that fail where something differs are not told of: they mostly fail because of it.
+
     Args:
         looked: what C(stage) returned for the host's calls.
         parts: the parts of the host.
         besides: what is known to differ besides, by part.
     """
-    found: dict[str, list[str]] = {part: list((besides or {}).get(part, ())) for part in parts}
-    answers: dict[str, int] = dict.fromkeys(parts, 0)
+    found: dict[str, list[str]] = {part: [] for part in parts}
+    asked = set()
     for step, answer in looked.get("answers", {}).items():
         part, unused, name = step.partition("/")
-        answers[part] += 1
-        if answer["failed"]:
+        asked.add(part)
+        if answer["failed"] and not found[part]:
             found[part].append(answer["msg"])
-        elif answer["changed"]:
+        elif answer["changed"] and not answer["failed"]:
             found[part] += answer["result"].get("differences") or [f"Not as described: {name}."]
     for part in parts:
-        if not answers[part]:
+        if part not in asked:
             found[part].append(looked.get("msg") or "The host was not asked.")
+        found[part] += (besides or {}).get(part, ())
     return {part: sentences for part, sentences in found.items() if sentences}
 
 

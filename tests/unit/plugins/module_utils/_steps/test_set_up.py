@@ -6,13 +6,17 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import types
 
 import pytest
+from mesh_lab import ROOT
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.archive import Installed
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.server import API_FILE, URL, ZoneSpec
-from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import certificates, engines, host, offers, records, responder, switch, vma, zones
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import certificates, engines, host, main, offers, records, responder, switch, vma, zones
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Change
 
 
@@ -139,3 +143,42 @@ def test_records(asked, monkeypatch, said, there, only):
     records.ensure(wanted, True)
     assert wishes == [(("z", "/k"), "n", "A", wanted["values"], None, there, only)]
     assert applied == [(("z", "/k"), "wish", None, 30, True)]
+
+
+#: What looks ask of hosts, with arguments that say something of one.
+LOOKS = {
+    "host": {"packages": ["one"], "units": [{"name": "one.service", "enabled": True}]},
+    "engines": {"path": "/no/such/engines.zip"},
+    "switch": {"name": "br-none", "driver": "openvswitch", "uplinks": []},
+    "hn": {
+        "name": "hn-1",
+        "public_pools": ["198.18.1.0/24"],
+        "vlan_first": 1,
+        "vlan_last": 2,
+        "vcpu_overcommit": 1,
+        "registry": "sqlite:////no/such/registry.db",
+    },
+    "subscriptions": {"registry": "sqlite:////no/such/registry.db"},
+    "peers": {},
+    "offer": {"probe_kernel": "", "probe_timeout": 1},
+    "wrapping_key": {},
+    "authority": {"domain": "example.com", "days": 2, "crl_days": 1, "directory": "/no/such/authority"},
+    "certificate": {"name": "vpn.example.com", "days": 2, "renew_before": 1, "directory": "/no/such/authority"},
+    "responder": {"domain": "example.com", "local": {"certificate": {"_answer": ["certificate", "certificate"]}}},
+    "key": {"path": "/no/such/keys/platform.key", "name": "platform"},
+    "zone": {"name": "example.com", "nameservers": ["ns1.example.com"], "api_file": "/no/such/file"},
+    "records": {"zone": "example.com", "server": "127.0.0.1", "key_file": "/no/such/key", "name": "a.example.com", "values": ["192.0.2.1"]},
+}
+INSTALLED_BY_ROLES = ("cryptography", "dns", "jsonschema", "libvirt", "netaddr", "sqlalchemy", "vici", "zstandard")
+
+
+def test_where_nothing_is_installed_each_look_says_so_for_itself():
+    """A host is looked at before roles have ever been there."""
+    calls = [{"ids": [call], "call": call, "arguments": arguments, "check": True, "goes_on": True} for call, arguments in LOOKS.items()]
+    bare = f"import sys; sys.modules.update(dict.fromkeys({INSTALLED_BY_ROLES})); from {main.__package__}.main import main; main()"
+    environment = {"PATH": "/no/such/directory", "PYTHONPATH": str(ROOT / ".build" / "collections")}
+    done = subprocess.run([sys.executable, "-c", bare], env=environment, input=json.dumps({"calls": calls}), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = {each["ids"][0]: each for each in json.loads(done.stdout)["answers"]}
+    assert set(told) == set(LOOKS)
+    assert {call for call, each in told.items() if not (each["failed"] or each["changed"])} == {"peers"}

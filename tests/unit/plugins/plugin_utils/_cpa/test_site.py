@@ -32,9 +32,16 @@ def test_what_is_as_described_is_left_out():
 
 def test_what_differs_is_told_in_the_words_of_who_found_it():
     told = answer(True, differences=["There is no /etc/one.", "The unit two is not enabled."])
-    looked = {"answers": {"dns/host": told, "dns/zone a/b": answer(True), "dns/key": answer(failed=True, msg="It cannot be read.")}}
-    expected = ["There is no /etc/one.", "The unit two is not enabled.", "Not as described: zone a/b.", "It cannot be read."]
-    assert differences(looked, ["dns"]) == {"dns": expected}
+    looked = {"answers": {"dns/host": told, "dns/zone a/b": answer(True)}}
+    assert differences(looked, ["dns"]) == {"dns": ["There is no /etc/one.", "The unit two is not enabled.", "Not as described: zone a/b."]}
+
+
+def test_what_fails_differs_and_what_fails_because_of_it_is_not_told():
+    failed = answer(failed=True, msg="There is no library.")
+    assert differences({"answers": {"dns/host": answer(), "dns/records": failed}}, ["dns"]) == {"dns": ["There is no library."]}
+    assert differences({"answers": {"dns/host": answer(True), "dns/records": failed}}, ["dns"]) == {"dns": ["Not as described: host."]}
+    looked = {"answers": {"dns/records": failed, "dns/zone": answer(failed=True, msg="No answer."), "dns/key": answer(True)}}
+    assert differences(looked, ["dns"], {"dns": ["It stands alone."]}) == {"dns": ["There is no library.", "Not as described: key.", "It stands alone."]}
 
 
 def test_a_host_that_did_not_answer_differs():
