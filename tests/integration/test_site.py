@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import json
+
 #: Where it drifts, by which commands, what the look says of it, and the task that mends it. Nothing of it disturbs a guest, a tunnel or a name.
 DRIFT = (
     ("rm-west-2", "rm /etc/tmpfiles.d/vmatrix-transfer.conf", "There is no /etc/tmpfiles.d/vmatrix-transfer.conf.", "Describe the directories of transfers"),
@@ -68,6 +70,7 @@ def test_what_drifted_is_found_foretold_and_mended(mesh):
         assert sentence in said[host], said
         for play in (foretold, done):
             assert any(at == host and name.startswith(task) for at, name in changes(play)), f"{host}: {task}:\n{play.output}"
+    assert "BEGIN" not in json.dumps(foretold.result("Look", "other-owner")), "certificates are nobody's business"
     assert changes(foretold) <= changes(done), "what was foretold was not done"
     assert not UNTOUCHED & {*said, *(host for host, task in changes(done))}
 
