@@ -34,7 +34,7 @@ ABSENT = 89
 
 #: The archive and its digest. Made when this is imported, which is once in a run: workers are forked after that.
 ARCHIVE = archive(MODULE_UTILS)
-DIGEST = hashlib.sha256(ARCHIVE).hexdigest()[:32]
+DIGEST = hashlib.sha256(ARCHIVE).hexdigest()
 
 #: What tunnels need is not to be seen in results, where they are shown or kept. Like the archive it is made once in a run.
 SEAL = Fernet and Fernet(Fernet.generate_key())

@@ -64,22 +64,15 @@ key:
     path: {description: Its file., type: str, returned: success, sample: /etc/vmatrix/dns/platform.key}
 """
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import keys
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import run_module
-
-
-def call(params: dict, check: bool) -> Outcome:
-    """Keep the key as the parameters say."""
-    if params["state"] == "absent":
-        return Outcome(*keys.absent(params["path"], check))
-    return Outcome(*keys.present(params["path"], params["name"], params["algorithm"], params["secret"], check))
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import zones
 
 
 def main() -> None:
     """Run the module."""
     run_module(
-        call,
+        zones.key,
         argument_spec={
             "path": {"type": "path", "required": True},
             "name": {"type": "str"},

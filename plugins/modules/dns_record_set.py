@@ -106,26 +106,16 @@ unconfirmed:
   sample: [198.18.0.5]
 """
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
-from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import options, record_set
-from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.libraries import LIBRARIES
+from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import options
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_module
-
-
-def call(params: dict, check: bool) -> Outcome:
-    """Change the records as the parameters say."""
-    zone = options.zone(params, params["key_file"])
-    there = params["state"] == "present"
-    only = params["exclusive"] if there else not params["values"]
-    asked = record_set.wish(zone, params["name"], params["type"], params["values"], params["ttl"], there, only)
-    return Outcome(*record_set.apply(zone, asked, options.servers(params), params["confirm_timeout"], check))
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import records
 
 
 def main() -> None:
     """Run the module."""
     run_module(
-        call,
-        libraries=[Library(*library) for library in LIBRARIES],
+        records.ensure,
+        libraries=[Library(*library) for library in records.LIBRARIES],
         argument_spec={
             **options.ZONE,
             **options.CONFIRM,

@@ -104,31 +104,15 @@ zone:
     steering: {description: Whether it holds steering records., type: bool, returned: success, sample: true}
 """
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
-from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import keys, server
+from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import server
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import run_module
-
-
-def call(params: dict, check: bool) -> Outcome:
-    """Set the zone up as the parameters say."""
-    api = server.Api(params["api_url"], server.api_key(params["api_file"]))
-    if params["state"] == "absent":
-        return Outcome(*server.absent(api, params["name"], check))
-    spec = server.ZoneSpec(
-        params["name"],
-        tuple(params["nameservers"]),
-        tuple(keys.read(path) for path in params["update_keys"]),
-        tuple(keys.read(path) for path in params["transfer_keys"]),
-        tuple(params["update_from"]),
-        params["steering"],
-    )
-    return Outcome(*server.present(api, spec, check))
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import zones
 
 
 def main() -> None:
     """Run the module."""
     run_module(
-        call,
+        zones.zone,
         argument_spec={
             "name": {"type": "str", "required": True},
             "nameservers": {"type": "list", "elements": "str"},

@@ -60,23 +60,16 @@ path:
 """
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import archive
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import run_module
-
-
-def call(params: dict, check: bool) -> Outcome:
-    """Install the archive, or say that the action plugin has to bring it first."""
-    path, sha256 = params["path"], params["sha256"]
-    done = archive.install(path, sha256, params["source"], check)
-    return Outcome(done.changed, {"engines": done.before}, {"engines": sha256}, {"path": path, "missing": done.missing})
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import engines
 
 
 def main() -> None:
     """Run the module."""
     run_module(
-        call,
+        engines.install,
         argument_spec={
-            "path": {"type": "path", "default": "/usr/lib/vmatrix/engines.zip"},
+            "path": {"type": "path", "default": archive.PATH},
             "sha256": {"type": "str"},
             "source": {"type": "path"},
         },

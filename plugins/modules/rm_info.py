@@ -71,22 +71,15 @@ rm:
       sample: tcg
 """
 
-import typing as t
-
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import capabilities, client
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.places import Places
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_info_module
-
-
-def _call(params: dict[str, t.Any]) -> dict[str, t.Any]:
-    return {"rm": capabilities.subscription(Places(), client.Hypervisor.connect(), params["probe_kernel"], params["probe_timeout"])}
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import offers
 
 
 def main() -> None:
     """Run the module."""
     run_info_module(
-        _call,
-        libraries=[Library(*each) for each in client.LIBRARIES],
+        lambda params: offers.offer(params, True).result,
+        libraries=[Library(*library) for library in offers.LIBRARIES],
         argument_spec={"probe_kernel": {"type": "path"}, "probe_timeout": {"type": "float", "default": 15}},
     )
 

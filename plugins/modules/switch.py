@@ -169,22 +169,13 @@ switch:
       sample: true
 """
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import run_module
-from ansible_collections.vmatrix.mesh.plugins.module_utils._switch import switch
-
-
-def call(params: dict, check: bool) -> Outcome:
-    if params["state"] == "absent":
-        report = switch.remove(params["name"], check)
-    else:
-        report = switch.apply(params["name"], params["driver"], params["uplinks"], check)
-    return Outcome(report.changed, report.before or {}, report.after or {}, {"switch": report.after})
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import switch
 
 
 def main() -> None:
     run_module(
-        call,
+        switch.ensure,
         argument_spec={
             "name": {"type": "str", "default": "br-mesh"},
             "driver": {"type": "str", "default": "openvswitch", "choices": ["openvswitch", "linux_bridge"]},

@@ -78,34 +78,16 @@ hn:
     generation: {description: The registry's counter., type: int, returned: success, sample: 17}
 """
 
-import typing as t
-
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_module
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import LIBRARIES
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import vma
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import OPTION
-
-
-def call(params: dict[str, t.Any], check: bool) -> Outcome:
-    """Set the HN as the parameters say."""
-    done = hn.declare(
-        params["registry"],
-        params["name"],
-        params["public_pools"],
-        params["vlan_first"],
-        params["vlan_last"],
-        params["vcpu_overcommit"],
-        check,
-    )
-    return Outcome(*done)
 
 
 def main() -> None:
     """Run the module."""
     run_module(
-        call,
-        libraries=[Library(*library) for library in LIBRARIES],
+        vma.declare,
+        libraries=[Library(*library) for library in vma.LIBRARIES],
         argument_spec={
             "name": {"type": "str", "required": True},
             "public_pools": {"type": "list", "elements": "str", "required": True},

@@ -71,22 +71,16 @@ not_after:
   sample: "2036-11-20T04:00:00Z"
 """
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_module
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import certificates
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn import authority
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.libraries import CRYPTOGRAPHY
-
-
-def call(params: dict, check: bool) -> Outcome:
-    """Make sure that the authority is there."""
-    return Outcome(*authority.present(params["domain"], params["days"], params["crl_days"], params["directory"], check))
 
 
 def main() -> None:
     """Run the module."""
     run_module(
-        call,
-        libraries=[Library(*CRYPTOGRAPHY)],
+        certificates.authority,
+        libraries=[Library(*library) for library in certificates.LIBRARIES],
         argument_spec={
             "domain": {"type": "str", "required": True},
             "days": {"type": "int", "default": 3650},

@@ -112,25 +112,16 @@ crl:
   sample: "-----BEGIN X509 CRL-----..."
 """
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_module
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn import authority, certificates
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.libraries import CRYPTOGRAPHY
-
-
-def call(params: dict, check: bool) -> Outcome:
-    """Issue, renew or revoke."""
-    if params["state"] == "absent":
-        return Outcome(*certificates.absent(params["name"], params["crl_days"], params["directory"], check))
-    options = [params[key] for key in ("name", "days", "renew_before", "renew", "recipients", "directory")]
-    return Outcome(*certificates.present(*options, check))
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import certificates
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn import authority
 
 
 def main() -> None:
     """Run the module."""
     run_module(
-        call,
-        libraries=[Library(*CRYPTOGRAPHY)],
+        certificates.certificate,
+        libraries=[Library(*library) for library in certificates.LIBRARIES],
         argument_spec={
             "name": {"type": "str", "required": True},
             "days": {"type": "int", "default": 90},

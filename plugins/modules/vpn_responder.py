@@ -116,29 +116,15 @@ responder:
     services: [{name: shop, addresses: [172.21.162.9]}]
 """
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_module
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn import document, state, tunnel
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.libraries import LIBRARIES
-
-DOCUMENT = ("domain", "local", "authority", "crl", "backends", "services")
-
-
-def call(params: dict, check: bool) -> Outcome:
-    """Apply or remove the responder."""
-    endpoint = state.owner(params["domain"])
-    if params["state"] == "absent":
-        report = tunnel.remove(endpoint, document.RESPONDER, check)
-    else:
-        report = tunnel.apply_responder(endpoint, {key: params[key] for key in DOCUMENT}, check)
-    return Outcome(report.changed, report.before, report.after, {"responder": report.after["tunnel"]})
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import responder
 
 
 def main() -> None:
     """Run the module."""
     run_module(
-        call,
-        libraries=[Library(*library) for library in LIBRARIES],
+        responder.ensure,
+        libraries=[Library(*library) for library in responder.LIBRARIES],
         argument_spec={
             "domain": {"type": "str", "required": True},
             "local": {

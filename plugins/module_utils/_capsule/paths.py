@@ -5,7 +5,7 @@
 # Note that this module util is private to the collection. It can break at any time.
 # Do not use it from other collections or your own code.
 
-"""Where things lie that arrive from other RMs and are not verified yet, and what may name them."""
+"""Where things lie that RMs know each other by, or that arrive from others and are not verified yet, and what may name them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import typing as t
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
 
+CONFIG = "/etc/vmatrix/transfer"
 INCOMING = "/var/lib/vmatrix/incoming"
 
 

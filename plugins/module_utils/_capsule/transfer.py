@@ -24,7 +24,6 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.store import
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, DeadlineExceeded, InvalidInput, Refused
 
-CONFIG = "/etc/vmatrix/transfer"
 #: Where connections to peers wait for the next session, and for how many seconds.
 CONNECTIONS = "/run/vmatrix/connections"
 LINGER = 60
@@ -51,7 +50,7 @@ class Sent(t.NamedTuple):
 def ssh_argv(peer: Peer, timeout: float) -> list[str]:
     """Return the command that reaches the receiver of *peer*, giving up after *timeout* seconds."""
     options = [
-        f"UserKnownHostsFile={CONFIG}/known_hosts",
+        f"UserKnownHostsFile={paths.CONFIG}/known_hosts",
         "GlobalKnownHostsFile=/dev/null",
         "StrictHostKeyChecking=yes",
         "BatchMode=yes",
@@ -68,7 +67,7 @@ def ssh_argv(peer: Peer, timeout: float) -> list[str]:
         f"ControlPersist={LINGER}",
     ]
     words = [word for option in options for word in ("-o", option)]
-    return ["ssh", "-T", "-a", "-x", "-F", "/dev/null", "-i", f"{CONFIG}/id_ed25519", *words, f"vmatrix@{peer.address}"]
+    return ["ssh", "-T", "-a", "-x", "-F", "/dev/null", "-i", f"{paths.CONFIG}/id_ed25519", *words, f"vmatrix@{peer.address}"]
 
 
 class Session:

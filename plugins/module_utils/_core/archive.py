@@ -10,12 +10,14 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import stat
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import files
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
 
+PATH = "/usr/lib/vmatrix/engines.zip"
 #: Everybody may import from it.
 MODE = 0o644
 
@@ -80,6 +82,11 @@ def _write(path: str, sha256: str, source: str) -> None:
 
 def _not_there(path: str, exc: OSError) -> InvalidInput:
     return InvalidInput(f"The engines could not be installed as {path}: {exc.filename or path}: {exc.strerror}.")
+
+
+def origin() -> str:
+    """Return the SHA-256 of the archive that these engines came in; where operations call them, their directory is named after it."""
+    return pathlib.Path(__file__).parents[6].name
 
 
 def version() -> int:

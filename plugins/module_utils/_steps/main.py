@@ -7,8 +7,9 @@
 
 """Carry out the calls of an operation on this device: a JSON text on standard input, one on standard output.
 
-In come C(calls), each with C(ids), C(call), C(arguments), C(check), C(reserves) and C(goes_on), whether the next one is made even if it fails. Out come
-C(answers), one for each call up to the first that failed: C(ids), C(changed), C(failed), C(msg), C(result), C(before), C(after) and C(seconds).
+In come C(calls), each with C(ids), C(call), C(arguments), C(check), C(reserves), C(goes_on), whether the next one is made even if it fails, and C(quiet),
+whether its result is for later calls of these only. Out come C(answers), one for each call up to the first that failed: C(ids), C(changed), C(failed),
+C(msg), C(result), C(before), C(after) and C(seconds).
 Arguments may hold C({"_answer": [id, ...path]}): a part of what an earlier call of these answered.
 """
 
@@ -26,27 +27,40 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import 
 
 #: Where each call is found, in this room.
 CALLS = {
+    "authority": ("certificates", "authority"),
     "bring": ("transfers", "bring"),
     "call_off": ("router", "call_off"),
     "capsules": ("capsules", "look"),
+    "certificate": ("certificates", "certificate"),
     "drain": ("router", "drain"),
+    "engines": ("engines", "install"),
     "hand_over": ("cutovers", "hand_over"),
+    "hn": ("vma", "declare"),
+    "host": ("host", "compare"),
     "instances": ("instances", "ensure"),
+    "key": ("zones", "key"),
     "look": ("vma", "look"),
     "name": ("names", "follow"),
+    "offer": ("offers", "offer"),
+    "peers": ("peers", "look"),
     "publish": ("publishing", "publish"),
     "ready": ("instances", "ready"),
     "record": ("vma", "record"),
+    "records": ("records", "ensure"),
     "remove_capsule": ("capsules", "remove"),
+    "responder": ("responder", "ensure"),
     "router": ("router", "apply"),
     "routers": ("router", "look"),
     "running": ("instances", "look"),
     "steering": ("names", "look"),
     "subscribe": ("vma", "subscribe"),
+    "subscriptions": ("vma", "subscriptions"),
+    "switch": ("switch", "ensure"),
     "transfers": ("capsules", "transfers"),
     "unpack_tunnel": ("capsules", "unpack"),
     "wrap_tunnel": ("tunnels", "wrap"),
     "wrapping_key": ("tunnels", "key"),
+    "zone": ("zones", "zone"),
 }
 
 
@@ -65,7 +79,7 @@ def carry_out(calls: t.Sequence[t.Mapping[str, t.Any]]) -> list[dict[str, t.Any]
                 continue
             return answers
         known.update(dict.fromkeys(call["ids"], outcome.result))
-        answers.append({**_shown(call["ids"], outcome), "seconds": round(time.monotonic() - began, 4)})
+        answers.append({**_shown(call, outcome), "seconds": round(time.monotonic() - began, 4)})
         if call["check"] and call.get("reserves") and outcome.changed:
             # What is not really reserved cannot be asked about.
             break
@@ -94,9 +108,10 @@ def _filled(value: t.Any, known: t.Mapping[str, t.Any]) -> t.Any:
     return [_filled(part, known) for part in value] if isinstance(value, list) else value
 
 
-def _shown(ids: t.Sequence[str], outcome: Outcome) -> dict[str, t.Any]:
+def _shown(call: t.Mapping[str, t.Any], outcome: Outcome) -> dict[str, t.Any]:
     shown = {"before": outcome.before, "after": outcome.after} if outcome.changed else {}
-    return {"ids": ids, "changed": outcome.changed, "failed": False, "msg": "", "result": outcome.result, **shown}
+    result = {} if call.get("quiet") else outcome.result
+    return {"ids": call["ids"], "changed": outcome.changed, "failed": False, "msg": "", "result": result, **shown}
 
 
 def main() -> None:

@@ -13,11 +13,19 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.answers import given
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import overview, rms, several
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn, overview, rms, several
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import LIBRARIES
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import OPTION
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import OPTION, reading
 
-__all__ = ["LIBRARIES", "look", "record", "subscribe"]
+__all__ = ["LIBRARIES", "declare", "look", "record", "subscribe", "subscriptions"]
+
+#: What an HN is declared with, besides its name and pools.
+NUMBERS = ("vlan_first", "vlan_last", "vcpu_overcommit")
+
+
+def declare(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
+    """Set the registry up for the HN C(name), as C(_vma.hn) takes it; numbers may come as text, out of a template."""
+    return Outcome(*hn.declare(_registry(arguments), arguments["name"], arguments["public_pools"], *(int(arguments[key]) for key in NUMBERS), check))
 
 
 def record(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
@@ -36,6 +44,12 @@ def subscribe(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
     """Record what an RM of that C(name) offers, or only whether it is C(in_service)."""
     wanted = {key: arguments.get(key) for key in (*rms.NEEDED, "in_service")}
     return Outcome(*rms.subscribe(_registry(arguments), arguments["name"], wanted, check))
+
+
+def subscriptions(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
+    """Return what the RMs of the HN have subscribed with, by name."""
+    with reading(_registry(arguments)) as tx:
+        return Outcome(False, None, None, {"rms": {rm["name"]: rm for rm in rms.everything(tx)}})
 
 
 def _registry(arguments: t.Mapping[str, t.Any]) -> str:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -114,10 +115,17 @@ def test_the_installed_engines_carry_out_calls(tmp_path):
     subprocess.run([sys.executable, "-c", stage.INSTALL, str(cache), stage.DIGEST], input=stage.ARCHIVE, check=True)
     assert [each.name for each in cache.iterdir()] == [stage.DIGEST], "who comes second leaves nothing behind"
     script = f"from {stage.RESIDENT} import *; import sys; sys.exit(call({str(tmp_path / 'socket')!r}))"
+    calls = [{"ids": ["engines"], "call": "engines", "arguments": {"path": str(tmp_path / "engines.zip")}, "check": True}]
     done = subprocess.run(
-        [sys.executable, "-c", script], env={"PYTHONPATH": str(cache / stage.DIGEST)}, input=b'{"calls": []}', capture_output=True, check=True, cwd=tmp_path
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": str(cache / stage.DIGEST)},
+        input=json.dumps({"calls": calls}).encode(),
+        capture_output=True,
+        check=True,
+        cwd=tmp_path,
     )
-    assert json.loads(done.stdout) == {"answers": []}
+    (told,) = json.loads(done.stdout)["answers"]
+    assert told["after"] == {"engines": hashlib.sha256(stage.ARCHIVE).hexdigest()}, "they know which archive they came in"
 
 
 def test_what_failed_says_why_and_the_others_what_they_did():

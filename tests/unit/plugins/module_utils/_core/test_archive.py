@@ -10,7 +10,8 @@ import hashlib
 
 import pytest
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.archive import Installed, install
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import archive
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.archive import Installed, install, origin
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
 
 NEW = b"new engines"
@@ -44,3 +45,8 @@ def test_a_dry_run_changes_nothing(tmp_path, source):
     path = tmp_path / "made" / "engines.zip"
     assert install(str(path), SHA256, source, check=True) == Installed(True, None, False)
     assert not path.parent.exists()
+
+
+def test_engines_that_were_sent_know_the_archive_that_they_came_in(monkeypatch):
+    monkeypatch.setattr(archive, "__file__", f"/var/cache/vmatrix/engines/{SHA256}/ansible_collections/vmatrix/mesh/plugins/module_utils/_core/archive.py")
+    assert origin() == SHA256

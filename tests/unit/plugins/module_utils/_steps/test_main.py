@@ -87,6 +87,14 @@ def test_a_call_learns_what_an_earlier_one_answered(rooms):
     assert asked == {"to": "rm-east-2", "all": [[{"rm": "rm-east-1"}, {"rm": "rm-east-2"}]], "plain": 1}
 
 
+def test_what_is_quiet_is_for_later_calls_only(rooms):
+    rooms("first", Outcome(True, {"was": 1}, {"is": 2}, {"certificate": "PEM"}))
+    second = rooms("second")
+    told, unused = main.carry_out([call("first", quiet=True), call("second", {"given": {"_answer": ["first", "certificate"]}})])
+    assert second.asked == [({"given": "PEM"}, False)]
+    assert told["changed"] and told["result"] == {} and "PEM" not in json.dumps(told)
+
+
 @pytest.mark.parametrize(
     "changed, check, reserves, goes_on", [(True, True, True, False), (False, True, True, True), (True, False, True, True), (True, True, False, True)]
 )

@@ -1,0 +1,48 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""What this RM is known by when capsules go from one to the other, and what it has written down of others."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.paths import CONFIG
+
+HOST_KEY = "/etc/ssh/ssh_host_ed25519_key.pub"
+HOME = "/var/lib/vmatrix"
+
+
+class Known(t.NamedTuple):
+    """The content of files with public keys; None of one that is not there.
+
+    Attributes:
+        host_key: the key of this host.
+        transfer_key: the key that this RM shows to others; None, too, where only its public half is left.
+        known_hosts: the host keys of others.
+        authorized_keys: the transfer keys of others.
+    """
+
+    host_key: str | None
+    transfer_key: str | None
+    known_hosts: str | None
+    authorized_keys: str | None
+
+
+def known(host_key: str = HOST_KEY, config: str = CONFIG, home: str = HOME) -> Known:
+    """Return what lies in files below *config* and *home*, and in the file *host_key*."""
+    key = os.path.join(config, "id_ed25519")
+    return Known(_read(host_key), _read(f"{key}.pub") if os.path.exists(key) else None, *map(_read, (f"{config}/known_hosts", f"{home}/.ssh/authorized_keys")))
+
+
+def _read(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8") as handle:
+            return handle.read()
+    except FileNotFoundError:
+        return None
