@@ -31,6 +31,7 @@ CALLS = {
     "capsules": ("capsules", "look"),
     "drain": ("router", "drain"),
     "hand_over": ("cutovers", "hand_over"),
+    "hold": ("vma", "hold"),
     "instances": ("instances", "ensure"),
     "look": ("vma", "look"),
     "name": ("names", "follow"),

@@ -13,16 +13,21 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.answers import given
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import overview, rms, several
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import capsules, overview, rms, several
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import LIBRARIES
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import OPTION
 
-__all__ = ["LIBRARIES", "look", "record", "subscribe"]
+__all__ = ["LIBRARIES", "hold", "look", "record", "subscribe"]
 
 
 def record(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
     """Record what C(instances) say, as C(_vma.several) takes it; C(registry) is where."""
     return Outcome(*several.update_all(_registry(arguments), arguments["instances"], check))
+
+
+def hold(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
+    """Record which RMs hold which capsules now (C(held)), and which not any more (C(gone)), as C(_vma.capsules) takes it."""
+    return Outcome(*capsules.update(_registry(arguments), arguments.get("held") or [], arguments.get("gone") or [], check))
 
 
 def look(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
@@ -33,8 +38,8 @@ def look(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
 
 
 def subscribe(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
-    """Record what an RM of that C(name) offers, or only whether it is C(in_service)."""
-    wanted = {key: arguments.get(key) for key in (*rms.NEEDED, "in_service")}
+    """Record what an RM of that C(name) offers and holds (C(capsules)), or only whether it is C(in_service)."""
+    wanted = {key: arguments.get(key) for key in (*rms.NEEDED, "in_service", "capsules")}
     return Outcome(*rms.subscribe(_registry(arguments), arguments["name"], wanted, check))
 
 
