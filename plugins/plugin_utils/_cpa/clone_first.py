@@ -52,15 +52,21 @@ def plan_clone_first(view: View, instance: str, to_hn: str, to_rm: str | None = 
         holders = plans.holders_of(view, names.instance(instance), version)[1]
     except NotFound:
         holders = []
-    used = {one["capsule"] for site in view.sites.values() for one in site.records if one["instance"] != instance}
-    made = [
-        {"rm": rm.name, "version": held["version"]}
-        for rm in view.rms.values()
-        for held in rm.capsules
-        if (held["name"], held["domain"]) == (record["service"], record["domain"]) and re.search(rf"{_MARK}$", held["version"])
-    ]
-    passing = [one for one in made if one["version"] not in {version, *used}] + [{"rm": record["rm"], "version": version}]
-    return {**plan, "final_state": "running", "version": version, "publish": not holders, "holders": holders or [record["rm"]], "passing": passing}
+    made = [{"rm": rm.name, "version": held["version"]} for rm in view.rms.values() for held in rm.capsules if _passes(view, record, held)]
+    gone = [one for one in made if one["version"] != version] + [{"rm": record["rm"], "version": version}]
+    return {**plan, "final_state": "running", "version": version, "publish": not holders, "holders": holders or [record["rm"]], "passing": gone}
+
+
+def passing(view: View, record: plans.Plan) -> list[str]:
+    """Return the RMs that hold capsules which nobody needs after a move of the instance with this record, as their VMAs were told."""
+    return [rm for site in view.sites.values() for each in site.held if _passes(view, record, each["manifest"]) for rm in each["rms"]]
+
+
+def _passes(view: View, record: plans.Plan, manifest: plans.Plan) -> bool:
+    """Whether a capsule was made for a move of the service, and no other instance comes from it."""
+    used = {one["capsule"] for site in view.sites.values() for one in site.records if one["instance"] != record["instance"]}
+    of_service = (manifest["name"], manifest["domain"]) == (record["service"], record["domain"])
+    return of_service and manifest["version"] not in used and re.search(rf"{_MARK}$", manifest["version"]) is not None
 
 
 def moved_version(version: str, epoch: int) -> str:

@@ -134,14 +134,15 @@ def _services(site: Site, starts: t.Collection[str], run: t.Iterable[str], rest:
 
 def reservation(view: View, site: Site, name: str, manifest: t.Any, own_address: bool = False) -> dict[str, t.Any]:
     """Return what the VMA is asked for a new instance of a capsule, as the call C(record) takes it."""
+    needs = requirements(manifest)
     return {
         "capsule": manifest["version"],
         "guest": manifest["guest"],
         "ports": manifest["ports"],
         "balance": manifest.get("balance"),
-        "requirements": requirements(manifest),
+        "requirements": needs,
         "intranet_address": intranet_address(manifest, names.instance(name).ordinal),
         "own_address": own_address,
-        "exclude_rms": plans.silent_rms(view, site),
+        "exclude_rms": plans.excluded_rms(view, site, needs),
         "epoch_above": plans.highest_epoch(view, name, site),
     }

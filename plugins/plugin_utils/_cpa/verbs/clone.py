@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import parts, starting
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.clone import plan_clone
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import clone as deciding
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, parts, starting
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Plan, Stage, Step
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
 
@@ -26,7 +26,7 @@ def plan(
     to_hn: str | None,
     answer_timeout: float,
 ) -> Plan:
-    """Plan that clones run; C(plan_clone) says which, and what is refused.
+    """Plan that clones run; C(clone.plan_clone) says which, and what is refused.
 
     Args:
         view: the observed mesh.
@@ -37,7 +37,7 @@ def plan(
         to_hn: the HN, or None for that of the first of *instances*.
         answer_timeout: seconds that they have for answering.
     """
-    decided = plan_clone(view, instances, clones, capsule, to_hn)
+    decided = deciding.plan_clone(view, instances, clones, capsule, to_hn)
     for asked in decided["reserve"]:
         if asked["reservation"]["requirements"] is None:
             made = f"publish.{decided['origins'][asked['instance']]}"
@@ -49,6 +49,11 @@ def plan(
     sentence = f"In {site.name} run {subject}, clones of {', '.join(instances)}."
     first, last = _published(decided), _unmade(decided)
     return starting.plan(outlook, decided, subject, first, last, done=sentence, result={"running": running})
+
+
+def concerned(view: View, answer_timeout: float, **wish: t.Any) -> concern.Concern:
+    """Return whom the plan depends on."""
+    return deciding.concerned(view, **wish)
 
 
 def _published(decided: starting.Decided) -> tuple[Stage, ...]:

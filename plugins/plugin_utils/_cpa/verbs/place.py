@@ -14,7 +14,7 @@ import typing as t
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.manifest import intranet_address, requirements
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names as core_names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups, parts
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import choice, concern, lookups, parts
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Plan, Stage, Step, in_order
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
@@ -46,7 +46,8 @@ def plan(
     lookups.all_answered(view)
     manifest, holders = lookups.holders_of(view, name, capsule)
     needs, given_up = requirements(manifest), 0
-    for record, home in lookups.records_of(view, instance):
+    there = lookups.records_of(view, instance)
+    for record, home in there:
         if home.name != to_hn:
             raise Refused(f"{instance} lives in {home.name} already (state {record['state']}); move it instead of placing it again.")
         # Where it came by a move, it stays pinned to the accelerator that its memory image was made with.
@@ -60,11 +61,20 @@ def plan(
         "requirements": needs,
         "intranet_address": intranet_address(manifest, name.ordinal),
         "rm": lookups.wanted_rm(view, site, to_rm),
-        "exclude_rms": lookups.silent_rms(view, site),
+        "exclude_rms": lookups.excluded_rms(view, site, None if to_rm or there else needs),
         "public_address": public_address,
         "epoch_above": lookups.highest_epoch(view, instance, site),
     }
     return _plan(view, names, site, instance, manifest, holders, reservation, given_up, answer_timeout)
+
+
+def concerned(view: View, instance: str, capsule: str, to_hn: str, to_rm: str | None, **_other: t.Any) -> concern.Concern:
+    """Return whom the plan depends on: holders of the capsule, the RM that is wanted or those that may be chosen, and where the instance is already."""
+    name, site = core_names.instance(instance), lookups.site_of(view, to_hn)
+    wanted = concern.Capsule(name.domain, name.service, core_names.version(capsule))
+    there = [record["rm"] for record, unused in lookups.records_of(view, instance)]
+    targets = [to_rm] if to_rm else choice.candidates(site, concern.order(view, wanted))
+    return concern.asking(view, site, [wanted], [*there, *targets])
 
 
 def _plan(

@@ -98,7 +98,7 @@ def root():
 
 def planned(world, wish):
     verb, wishes = wish
-    seen = world.look()
+    seen = world.look(verb, wishes)
     return verb.plan(seen, mesh.naming(seen), **wishes)
 
 
