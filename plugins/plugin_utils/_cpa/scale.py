@@ -119,7 +119,7 @@ def plan_standby(view: View, service: str, domain: str, to_hn: str, count: int, 
         "close": [{"instance": name, "state": "suspended", "operation_done": True} for name in fresh]
         + [{"instance": record["instance"], "state": "absent"} for record in rest],
         "waiting": [record["instance"] for record in waiting[:count]] + fresh,
-        "capsules": [{"service": service, "version": capsule, "holders": held}] if fresh else [],
+        "capsules": [{"service": service, "version": capsule, "holders": held, "manifest": manifest}] if fresh else [],
         "tunnels": [],
     }
 

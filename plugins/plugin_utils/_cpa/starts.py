@@ -9,8 +9,8 @@
 
 A plan has what the VMA is asked and told, as the call C(record) takes it: C(reserve) at first, C(tell) before anything runs, C(untell) and C(undo)
 before and after it is taken back, C(close) at the end. C(states) and C(unstates) say what each instance is to be on its RM, C(gone) which are to be no more;
-C(services), for the name of each service, who enters and leaves the rotation and what it was served by before that; C(capsules), who holds what new instances
-are made from; C(late), the RM of each that an earlier run has reserved for, but perhaps not brought that to; C(swept), which are gone, but may have left
+C(services), for the name of each service, who enters and leaves the rotation and what it was served by before that; C(capsules), what new
+instances are made from, and who holds it; C(late), the RM of each that an earlier run has reserved for, but perhaps not brought that to; C(swept), which are gone, but may have left
 something behind; C(tunnels), the services whose tunnels are to come from another HN's gateway.
 """
 
@@ -93,7 +93,7 @@ def starting(
         + [{"instance": record["instance"], **({"state": "absent"} if record["instance"] in gone else {"operation_done": True})} for record in rest],
         "capsules": list(
             {
-                (manifest["name"], manifest["version"]): {"service": manifest["name"], "version": manifest["version"], "holders": holders}
+                (manifest["name"], manifest["version"]): {"service": manifest["name"], "version": manifest["version"], "holders": holders, "manifest": manifest}
                 for manifest, holders in sources.values()
             }.values()
         ),

@@ -66,6 +66,7 @@ def plan_update(view: View, service: str, domain: str, to_hn: str, capsule: str)
         "service": service,
         "domain": domain,
         "capsule": capsule,
+        "manifest": manifest,
         "pairs": [
             {
                 "old": record,

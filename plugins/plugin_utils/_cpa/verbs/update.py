@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, parts
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, holders, parts
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import update as deciding
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Count, Plan, Stage, Step, in_order
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs.remove import clear
@@ -70,7 +70,7 @@ def plan(
     undone: list[Stage] = []
     for each in reversed(rounds):
         undone += each.taken_back()
-    return Plan(
+    made = Plan(
         operation="update",
         subject=f"{service} of {domain}",
         prepare=in_order(*left, *(stage for each in rounds for stage in each.stages())),
@@ -82,6 +82,8 @@ def plan(
         result={"replaced": Count(ended), "instances": [each.new for each in rounds]},
         peers=parts.peers(view),
     )
+    chosen = tuple(Answer(f"{each.new}.reserve", ("records", 0, "rm")) for each in rounds)
+    return holders.recorded(made, view, [holders.Holding(site, decided["manifest"], chosen)])
 
 
 def concerned(view: View, service: str, domain: str, to_hn: str, capsule: str | None, **_other: t.Any) -> concern.Concern:

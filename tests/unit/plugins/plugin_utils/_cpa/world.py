@@ -248,6 +248,8 @@ class World:
     def _whole(self, host: str, call: str, arguments: dict, check: bool) -> Outcome:
         if call == "record":
             return self.vmas[host].record(arguments, check)
+        if call == "hold":
+            return self.vmas[host].hold(arguments, check)
         if call == "router":
             return self.gateways[host].apply(arguments, lambda instance: self._lives(_hn(host), instance), check)
         if call == "drain":
@@ -387,6 +389,17 @@ class World:
         for name in {*serving, *self.names.names}:
             if serving.get(name, {}) != self.names.names.get(name, {}):
                 yield f"{name} is served by {serving.get(name, {})}, but says {self.names.names.get(name, {})}"
+
+    def unlike_recorded(self) -> list[str]:
+        """Return which capsules are held as no VMA knows, and which are not though one says so."""
+        recorded = {
+            (rm, each["manifest"]["name"], each["manifest"]["version"])
+            for known in self.registries().values()
+            for each in known["capsules"]
+            for rm in each["rms"]
+        }
+        real = {(rm.name, *capsule) for rm in self.rms.values() for capsule in rm.capsules}
+        return [f"{' '.join(each)} is {'held' if each in real else 'recorded'} only" for each in sorted(real ^ recorded)]
 
     def picture(self) -> dict[str, t.Any]:
         """Return all that an operation that was undone must have left as it was."""
