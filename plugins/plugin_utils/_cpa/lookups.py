@@ -169,10 +169,13 @@ def holders_of(view: View, name: names.InstanceName, capsule: str) -> tuple[dict
     broken = [problem for rm in view.rms.values() for problem in rm.broken if wanted in problem]
     if broken:
         raise Refused(broken[0])
-    said = {_title(each["manifest"]): each["rms"] for site in view.sites.values() for each in site.held}
-    known = sorted({*said, *(_title(manifest) for rm in view.rms.values() for manifest in rm.capsules)} - {wanted})
-    stale = [f"; the registry says that {', '.join(said[wanted])} should, and the playbook site brings it up to date"] if wanted in said else []
-    raise NotFound(f"No RM that answers holds the capsule {wanted}; held are: {', '.join(known) or 'none'}{''.join(stale)}.")
+    said = [(_title(each["manifest"]), each["rms"]) for site in view.sites.values() for each in site.held]
+    known = sorted({*(title for title, unused in said), *(_title(manifest) for rm in view.rms.values() for manifest in rm.capsules)} - {wanted})
+    should = sorted(rm for title, rms in said for rm in rms if title == wanted)
+    stale = (
+        f"; by the registry {', '.join(should)} should: see that what is down answers, or bring the registry up to date by the playbook site" if should else ""
+    )
+    raise NotFound(f"No RM that answers holds the capsule {wanted}; held are: {', '.join(known) or 'none'}{stale}.")
 
 
 def _title(manifest: t.Mapping[str, t.Any]) -> str:

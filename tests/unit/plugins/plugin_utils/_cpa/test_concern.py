@@ -229,13 +229,13 @@ def test_where_only_stale_records_are_left_it_is_said():
         here.plan(place, **PLACE)
     assert caught.value.message == (
         "No RM that answers holds the capsule shop 1.0.0 of example.com; held are: shop warm of example.com; "
-        "the registry says that rm-east-1 should, and the playbook site brings it up to date."
+        "by the registry rm-east-1 should: see that what is down answers, or bring the registry up to date by the playbook site."
     )
     here.says("rm-east-1", COLD, problem="The capsule shop 1.0.0 of example.com lacks the blob 00.")
     with pytest.raises(Refused, match="^The capsule shop 1.0.0 of example.com lacks the blob 00.$"):
         here.plan(place, **PLACE)
     here.silence("rm-east-1")
-    with pytest.raises(NotFound, match="No RM that answers holds the capsule shop 1.0.0 of example.com; held are: shop warm of example.com; the registry"):
+    with pytest.raises(NotFound, match="No RM that answers holds the capsule shop 1.0.0 of example.com; held are: shop warm of example.com; by the registry rm-east-1 should"):
         here.plan(place, **PLACE)
 
 
