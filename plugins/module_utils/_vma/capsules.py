@@ -50,15 +50,16 @@ def of(tx: Transaction, rm: str) -> list[Identity] | None:
     return sorted(_held(tx, rm)) if rm in listed(tx) else None
 
 
-def replace(tx: Transaction, rm: str, manifests: t.Iterable[Manifest]) -> None:
-    """Record that an RM holds these capsules and no others."""
+def replace(tx: Transaction, rm: str, manifests: t.Iterable[Manifest]) -> bool:
+    """Record that an RM holds these capsules and no others; return whether that is news."""
     wanted = {identity(manifest): manifest for manifest in manifests}
-    if rm not in listed(tx):
+    is_new, gone = rm not in listed(tx), _held(tx, rm) - set(wanted)
+    if is_new:
         tx.note(sa.insert(schema.LISTINGS).values(rm=rm))
-    for gone in _held(tx, rm) - set(wanted):
-        _drop(tx, rm, gone)
-    for manifest in wanted.values():
-        _add(tx, rm, manifest)
+    for known in gone:
+        _drop(tx, rm, known)
+    added = [_add(tx, rm, manifest) for manifest in wanted.values()]
+    return is_new or bool(gone) or any(added)
 
 
 def forget(tx: Transaction, rm: str) -> None:
@@ -81,17 +82,19 @@ def update(url: str, held: t.Sequence[t.Mapping[str, t.Any]], gone: t.Sequence[t
     """
     with transaction(url, dry_run) as tx:
         subscribed = {row["name"] for row in tx.rows(sa.select(schema.RMS.c.name))}
-        before = everything(tx)
+        concerned = sorted({identity(each) for each in gone} | {identity(each["manifest"]) for each in held})
+        before = {title(known): _holders(tx, known) for known in concerned}
         for each in gone:
             for rm in each["rms"]:
                 _drop(tx, rm, identity(each))
+        news = False
         for each in held:
             for rm in each["rms"]:
                 if rm not in subscribed:
                     raise NotFound(f"{rm} has not subscribed to {tx.hn['name']} (vma_rm does that).")
-                _add(tx, rm, each["manifest"])
-        after = everything(tx)
-        return Change(before != after, _shown(before), _shown(after), {})
+                news |= _add(tx, rm, each["manifest"])
+        after = {title(known): _holders(tx, known) for known in concerned}
+        return Change(news or before != after, before, after, {})
 
 
 def identity(described: Manifest) -> Identity:
@@ -108,21 +111,31 @@ def title(known: Identity) -> str:
     return f"{name} {version} of {domain}"
 
 
-def _add(tx: Transaction, rm: str, manifest: Manifest) -> None:
+def _add(tx: Transaction, rm: str, manifest: Manifest) -> bool:
+    """Record that an RM holds a capsule; return whether that, or what is in the capsule, is news.
+
+    Versions do not change. If RMs differ about one nevertheless, what is recorded stays: whoever uses it asks the RM.
+    """
     known = identity(manifest)
-    capsule = tx.rows(sa.select(schema.CAPSULES.c.manifest).where(*_is(schema.CAPSULES, known)))
-    if not capsule:
+    there, holders = tx.rows(sa.select(schema.CAPSULES.c.manifest).where(*_is(schema.CAPSULES, known))), _holders(tx, known)
+    is_other = not there or (there[0]["manifest"] != dict(manifest) and not set(holders) - {rm})
+    if not there:
         tx.note(sa.insert(schema.CAPSULES).values(**_columns(known), manifest=dict(manifest)))
-    elif capsule[0]["manifest"] != dict(manifest):
+    elif is_other:
         tx.note(sa.update(schema.CAPSULES).where(*_is(schema.CAPSULES, known)).values(manifest=dict(manifest)))
-    if not tx.rows(sa.select(schema.HOLDERS).where(schema.HOLDERS.c.rm == rm, *_is(schema.HOLDERS, known))):
+    if rm not in holders:
         tx.note(sa.insert(schema.HOLDERS).values(rm=rm, **_columns(known)))
+    return is_other or rm not in holders
 
 
 def _drop(tx: Transaction, rm: str, known: Identity) -> None:
     tx.note(sa.delete(schema.HOLDERS).where(schema.HOLDERS.c.rm == rm, *_is(schema.HOLDERS, known)))
     if not tx.rows(sa.select(schema.HOLDERS.c.rm).where(*_is(schema.HOLDERS, known)).limit(1)):
         tx.note(sa.delete(schema.CAPSULES).where(*_is(schema.CAPSULES, known)))
+
+
+def _holders(tx: Transaction, known: Identity) -> list[str]:
+    return [row["rm"] for row in tx.rows(sa.select(schema.HOLDERS.c.rm).where(*_is(schema.HOLDERS, known)).order_by(schema.HOLDERS.c.rm))]
 
 
 def _held(tx: Transaction, rm: str) -> set[Identity]:
@@ -139,7 +152,3 @@ def _columns(known: Identity) -> dict[str, str]:
 
 def _is(table: t.Any, known: Identity) -> list[t.Any]:
     return [table.c[key] == value for key, value in _columns(known).items()]
-
-
-def _shown(capsules: t.Iterable[dict[str, t.Any]]) -> dict[str, list[str]]:
-    return {title(identity(each["manifest"])): each["rms"] for each in capsules}

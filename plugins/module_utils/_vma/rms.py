@@ -58,13 +58,10 @@ def subscribe(url: str, name: str, wanted: dict[str, t.Any], dry_run: bool = Fal
             tx.change(sa.insert(schema.RMS).values(**after))
         elif before != after:
             tx.change(sa.update(schema.RMS).where(schema.RMS.c.name == name).values(**after))
-        held_before = held_after = capsules.of(tx, name)
-        if held is not None:
-            capsules.replace(tx, name, held)
-            held_after = capsules.of(tx, name)
-        shown_before = {} if before is None else {**before, **_told(held_before)}
-        shown_after = {**after, **_told(held_after)}
-        return Change(shown_before != shown_after, shown_before, shown_after, {"rm": shown_after})
+        shown = {} if before is None else {**before, **_told(capsules.of(tx, name))}
+        news = held is not None and capsules.replace(tx, name, held)
+        after.update(_told(capsules.of(tx, name)))
+        return Change(news or shown != after, shown, after, {"rm": after})
 
 
 def unsubscribe(url: str, name: str, dry_run: bool = False) -> Change:

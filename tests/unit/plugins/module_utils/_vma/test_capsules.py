@@ -44,18 +44,24 @@ def test_what_is_told_replaces_what_was_known_and_what_is_omitted_stays(url):
     assert known(url) == ({"db 1.0.0": ["rm-east-2"], "shop 1.0.0": ["rm-east-2"]}, ["rm-east-1", "rm-east-2"])
 
 
-def test_the_manifest_is_that_which_was_told_last(url):
-    rms.subscribe(url, "rm-east-1", {"capsules": [manifest()]})
-    rms.subscribe(url, "rm-east-2", {"capsules": [manifest(memory=None)]})
-    (found,) = overview.overview(url)["capsules"]
-    assert found == {"manifest": manifest(memory=None), "rms": ["rm-east-1", "rm-east-2"]}
+def test_where_rms_differ_about_a_version_the_first_word_counts(url):
+    """Else their subscriptions would contradict each other again and again."""
+    other = manifest(memory=None)
+    assert rms.subscribe(url, "rm-east-1", {"capsules": [manifest()]}).changed
+    assert rms.subscribe(url, "rm-east-2", {"capsules": [other]}).changed
+    for name, held in (("rm-east-1", manifest()), ("rm-east-2", other)):
+        assert not rms.subscribe(url, name, {"capsules": [held]}).changed
+    assert overview.overview(url)["capsules"] == [{"manifest": manifest(), "rms": ["rm-east-1", "rm-east-2"]}]
+    rms.subscribe(url, "rm-east-1", {"capsules": []})
+    assert rms.subscribe(url, "rm-east-2", {"capsules": [other]}).changed
+    assert overview.overview(url)["capsules"] == [{"manifest": other, "rms": ["rm-east-2"]}]
 
 
 def test_operations_tell_who_holds_a_capsule_now_and_who_not_any_more(url):
     told = {"held": [{"manifest": manifest(), "rms": ["rm-east-1", "rm-east-2"]}], "registry": url}
     assert vma.hold(told, True).changed and known(url) == ({}, [])
     done = vma.hold(told, False)
-    assert (done.changed, done.before, done.after) == (True, {}, {"shop 1.0.0 of example.com": ["rm-east-1", "rm-east-2"]})
+    assert (done.changed, done.before, done.after) == (True, {"shop 1.0.0 of example.com": []}, {"shop 1.0.0 of example.com": ["rm-east-1", "rm-east-2"]})
     assert not vma.hold(told, False).changed
     assert known(url) == ({"shop 1.0.0": ["rm-east-1", "rm-east-2"]}, []), "that is not all that they hold"
     gone = {"domain": "example.com", "name": "shop", "version": "1.0.0", "rms": ["rm-east-1"]}

@@ -235,7 +235,9 @@ def test_where_only_stale_records_are_left_it_is_said():
     with pytest.raises(Refused, match="^The capsule shop 1.0.0 of example.com lacks the blob 00.$"):
         here.plan(place, **PLACE)
     here.silence("rm-east-1")
-    with pytest.raises(NotFound, match="No RM that answers holds the capsule shop 1.0.0 of example.com; held are: shop warm of example.com; by the registry rm-east-1 should"):
+    with pytest.raises(
+        NotFound, match="No RM that answers holds the capsule shop 1.0.0 of example.com; held are: shop warm of example.com; by the registry rm-east-1 should"
+    ):
         here.plan(place, **PLACE)
 
 
