@@ -83,7 +83,7 @@ def mesh_view(groups: t.Mapping[str, t.Sequence[str]], hostvars: t.Mapping[str, 
         asked: the RMs that were asked. What an earlier operation of the same run has registered on the others does not count.
     """
     gateways = {hostvars[host]["hn"]: host for host in groups.get("gateways", [])}
-    sites, subscribed = {}, {}
+    sites: dict[str, Site] = {}
     for host in groups.get("vmas", []):
         name = hostvars[host]["hn"]
         answer = _look(hostvars[host].get("observe_look"), "look")
@@ -96,16 +96,29 @@ def mesh_view(groups: t.Mapping[str, t.Sequence[str]], hostvars: t.Mapping[str, 
         overcommit = answer.get("hn", {}).get("vcpu_overcommit", 1)
         site = Site(name, host, gateway, wan, records, epochs, accelerators, unfinished, _problem(answer, "records"), offers, overcommit)
         sites[name] = site._replace(held=answer.get("capsules", []))
-        subscribed.update({rm["name"]: (name, rm["address"]) for rm in offers})
-    # With many RMs it takes a while to look into the variables of each.
-    rms = {host: RealMachine(host, *_stands(host, subscribed, hostvars), [], [], None, False) for host in groups.get("rms", [])}
+    places = _places(sites.values())
+    rms = {host: RealMachine(host, *_stands(host, places, hostvars), [], [], None, False) for host in groups.get("rms", [])}
     rms.update({host: _heard(rms[host], hostvars[host].get("observe_held")) for host in asked if host in rms})
     return View(sites, rms)
 
 
-def _stands(host: str, subscribed: t.Mapping[str, tuple[str, str]], hostvars: t.Mapping[str, t.Mapping[str, t.Any]]) -> tuple[str, str]:
-    """Return the HN that an RM stands in, and where other RMs reach it."""
-    return subscribed[host] if host in subscribed else (hostvars[host]["hn"], hostvars[host]["rm_address"])
+def _places(sites: t.Iterable[Site]) -> dict[str, list[tuple[str, str]]]:
+    """Return the HNs that each RM has subscribed to, each with its address there."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for site in sites:
+        for rm in site.rms:
+            found.setdefault(rm["name"], []).append((site.name, rm["address"]))
+    return found
+
+
+def _stands(host: str, places: t.Mapping[str, list[tuple[str, str]]], hostvars: t.Mapping[str, t.Mapping[str, t.Any]]) -> tuple[str, str]:
+    """Return the HN that an RM stands in, and where other RMs reach it.
+
+    With many RMs it takes a while to look into the variables of each, so that is done only where its subscription does not say it: where it has none, or was
+    brought into another HN.
+    """
+    found = places.get(host, [])
+    return found[0] if len(found) == 1 else (hostvars[host]["hn"], hostvars[host]["rm_address"])
 
 
 def _heard(rm: RealMachine, told: t.Mapping[str, t.Any] | None) -> RealMachine:

@@ -322,6 +322,10 @@ def test_an_rm_that_has_not_subscribed_stands_where_the_inventory_says():
     here.hostvars["rm-east-3"] = {"hn": "hn-east", "rm_address": "10.0.0.99"}
     seen = mesh_view({**mesh.GROUPS, "rms": [*mesh.GROUPS["rms"], "rm-east-3"]}, here.hostvars)
     assert seen.rms["rm-east-3"][:3] == ("rm-east-3", "hn-east", "10.0.0.99")
+    for vma in mesh.GROUPS["vmas"]:
+        here.hostvars[vma]["observe_look"]["answers"]["look"]["result"]["rms"].append(mesh.offer("rm-east-3", "10.0.0.98"))
+    seen = mesh_view({**mesh.GROUPS, "rms": [*mesh.GROUPS["rms"], "rm-east-3"]}, here.hostvars)
+    assert seen.rms["rm-east-3"][:3] == ("rm-east-3", "hn-east", "10.0.0.99"), "so does one that was brought into another HN"
 
 
 def test_the_choice_is_that_of_the_vma():

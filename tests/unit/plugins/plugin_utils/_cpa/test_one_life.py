@@ -253,6 +253,17 @@ def test_a_holder_that_holds_nothing_any_more_is_passed_over(root, name):
     assert not report.failed and not world.problems() and not differences(trial.ended, essence(world, trial.wish)), report.message
 
 
+@pytest.mark.parametrize("name", ["place", "scale up", "standby", "clone", "move", "move clone first", "move within", "update"])
+def test_vmas_that_were_told_nothing_do(root, name):
+    """As those whose registries are older than what they are told now."""
+    trial = Trial(root, name)
+    world = copy.deepcopy(trial.start)
+    for vma in world.vmas.values():
+        vma.forget_capsules()
+    report = world.walk(planned(world, trial.wish))
+    assert not report.failed and not world.problems() and not differences(trial.ended, essence(world, trial.wish)), report.message
+
+
 def test_an_rm_that_is_down_and_whose_turn_it_would_be_is_left_out(root):
     trial = Trial(root, "place")
     world = copy.deepcopy(trial.start)
