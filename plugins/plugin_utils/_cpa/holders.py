@@ -41,7 +41,7 @@ def step_of(site: Site) -> str:
 
 
 def recorded(plan: Plan, view: View, held: t.Iterable[Holding], gone: t.Iterable[Gone] = ()) -> Plan:
-    """Return a plan with the steps by which VMAs learn what they do not know yet.
+    """Return a plan with the steps by which VMAs learn what they do not know yet, or know wrong: what an RM says counts more than what is recorded.
 
     Args:
         plan: the plan.
@@ -49,7 +49,8 @@ def recorded(plan: Plan, view: View, held: t.Iterable[Holding], gone: t.Iterable
         held: who holds what in the end.
         gone: who does not.
     """
-    held, gone = list(held), list(gone)
+    held = list(held)
+    gone = [*gone, *dict.fromkeys(stale for each in held for stale in _stale(view, each))]
     for site in view.sites.values():
         new = [each._replace(rms=rms) for each in held if each.site.name == site.name for rms in [_unknown(view, each)] if rms]
         old = [each for each in gone if each.rm in concern.holders(view, each.capsule)[site.name]]
@@ -65,6 +66,21 @@ def forgotten(site: Site, capsules: t.Sequence[tuple[concern.Capsule, tuple[str 
     return Step(f"forget.{site.name}", site.vma, "hold", arguments, what, undoes=(told,), if_changed=told, needs=needs, optional=True)
 
 
+def _stale(view: View, held: Holding) -> t.Iterator[Gone]:
+    """Yield the RMs that are recorded to hold the capsule, and were asked for it and do not."""
+    if isinstance(held.manifest, Answer):
+        return
+    capsule = _identity(held)
+    for rm in (view.rms.get(name) for names in concern.holders(view, capsule).values() for name in names):
+        if rm and rm.asked and not rm.problem and not rm.broken and capsule not in [(each["domain"], each["name"], each["version"]) for each in rm.capsules]:
+            yield Gone(capsule, rm.name)
+
+
+def _identity(held: Holding) -> concern.Capsule:
+    manifest = t.cast(t.Mapping[str, t.Any], held.manifest)
+    return concern.Capsule(manifest["domain"], manifest["name"], manifest["version"])
+
+
 def _unknown(view: View, held: Holding) -> tuple[str | Answer, ...]:
     """Return those of its RMs of which the VMA does not know yet that they hold it; what is not known here may be known there."""
     if isinstance(held.manifest, Answer):
@@ -74,8 +90,8 @@ def _unknown(view: View, held: Holding) -> tuple[str | Answer, ...]:
 
 
 def _known(view: View, held: Holding) -> list[str]:
-    manifest = t.cast(t.Mapping[str, t.Any], held.manifest)
-    return concern.holders(view, concern.Capsule(manifest["domain"], manifest["name"], manifest["version"]))[held.site.name]
+    stale = {each.rm for each in _stale(view, held)}
+    return [rm for rm in concern.holders(view, _identity(held))[held.site.name] if rm not in stale]
 
 
 def _step(view: View, site: Site, held: list[Holding], gone: list[Gone]) -> Step:

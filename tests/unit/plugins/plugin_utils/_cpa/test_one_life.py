@@ -249,8 +249,12 @@ def test_a_holder_that_holds_nothing_any_more_is_passed_over(root, name):
     world.vmas["gw-east"].hold({"held": [{"manifest": each, "rms": [STALE[name]]} for each in CAPSULES]}, False)
     used = {guest.capsule for guest in world.rms[STALE[name]].guests.values()}
     world.rms[STALE[name]].capsules = {key: each for key, each in world.rms[STALE[name]].capsules.items() if key[1] in used}
-    report = world.walk(planned(world, trial.wish))
+    plan = planned(world, trial.wish)
+    told = [each for stage in plan.stages for step in stage.steps if step.call == "hold" for each in step.arguments.get("gone", ())]
+    report = world.walk(plan)
     assert not report.failed and not world.problems() and not differences(trial.ended, essence(world, trial.wish)), report.message
+    wrong = [each for each in world.unlike_recorded() if each.endswith("recorded only")]
+    assert told and not [each for each in wrong if f"{told[0]['name']} {told[0]['version']} " in each], "its VMA knows now"
 
 
 @pytest.mark.parametrize("name", ["place", "scale up", "standby", "clone", "move", "move clone first", "move within", "update"])
