@@ -28,8 +28,9 @@ _LONGEST = 64
 def plan_clone_first(view: View, instance: str, to_hn: str, to_rm: str | None = None) -> plans.Plan:
     """Plan to start a copy of an instance in another HN, and to remove the instance when the copy has taken over.
 
-    Besides what plan_move returns the plan has C(version) of the capsule for the copy, C(copied), its manifest, C(publish)
-    (whether it is still to be made), C(holders) of it, and C(passing), the C(rm) and C(version) of capsules that nobody needs after the move. A move that was cut off is taken up where it stands.
+    Besides what plan_move returns the plan has C(version) of the capsule for the copy, C(copied), its manifest, C(publish) (whether it is still to be made),
+    C(holders) of it, and C(passing), the C(rm) and C(version) of capsules that nobody needs after the move. A move that was cut off is taken up where it
+    stands.
 
     Raises:
         InvalidInput, NotFound, Refused: one sentence for the operator.

@@ -7,11 +7,11 @@
 
 """What all plans for several instances of a domain have, how many of a service, clones or a cluster. Pure functions.
 
-A plan has what the VMA is asked and told, as the call C(record) takes it: C(reserve) at first, C(tell) before anything runs, C(untell) and C(undo)
-before and after it is taken back, C(close) at the end. C(states) and C(unstates) say what each instance is to be on its RM, C(gone) which are to be no more;
-C(services), for the name of each service, who enters and leaves the rotation and what it was served by before that; C(capsules), what new
-instances are made from, and who holds it; C(late), the RM of each that an earlier run has reserved for, but perhaps not brought that to; C(swept), which are gone, but may have left
-something behind; C(tunnels), the services whose tunnels are to come from another HN's gateway.
+A plan has what the VMA is asked and told, as the call C(record) takes it: C(reserve) at first, C(tell) before anything runs, C(untell) and C(undo) before and
+after it is taken back, C(close) at the end. C(states) and C(unstates) say what each instance is to be on its RM, C(gone) which are to be no more;
+C(services), for the name of each service, who enters and leaves the rotation and what it was served by before that; C(capsules), what new instances are made
+from, and who holds it; C(late), the RM of each that an earlier run has reserved for, but perhaps not brought that to; C(swept), which are gone, but may have
+left something behind; C(tunnels), the services whose tunnels are to come from another HN's gateway.
 """
 
 from __future__ import annotations
