@@ -6,26 +6,18 @@
 
 from __future__ import annotations
 
-import importlib
-import os
+import json
 import typing as t
 import uuid
 
-import yaml
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import parts, run, wishes
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import parts, run, verb
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.naming import plan_names
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import encode
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import mesh_view
-
-#: Where the planners of the verbs are, one file each.
-VERBS = "ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs"
-
-#: The roles of the verbs, whose argument specs say what can be wished for.
-ROLES = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))), "roles")
 
 #: How names follow, as the variables of the role names say. What templates make of numbers may be text.
 NAMES: dict[str, t.Any] = {
@@ -60,9 +52,9 @@ class ActionModule(ActionBase):
             return {"failed": True, "changed": False, "msg": exc.message}
 
     def _planned(self, operation: str, names: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Return the plan of a verb as data, with the id of this run of it."""
-        verb = importlib.import_module(f"{VERBS}.{operation}")
-        wish = self._wish(operation, task_vars)
+        """Return the plan of a verb as JSON text, which nobody but the operation reads, with the id of this run of it."""
+        extra = load_extra_vars(self._loader)
+        wish = verb.wish(operation, task_vars, extra, self._templar.template)
         if wish.error is not None:
             return {"failed": True, "changed": False, "msg": wish.error}
         result: dict[str, t.Any] = {"changed": False}
@@ -72,17 +64,11 @@ class ActionModule(ActionBase):
                 for old, new in wish.renamed.items()
             ]
         try:
-            view = mesh_view(task_vars["groups"], task_vars["hostvars"])
-            plan = verb.plan(view, parts.Naming(view, names), **wish.values)
+            asked = verb.concerned(operation, task_vars, wish).rms
+            run.refuse_left_out(asked, task_vars)
+            view = mesh_view(task_vars["groups"], task_vars["hostvars"], asked)
+            plan = verb.planner(operation).plan(view, parts.Naming(view, names), **wish.values)
             run.refuse_limit(plan, view.rms, task_vars)
         except MeshError as exc:
             return {**result, "failed": True, "msg": exc.message}
-        return {**result, "run": uuid.uuid4().hex, "plan": encode(plan)}
-
-    def _wish(self, operation: str, task_vars: dict[str, t.Any]) -> wishes.Wish:
-        """Return what is wished for: the variables that the role of the verb describes."""
-        with open(os.path.join(ROLES, operation, "meta", "argument_specs.yml"), encoding="utf-8") as handle:
-            options = yaml.safe_load(handle)["argument_specs"]["main"]["options"]
-        given = {name: self._templar.template(task_vars[name]) for name in options if name in task_vars}
-        extra = {name: self._templar.template(value) for name, value in load_extra_vars(self._loader).items()}
-        return wishes.read(operation, options, given, extra)
+        return {**result, "run": uuid.uuid4().hex, "plan": json.dumps(encode(plan))}

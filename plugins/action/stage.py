@@ -70,14 +70,17 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         task_vars = task_vars or {}
         unused, args = self.validate_argument_spec(
-            argument_spec={"stage": {"type": "str"}, "calls": {"type": "list", "elements": "dict"}, "device": {"type": "str"}},
+            argument_spec={"stage": {"type": "str"}, "calls": {"type": "list", "elements": "dict"}, "device": {"type": "str"}, "packed": {"type": "bool"}},
             required_one_of=[("stage", "calls")],
             mutually_exclusive=[("stage", "calls")],
         )
         check = self._task.check_mode
         if args["calls"] is not None:
             calls = [{"ids": [each["call"]], "arguments": {}, "check": check, "goes_on": True, **each} for each in args["calls"]]
-            return {**self._answered(self._carried_out(calls, task_vars), {}, args["device"]), "run": run_id(task_vars["hostvars"])}
+            result = self._answered(self._carried_out(calls, task_vars), {}, args["device"])
+            if args["packed"]:
+                result["answers"] = {step: {**answer, "result": json.dumps(answer["result"])} for step, answer in result["answers"].items()}
+            return {**result, "run": run_id(task_vars["hostvars"])}
         run, plan = planned(task_vars["hostvars"])
         host, kept = task_vars["inventory_hostname"], answers_so_far(plan, run, task_vars["hostvars"])
         answers = {step: _opened(answer) for step, answer in kept.items()}

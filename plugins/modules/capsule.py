@@ -41,6 +41,8 @@ options:
       - With V(present) the capsule is imported unless it is there.
       - With V(absent) it is removed, and with it the files that no other capsule and no instance on this RM uses.
         This is refused as long as an instance on this RM is made from it.
+      - The VMA is not told; the playbook C(vmatrix.mesh.site) or the next import on this RM does that. Until then an operation that would use what was removed
+        finds out and takes it from another RM.
     type: str
     choices:
       - present

@@ -105,12 +105,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: What the operation must know. Which keys there are depends on O(operation).
+  description:
+    - The plan of an operation, as JSON text that only the role P(vmatrix.mesh.operation#role) reads.
+    - With O(operation=names) a list of what each name must say.
   returned: success
-  type: dict
-  sample:
-    operation: suspend
-    instance: shop-1.example.com
-    record: {instance: shop-1.example.com, rm: rm-east-1, epoch: 1, state: running}
-    site: {hn: hn-east, vma: gw-east, gateway: gw-east}
+  type: raw
+  sample: '{"_is": "Plan", "operation": "suspend", "subject": "shop-1.example.com"}'
 """

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: rm_info
-short_description: Find out what an RM can offer
+short_description: Find out what an RM can offer, and what it holds
 version_added: 0.1.0
 description:
-  - Finds out the capacity of this RM, its machine types and CPU models, and which accelerator really works, in the shape of a subscription with the VMA.
+  - Finds out the capacity of this RM, its machine types and CPU models, which accelerator really works, and which capsules it holds, in the shape of a
+    subscription with the VMA.
   - Whether KVM works is found out by booting a kernel under it, since a device file proves nothing. The finding is kept in C(/var/lib/vmatrix)
     until QEMU, the host's kernel or the probe kernel change. Without O(probe_kernel), an earlier finding is used.
 author:
@@ -69,6 +70,13 @@ rm:
       description: What works here, V(kvm) or V(tcg).
       type: str
       sample: tcg
+    capsules:
+      description:
+        - The manifests of the capsules in its store; whether one is whole is said by M(vmatrix.mesh.capsule_info).
+      type: list
+      elements: dict
+      sample:
+        - {name: shop, version: 1.0.0, domain: example.com}
 """
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_info_module

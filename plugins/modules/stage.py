@@ -37,6 +37,12 @@ options:
   device:
     description: The host that O(calls) are made on, as the answers name it.
     type: str
+  packed:
+    description:
+      - Whether what O(calls) return is left as JSON text.
+      - Ansible looks into each part of a variable when it is read, which takes long where it is large.
+    type: bool
+    default: false
 seealso:
   - module: vmatrix.mesh.plan
   - module: vmatrix.mesh.report

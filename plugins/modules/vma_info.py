@@ -84,6 +84,19 @@ rms:
     vcpus_left: {description: Virtual CPUs that are not reserved., type: int, returned: success, sample: 15}
     disk_bytes_left: {description: Room on disk that is not reserved in bytes., type: int, returned: success, sample: 106300440576}
     instances: {description: The instances that it holds., type: list, elements: str, returned: success, sample: [shop-1.example.com]}
+    listed: {description: Whether it has told all capsules that it holds., type: bool, returned: success, sample: true}
+capsules:
+  description: The capsules that RMs hold, as far as they or operations told, sorted by domain, name and version.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    manifest:
+      description: The capsule's manifest, see M(vmatrix.mesh.capsule_info).
+      type: dict
+      returned: success
+      sample: {name: shop, version: 1.0.0, domain: example.com}
+    rms: {description: The RMs that hold it., type: list, elements: str, returned: success, sample: [rm-east-1]}
 records:
   description: Surroundings records, sorted by instance.
   returned: success

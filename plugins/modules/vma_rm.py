@@ -14,6 +14,8 @@ author:
 description:
   - Records what an RM offers, so that the VMA can place instances on it. The module M(vmatrix.mesh.rm_info) finds it out.
   - What is omitted stays as it is recorded, so an RM is taken out of service with O(name) and O(in_service=false) alone.
+  - What an RM holds is recorded, too, so that the VMA can say who holds a capsule without asking its RMs. Operations keep that up and verify it where they
+    use it; what an operator changes by M(vmatrix.mesh.capsule) is told again by the playbook C(vmatrix.mesh.site) or the next import.
   - Capacities are compared as they are said. Say what the RM has as a whole, such as the size of the file system, not what happens to be free.
 extends_documentation_fragment:
   - vmatrix.mesh.attributes
@@ -55,6 +57,13 @@ options:
       - Whether it takes new instances. Those that it holds stay.
       - True at first, when omitted.
     type: bool
+  capsules:
+    description:
+      - The manifests of all capsules that it holds, as M(vmatrix.mesh.rm_info) finds them; an empty list says that it holds none.
+      - As long as this was never said, operations that need a capsule ask the RM itself.
+    type: list
+    elements: dict
+    version_added: 0.2.0
   state:
     description: Whether it is subscribed. V(absent) is refused while it holds instances.
     type: str
@@ -83,6 +92,7 @@ EXAMPLES = r"""
     machine_types: [pc-i440fx-7.2, pc-q35-7.2]
     cpus: [qemu64]
     accelerator: tcg
+    capsules: "{{ offer.rm.capsules }}"
 
 - name: Give it no new instances
   vmatrix.mesh.vma_rm:
@@ -105,6 +115,12 @@ rm:
     cpus: {description: The CPU models that it offers., type: list, elements: str, returned: success, sample: [qemu64]}
     accelerator: {description: What its instances run on; V(kvm) or V(tcg)., type: str, returned: success, sample: tcg}
     in_service: {description: Whether it takes new instances., type: bool, returned: success, sample: true}
+    capsules:
+      description: The capsules that it holds; null as long as it has not told all of them.
+      type: list
+      elements: str
+      returned: success
+      sample: [shop 1.0.0 of example.com]
 """
 
 import typing as t
@@ -139,6 +155,7 @@ def main() -> None:
             "cpus": {"type": "list", "elements": "str"},
             "accelerator": {"type": "str", "choices": ["kvm", "tcg"]},
             "in_service": {"type": "bool"},
+            "capsules": {"type": "list", "elements": "dict"},
             "state": {"type": "str", "choices": ["absent", "present"], "default": "present"},
             "registry": OPTION,
         },

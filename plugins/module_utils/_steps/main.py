@@ -36,6 +36,7 @@ CALLS = {
     "engines": ("engines", "install"),
     "hand_over": ("cutovers", "hand_over"),
     "hn": ("vma", "declare"),
+    "hold": ("vma", "hold"),
     "host": ("host", "compare"),
     "instances": ("instances", "ensure"),
     "key": ("zones", "key"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.store import Store
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import capabilities
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.client import LIBRARIES, Hypervisor
@@ -22,4 +23,6 @@ __all__ = ["LIBRARIES", "offer"]
 def offer(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
     """Return as C(rm) what the VMA must know of this RM; C(probe_kernel) and C(probe_timeout) as C(capabilities.subscription) takes them."""
     kernel, timeout = arguments.get("probe_kernel") or None, float(arguments["probe_timeout"])
-    return Outcome(False, None, None, {"rm": capabilities.subscription(Places(), Hypervisor.connect(), kernel, timeout)})
+    offered = capabilities.subscription(Places(), Hypervisor.connect(), kernel, timeout)
+    held = sorted(Store().list(), key=lambda manifest: (manifest["domain"], manifest["name"], manifest["version"]))
+    return Outcome(False, None, None, {"rm": {**offered, "capsules": held}})

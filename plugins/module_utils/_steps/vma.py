@@ -13,11 +13,11 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.answers import given
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn, overview, rms, several
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import capsules, hn, overview, rms, several
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import LIBRARIES
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import OPTION, reading
 
-__all__ = ["LIBRARIES", "declare", "look", "record", "subscribe", "subscriptions"]
+__all__ = ["LIBRARIES", "declare", "hold", "look", "record", "subscribe", "subscriptions"]
 
 #: What an HN is declared with, besides its name and pools.
 NUMBERS = ("vlan_first", "vlan_last", "vcpu_overcommit")
@@ -33,6 +33,11 @@ def record(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
     return Outcome(*several.update_all(_registry(arguments), arguments["instances"], check))
 
 
+def hold(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
+    """Record which RMs hold which capsules now (C(held)), and which not any more (C(gone)), as C(_vma.capsules) takes it."""
+    return Outcome(*capsules.update(_registry(arguments), arguments.get("held") or [], arguments.get("gone") or [], check))
+
+
 def look(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
     """Return the registry as a planner sees it, only an C(instance) or C(domain) of it if one is given, with so many closed C(operations)."""
     arguments = given(arguments)
@@ -41,15 +46,17 @@ def look(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
 
 
 def subscribe(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
-    """Record what an RM of that C(name) offers, or only whether it is C(in_service)."""
-    wanted = {key: arguments.get(key) for key in (*rms.NEEDED, "in_service")}
+    """Record what an RM of that C(name) offers and holds (C(capsules)), or only whether it is C(in_service)."""
+    wanted = {key: arguments.get(key) for key in (*rms.NEEDED, "in_service", "capsules")}
     return Outcome(*rms.subscribe(_registry(arguments), arguments["name"], wanted, check))
 
 
 def subscriptions(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
-    """Return what the RMs of the HN have subscribed with, by name."""
+    """Return what the RMs of the HN have subscribed with, by name, and the manifests of the capsules that each holds (null: it has not told)."""
     with reading(_registry(arguments)) as tx:
-        return Outcome(False, None, None, {"rms": {rm["name"]: rm for rm in rms.everything(tx)}})
+        machines, listed, known = rms.everything(tx), capsules.listed(tx), capsules.everything(tx)
+    held = {rm: [each["manifest"] for each in known if rm in each["rms"]] for rm in listed}
+    return Outcome(False, None, None, {"rms": {rm["name"]: {**rm, "capsules": held.get(rm["name"])} for rm in machines}})
 
 
 def _registry(arguments: t.Mapping[str, t.Any]) -> str:

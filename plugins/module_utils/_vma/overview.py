@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import claims, journal, placement, records, rms, schema, surroundings
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import capsules, claims, journal, placement, records, rms, schema, surroundings
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import reading
 
 if t.TYPE_CHECKING:
@@ -21,7 +21,10 @@ if t.TYPE_CHECKING:
 
 
 def overview(url: str, instance: str | None = None, domain: str | None = None, last: int = 20) -> dict[str, t.Any]:
-    """Return hn, rms (with what is left), records, routers by domain, epochs by instance, and operations (the open ones and the *last* closed ones).
+    """Return what the registry knows.
+
+    That is hn, rms (with what is left, and whether what they hold is known), capsules (each with the rms that hold it), records, routers by domain, epochs by
+    instance, and operations (the open ones and the *last* closed ones).
 
     Args:
         instance: look at this one only.
@@ -41,6 +44,7 @@ def overview(url: str, instance: str | None = None, domain: str | None = None, l
         used, holdings, machines = records.used(tx), records.holdings(tx), rms.everything(tx)
         shown = records.everything(tx) if domain is None else records.of_domain(tx, domain)
         vlans = _vlans(tx, domain)
+        held, listed = capsules.everything(tx, domain), capsules.listed(tx)
         epochs, operations = records.epochs(tx, instance, domain), journal.listing(tx, last, instance, domain)
     # A commit waits for those who read, so what else there is to do is done afterwards.
     return {
@@ -50,9 +54,11 @@ def overview(url: str, instance: str | None = None, domain: str | None = None, l
                 **rm,
                 **{f"{key}_left": room for key, room in placement.left(rm, used, tx.hn["vcpu_overcommit"]).items()},
                 "instances": holdings.get(rm["name"], []),
+                "listed": rm["name"] in listed,
             }
             for rm in machines
         ],
+        "capsules": held,
         "records": [record for record in shown if instance in (None, record["instance"])],
         "routers": _routers(vlans, shown, tx.generation),
         "epochs": epochs,

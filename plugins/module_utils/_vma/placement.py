@@ -81,18 +81,14 @@ def choose(
         Refused: none has room; the sentence says for each why not.
     """
     rms = sorted(rms, key=lambda rm: rm["name"])
-    reasons, candidates = [], []
     if pin is not None:
         rms = [rm for rm in rms if rm["name"] == pin]
         if not rms:
             raise Refused(f"{hn} has no room for {instance}: {pin} is not one of its RMs.")
-    for rm in rms:
-        room = left(rm, used, vcpu_overcommit)
-        reason = "is excluded" if rm["name"] in exclude else why_not(rm, room, requirements)
-        if reason:
-            reasons.append(f"{rm['name']} {reason}")
-        else:
-            candidates.append((-room["memory_mib"], rm["name"]))
-    if not candidates:
-        raise Refused(f"{hn} has no room for {instance}: {', '.join(reasons) or 'it has no RM'}.")
-    return min(candidates)[1]
+    rooms = {rm["name"]: left(rm, used, vcpu_overcommit) for rm in rms}
+    # Of many RMs few have to be looked at closely.
+    for rm in sorted(rms, key=lambda rm: -rooms[rm["name"]]["memory_mib"]):
+        if rm["name"] not in exclude and why_not(rm, rooms[rm["name"]], requirements) is None:
+            return str(rm["name"])
+    reasons = [f"{rm['name']} {'is excluded' if rm['name'] in exclude else why_not(rm, rooms[rm['name']], requirements)}" for rm in rms]
+    raise Refused(f"{hn} has no room for {instance}: {', '.join(reasons) or 'it has no RM'}.")

@@ -48,6 +48,7 @@ class Transaction:
         generation: the counter, as it is with the changes so far.
         generation_before: the counter, as it was found.
         raised: whether anything was changed.
+        version: of the tables that are there; when reading it may be an older one.
         neighbours: the records of the domains that were looked at, by domain and instance; records keeps them as they are with the changes so far.
         used: what records take of each RM; None until somebody asks, then the same.
     """
@@ -58,6 +59,7 @@ class Transaction:
         self.generation: int = row["generation"]
         self.generation_before = self.generation
         self.raised = False
+        self.version: int = row["schema_version"]
         self.neighbours: dict[str, dict[str, dict[str, t.Any]]] = {}
         self.used: dict[str, dict[str, int]] | None = None
 
@@ -94,7 +96,7 @@ def transaction(url: str, dry_run: bool = False, create: bool = False) -> t.Iter
     Raises:
         InvalidInput: *url* is none that can be used.
         NotFound: nobody has set the registry up.
-        Refused: others held it for 30 s, or a newer version of the collection made it.
+        Refused: others held it for 30 s, or a newer version of the collection made it. What an older one made gets the tables that it lacks.
     """
     with _connected(url, dry_run=dry_run, create=create) as (connection, shown):
         work = connection.begin()
@@ -196,8 +198,14 @@ def _opened(connection: t.Any, shown: str, create: bool = False, reads: bool = F
         )
     own = sa.select(schema.REGISTRY)
     row = dict(connection.execute(own if reads else own.with_for_update()).mappings().one())
-    if row["schema_version"] != schema.VERSION:
-        raise Refused(f"The registry {shown} has schema version {row['schema_version']}; this version of the collection knows version {schema.VERSION} only.")
+    if not schema.OLDEST <= row["schema_version"] <= schema.VERSION:
+        known = f"versions {schema.OLDEST} to {schema.VERSION}"
+        raise Refused(f"The registry {shown} has schema version {row['schema_version']}; this version of the collection knows {known} only.")
+    if row["schema_version"] != schema.VERSION and not reads:
+        # Who only looks leaves it as it is.
+        schema.METADATA.create_all(connection)
+        connection.execute(sa.update(schema.REGISTRY).values(schema_version=schema.VERSION))
+        row["schema_version"] = schema.VERSION
     if create:
         # One that was made before there were these is searched faster from now on.
         for index in (index for table in schema.METADATA.tables.values() for index in table.indexes):

@@ -14,7 +14,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import records, schema
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import capsules, records, schema
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import sa
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Change, transaction
 
@@ -36,7 +36,7 @@ def subscribe(url: str, name: str, wanted: dict[str, t.Any], dry_run: bool = Fal
     """Record an RM, or what has changed about it.
 
     Args:
-        wanted: keys of a subscription; None or none keeps what is recorded, in_service is true at first.
+        wanted: keys of a subscription, and capsules, the manifests of all that it holds; None or none keeps what is recorded, in_service is true at first.
 
     Raises:
         InvalidInput: something is malformed, or the RM is new and something about it is not said.
@@ -45,6 +45,7 @@ def subscribe(url: str, name: str, wanted: dict[str, t.Any], dry_run: bool = Fal
     names.label("real machine", name)
     given = {key: value for key, value in wanted.items() if value is not None}
     _check(name, given)
+    held = given.pop("capsules", None)
     with transaction(url, dry_run) as tx:
         before = _one(tx, name)
         missing = [key for key in NEEDED if key not in given]
@@ -57,7 +58,10 @@ def subscribe(url: str, name: str, wanted: dict[str, t.Any], dry_run: bool = Fal
             tx.change(sa.insert(schema.RMS).values(**after))
         elif before != after:
             tx.change(sa.update(schema.RMS).where(schema.RMS.c.name == name).values(**after))
-        return Change(before != after, before or {}, after, {"rm": after})
+        shown = {} if before is None else {**before, **_told(capsules.of(tx, name))}
+        news = held is not None and capsules.replace(tx, name, held)
+        after.update(_told(capsules.of(tx, name)))
+        return Change(news or shown != after, shown, after, {"rm": after})
 
 
 def unsubscribe(url: str, name: str, dry_run: bool = False) -> Change:
@@ -73,12 +77,18 @@ def unsubscribe(url: str, name: str, dry_run: bool = False) -> Change:
         if held:
             raise Refused(f"{name} cannot leave {tx.hn['name']}: it holds {', '.join(held)}.")
         if before is not None:
+            capsules.forget(tx, name)
             tx.change(sa.delete(schema.RMS).where(schema.RMS.c.name == name))
         return Change(before is not None, before or {}, {}, {"rm": None})
 
 
 def _one(tx: Transaction, name: str) -> dict[str, t.Any] | None:
     return next((rm for rm in everything(tx) if rm["name"] == name), None)
+
+
+def _told(held: list[capsules.Identity] | None) -> dict[str, t.Any]:
+    """Return what is shown of the capsules that an RM holds."""
+    return {"capsules": None if held is None else [capsules.title(each) for each in held]}
 
 
 def _check(name: str, given: dict[str, t.Any]) -> None:

@@ -13,7 +13,9 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import sa
 
-VERSION = 4
+VERSION = 5
+#: The first version that this one is made of by adding tables.
+OLDEST = 4
 
 if sa is not None:
     METADATA = sa.MetaData()
@@ -44,6 +46,33 @@ if sa is not None:
         sa.Column("cpus", sa.JSON, nullable=False),
         sa.Column("accelerator", sa.String(16), nullable=False),
         sa.Column("in_service", sa.Boolean, nullable=False),
+    )
+
+    #: Which RMs have told all capsules that they hold; what the others hold is known in part at most.
+    LISTINGS = sa.Table(
+        "listings",
+        METADATA,
+        sa.Column("rm", sa.ForeignKey("rms.name"), primary_key=True),
+    )
+
+    CAPSULES = sa.Table(
+        "capsules",
+        METADATA,
+        sa.Column("domain", sa.String(200), primary_key=True),
+        sa.Column("name", sa.String(63), primary_key=True),
+        sa.Column("version", sa.String(64), primary_key=True),
+        sa.Column("manifest", sa.JSON, nullable=False),
+    )
+
+    #: Which RM holds which of them, as far as it was told; the RM itself knows better.
+    HOLDERS = sa.Table(
+        "holders",
+        METADATA,
+        sa.Column("rm", sa.ForeignKey("rms.name"), primary_key=True),
+        sa.Column("domain", sa.String(200), primary_key=True),
+        sa.Column("name", sa.String(63), primary_key=True),
+        sa.Column("version", sa.String(64), primary_key=True),
+        sa.ForeignKeyConstraint(["domain", "name", "version"], ["capsules.domain", "capsules.name", "capsules.version"]),
     )
 
     #: The surroundings records.

@@ -16,6 +16,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, NotFound, Refused
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import choice, concern
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups as plans
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.cluster import refuse_unreachable, together
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.starts import Record, not_yet_there, starting
@@ -74,6 +75,24 @@ def plan_clone(view: View, instances: t.Sequence[str], clones: t.Sequence[str], 
         "origins": {pair.clone: pair.origin["instance"] for pair in new},
         "publish": [{"instance": name, "service": pair.origin["service"], "version": pair.version, "rm": pair.origin["rm"]} for name, pair in publish.items()],
     }
+
+
+def concerned(view: View, instances: t.Sequence[str], clones: t.Sequence[str], capsule: str, to_hn: str | None = None) -> concern.Concern:
+    """Return whom the plan depends on: the RMs of *instances* and of clones that are there, holders of the capsules, and the RMs that may be chosen."""
+    versions = _versions(instances, names.version(capsule))
+    origins = [plans.one_of(view, instance) for instance in instances]
+    site = plans.site_of(view, to_hn or origins[0][1].name)
+    there = {clone: record for clone in clones for record, home in plans.records_of(view, clone) if home is site}
+    wanted, orders = [], []
+    for (record, unused), version in zip(origins, versions):
+        between = concern.Capsule(record["domain"], record["service"], version)
+        # Where that is still to be made, it is made of what its origin comes from.
+        wanted += [between, between._replace(version=record["capsule"])]
+        orders += concern.order(view, between) or [choice.Order(record["requirements"])]
+    new = [clone for clone in clones if clone not in there]
+    orders = (orders * len(new) if len(instances) == 1 else orders) if new else []
+    rms = [record["rm"] for record in (*(record for record, unused in origins), *there.values())]
+    return concern.asking(view, site, wanted, [*rms, *choice.candidates(site, orders)])
 
 
 def _held(view: View, pair: Pair) -> tuple[dict, list[str]] | None:

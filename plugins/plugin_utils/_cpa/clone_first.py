@@ -28,8 +28,9 @@ _LONGEST = 64
 def plan_clone_first(view: View, instance: str, to_hn: str, to_rm: str | None = None) -> plans.Plan:
     """Plan to start a copy of an instance in another HN, and to remove the instance when the copy has taken over.
 
-    Besides what plan_move returns the plan has C(version) of the capsule for the copy, C(publish) (whether it is still to be made), C(holders) of it,
-    and C(passing), the C(rm) and C(version) of capsules that nobody needs after the move. A move that was cut off is taken up where it stands.
+    Besides what plan_move returns the plan has C(version) of the capsule for the copy, C(copied), its manifest, C(publish) (whether it is still to be made),
+    C(holders) of it, and C(passing), the C(rm) and C(version) of capsules that nobody needs after the move. A move that was cut off is taken up where it
+    stands.
 
     Raises:
         InvalidInput, NotFound, Refused: one sentence for the operator.
@@ -49,18 +50,32 @@ def plan_clone_first(view: View, instance: str, to_hn: str, to_rm: str | None = 
     epoch = max((site.epochs.get(instance, 0) for site in view.sites.values()), default=0) + 1
     version = there["capsule"] if begun else moved_version(record["capsule"], epoch)
     try:
-        holders = plans.holders_of(view, names.instance(instance), version)[1]
+        copied, holders = plans.holders_of(view, names.instance(instance), version)
     except NotFound:
-        holders = []
-    used = {one["capsule"] for site in view.sites.values() for one in site.records if one["instance"] != instance}
-    made = [
-        {"rm": rm.name, "version": held["version"]}
-        for rm in view.rms.values()
-        for held in rm.capsules
-        if (held["name"], held["domain"]) == (record["service"], record["domain"]) and re.search(rf"{_MARK}$", held["version"])
-    ]
-    passing = [one for one in made if one["version"] not in {version, *used}] + [{"rm": record["rm"], "version": version}]
-    return {**plan, "final_state": "running", "version": version, "publish": not holders, "holders": holders or [record["rm"]], "passing": passing}
+        copied, holders = None, []
+    made = [{"rm": rm.name, "version": held["version"]} for rm in view.rms.values() for held in rm.capsules if _passes(view, record, held)]
+    gone = [one for one in made if one["version"] != version] + [{"rm": record["rm"], "version": version}]
+    return {
+        **plan,
+        "final_state": "running",
+        "version": version,
+        "copied": copied,
+        "publish": not holders,
+        "holders": holders or [record["rm"]],
+        "passing": gone,
+    }
+
+
+def passing(view: View, record: plans.Plan) -> list[str]:
+    """Return the RMs that hold capsules which nobody needs after a move of the instance with this record, as their VMAs were told."""
+    return [rm for site in view.sites.values() for each in site.held if _passes(view, record, each["manifest"]) for rm in each["rms"]]
+
+
+def _passes(view: View, record: plans.Plan, manifest: plans.Plan) -> bool:
+    """Whether a capsule was made for a move of the service, and no other instance comes from it."""
+    used = {one["capsule"] for site in view.sites.values() for one in site.records if one["instance"] != record["instance"]}
+    of_service = (manifest["name"], manifest["domain"]) == (record["service"], record["domain"])
+    return of_service and manifest["version"] not in used and re.search(rf"{_MARK}$", manifest["version"]) is not None
 
 
 def moved_version(version: str, epoch: int) -> str:

@@ -13,6 +13,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, NotFound, Refused
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import choice
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import RealMachine, Site, View
 
 Plan = t.Dict[str, t.Any]
@@ -74,6 +75,8 @@ def plan_move(view: View, instance: str, to_hn: str, to_rm: str | None = None, c
         raise Refused(f"A copy of {instance} is in {to_hn} already; finish the move as it was begun, with strategy=clone_first.")
     answering_rm(view, record["rm"])
     manifest, holders = holders_of(view, name, record["capsule"])
+    # A memory image can only be resumed under the accelerator that it was made with.
+    requirements = {**record["requirements"], "accelerator": source.accelerators[record["rm"]]}
     return {
         "operation": "move",
         "instance": instance,
@@ -95,10 +98,9 @@ def plan_move(view: View, instance: str, to_hn: str, to_rm: str | None = None, c
         "source": site_plan(source),
         "target": site_plan(target),
         "manifest": manifest,
-        # A memory image can only be resumed under the accelerator that it was made with.
-        "requirements": {**record["requirements"], "accelerator": source.accelerators[record["rm"]]},
+        "requirements": requirements,
         "to_rm": wanted_rm(view, target, to_rm),
-        "exclude_rms": silent_rms(view, target),
+        "exclude_rms": excluded_rms(view, target, None if to_rm or to_hn in found else requirements),
         "holders": holders,
     }
 
@@ -149,7 +151,12 @@ def known_instances(view: View) -> str:
 
 
 def holders_of(view: View, name: names.InstanceName, capsule: str) -> tuple[dict, list[str]]:
-    """Return the capsule's manifest and the RMs that hold it whole."""
+    """Return the capsule's manifest and the RMs that hold it whole, of those that were asked.
+
+    Raises:
+        Refused: it is nowhere whole.
+        NotFound: none of them holds it; a VMA may have been told otherwise.
+    """
     held = {
         rm.name: manifest
         for rm in view.rms.values()
@@ -162,8 +169,17 @@ def holders_of(view: View, name: names.InstanceName, capsule: str) -> tuple[dict
     broken = [problem for rm in view.rms.values() for problem in rm.broken if wanted in problem]
     if broken:
         raise Refused(broken[0])
-    known = sorted({f"{m['name']} {m['version']} of {m['domain']}" for rm in view.rms.values() for m in rm.capsules})
-    raise NotFound(f"No RM that answers holds the capsule {wanted}; held are: {', '.join(known) or 'none'}.")
+    said = [(_title(each["manifest"]), each["rms"]) for site in view.sites.values() for each in site.held]
+    known = sorted({*(title for title, unused in said), *(_title(manifest) for rm in view.rms.values() for manifest in rm.capsules)} - {wanted})
+    should = sorted(rm for title, rms in said for rm in rms if title == wanted)
+    stale = (
+        f"; by the registry {', '.join(should)} should: see that what is down answers, or bring the registry up to date by the playbook site" if should else ""
+    )
+    raise NotFound(f"No RM that answers holds the capsule {wanted}; held are: {', '.join(known) or 'none'}{stale}.")
+
+
+def _title(manifest: t.Mapping[str, t.Any]) -> str:
+    return f"{manifest['name']} {manifest['version']} of {manifest['domain']}"
 
 
 def wanted_rm(view: View, site: Site, to_rm: str | None) -> str | None:
@@ -186,8 +202,29 @@ def answering_rm(view: View, name: str) -> RealMachine:
     return rm
 
 
+def excluded_rms(view: View, site: Site, requirements: dict[str, t.Any] | None) -> list[str]:
+    """Return the RMs of an HN that its VMA must not choose: those that did not answer.
+
+    Args:
+        view: the observed mesh.
+        site: the HN.
+        requirements: of the instance that it chooses for; None if it has no choice, or that is not known yet.
+
+    Raises:
+        Refused: all that were asked because it would choose them are among those, and nobody asked the others.
+    """
+    silent = silent_rms(view, site)
+    follows = choice.chosen(site, [choice.Order(requirements)], exclude=silent) if silent and requirements else []
+    if any(rm in view.rms and not view.rms[rm].asked for rm in follows):
+        raise Refused(
+            f"The RMs that the VMA of {site.name} would choose do not answer ({', '.join(silent)}); take what is down out of service with rm_service, "
+            "and run this again."
+        )
+    return silent
+
+
 def silent_rms(view: View, site: Site) -> list[str]:
-    """Return the RMs of an HN that did not answer."""
+    """Return the RMs of an HN that were asked and did not answer."""
     return sorted(rm.name for rm in view.rms.values() if rm.hn == site.name and rm.problem)
 
 

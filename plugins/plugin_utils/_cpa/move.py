@@ -9,10 +9,13 @@
 
 from __future__ import annotations
 
+import typing as t
+
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, NotFound, Refused
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import choice, concern
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups as plans
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.clone_first import plan_clone_first
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.clone_first import passing, plan_clone_first
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
 
 STRATEGIES = ("best", "suspend", "clone_first", "live")
@@ -80,3 +83,22 @@ def _within(view: View, instance: str, to_rm: str, strategy: str) -> plans.Plan:
         "manifest": manifest,
         "holders": holders,
     }
+
+
+def concerned(view: View, instances: t.Sequence[str], to_hn: str | None = None, to_rm: str | None = None, strategy: str = "best") -> concern.Concern:
+    """Return whom a move depends on: the RMs that the instances are on, those where they may come to, and holders of their capsules."""
+    found = [(record, site) for instance in instances for record, site in plans.records_of(view, instance)]
+    if not found:
+        return concern.Concern()
+    target = plans.site_of(view, to_hn or found[0][1].name)
+    rms = [record[key] for record, unused in found for key in ("rm", "moves_to")]
+    orders = [choice.Order({**record["requirements"], "accelerator": site.accelerators.get(record["rm"])}) for record, site in found if site is not target]
+    targets = [to_rm] if to_rm else choice.candidates(target, orders)
+    wanted = [concern.Capsule(record["domain"], record["service"], record["capsule"]) for record, unused in found]
+    if strategy == "clone_first":
+        # Capsules that were made for moves are looked for, too.
+        rms += [rm for capsule in wanted for rm in concern.some_holders(view, target, capsule)] + [
+            rm for record, unused in found for rm in passing(view, record)
+        ]
+        wanted = [capsule._replace(version=None) for capsule in wanted]
+    return concern.asking(view, target, wanted, [*rms, *targets])

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
@@ -34,7 +35,7 @@ def planned(hostvars: HostVars) -> tuple[str, Plan]:
         KeyError: nothing was planned.
     """
     found = hostvars["localhost"][PLANNED]
-    return found["run"], decode(found["plan"])
+    return found["run"], decode(json.loads(found["plan"]))
 
 
 def answers_so_far(plan: Plan, run: str, hostvars: HostVars) -> Answers:
@@ -73,11 +74,16 @@ def stages(hostvars: HostVars, part: str) -> list[dict[str, t.Any]]:
 
 def refuse_limit(plan: Plan, rms: t.Iterable[str], task_vars: t.Mapping[str, t.Any]) -> None:
     """Raise Refused when C(--limit) leaves out a device of the plan; where a VMA will choose an RM, it must leave out none."""
+    steps = [step for stage in (*plan.stages, *plan.take_back) for step in stage.steps]
+    needed = {step.device for step in steps if isinstance(step.device, str)} | (set() if all(isinstance(step.device, str) for step in steps) else set(rms))
+    refuse_left_out(needed, task_vars)
+
+
+def refuse_left_out(needed: t.Iterable[str], task_vars: t.Mapping[str, t.Any]) -> None:
+    """Raise Refused when C(--limit) leaves out a host that is needed."""
     limit = task_vars.get("ansible_limit")
     if not limit:
         return
-    steps = [step for stage in (*plan.stages, *plan.take_back) for step in stage.steps]
-    needed = {step.device for step in steps if isinstance(step.device, str)} | (set() if all(isinstance(step.device, str) for step in steps) else set(rms))
     left_out = sorted(device for device in needed if "observe_limited" not in task_vars["hostvars"][device])
     if left_out:
         raise Refused(f"The limit {limit} leaves out {', '.join(left_out)}, which this operation needs; run it without a limit.")

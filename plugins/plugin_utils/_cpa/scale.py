@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import choice, concern
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups as plans
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.starts import Record, as_before, reservation, starting
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.starts import Record, as_before, not_yet_there, reservation, starting
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
 #: A rotation holds no more members.
@@ -118,9 +119,32 @@ def plan_standby(view: View, service: str, domain: str, to_hn: str, count: int, 
         "close": [{"instance": name, "state": "suspended", "operation_done": True} for name in fresh]
         + [{"instance": record["instance"], "state": "absent"} for record in rest],
         "waiting": [record["instance"] for record in waiting[:count]] + fresh,
-        "capsules": [{"service": service, "version": capsule, "holders": held}] if fresh else [],
+        "capsules": [{"service": service, "version": capsule, "holders": held, "manifest": manifest}] if fresh else [],
         "tunnels": [],
     }
+
+
+def concerned(view: View, service: str, domain: str, to_hn: str, new: int, capsule: str | None = None) -> concern.Concern:
+    """Return whom a plan for instances of a service depends on.
+
+    These are the RMs that they are on, holders of what is not there yet, and the RMs that may be chosen. What an RM holds that does not answer is made anew,
+    so RMs are looked for even where there seems to be nothing new.
+
+    Args:
+        view: what the VMAs said.
+        service: its name.
+        domain: who owns it.
+        to_hn: the HN.
+        new: how many new ones there will be if all RMs answer.
+        capsule: the version that new ones are made from, if any.
+    """
+    site = plans.site_of(view, to_hn)
+    mine = records_of_service(site, service, domain)
+    versions = {record["capsule"] for record in mine if not_yet_there(record)} | ({capsule} if capsule else set())
+    # What was restarted or only has to answer is asked for what it comes from.
+    wanted = [concern.Capsule(domain, service, version) for version in sorted(versions or {record["capsule"] for record in mine})]
+    order = concern.order(view, concern.Capsule(domain, service, capsule)) if capsule else []
+    return concern.asking(view, site, wanted, [*(record["rm"] for record in mine), *choice.candidates(site, order * max(new, 1))])
 
 
 def _released(site: Site, service: str, domain: str, fresh: list[str]) -> list[str]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import parts
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import holders, parts
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, FollowUp, Plan, Stage, Step, in_order
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
@@ -39,7 +39,15 @@ class Outlook(t.NamedTuple):
     waiting: t.Mapping[str, t.Any] = {}
 
 
-def plan(outlook: Outlook, decided: Decided, subject: str, first: t.Sequence[Stage] = (), last: t.Sequence[Stage] = (), **said: t.Any) -> Plan:
+def plan(
+    outlook: Outlook,
+    decided: Decided,
+    subject: str,
+    first: t.Sequence[Stage] = (),
+    last: t.Sequence[Stage] = (),
+    made: t.Sequence[holders.Holding] = (),
+    **said: t.Any,
+) -> Plan:
     """Return the plan of what was decided.
 
     Args:
@@ -48,6 +56,7 @@ def plan(outlook: Outlook, decided: Decided, subject: str, first: t.Sequence[Sta
         subject: what it is done to, for a sentence.
         first: stages that come before all others.
         last: stages that come after all others when it is taken back.
+        made: who holds what these stages have made.
         said: further fields of the plan.
     """
     site, starts = outlook.site, bool(decided["starts"])
@@ -59,7 +68,7 @@ def plan(outlook: Outlook, decided: Decided, subject: str, first: t.Sequence[Sta
         acts = acts._replace(steps=(*acts.steps, router))
     acts, settle = _ended(site, decided, acts, _followed(outlook, decided, asked))
     settle = (*settle, *parts.swept(outlook.view, decided["swept"], [site]))
-    return Plan(
+    whole = Plan(
         operation=decided["operation"],
         subject=subject,
         prepare=in_order(
@@ -76,6 +85,7 @@ def plan(outlook: Outlook, decided: Decided, subject: str, first: t.Sequence[Sta
         take_back=in_order(*_taken_back(outlook, decided, starts, asked), *last),
         **{**_points(outlook, decided, asked, acts), "was": "All is as it was.", "peers": parts.peers(outlook.view), **said},
     )
+    return holders.recorded(whole, outlook.view, [*made, *_holdings(outlook, decided)])
 
 
 def _points(outlook: Outlook, decided: Decided, asked: t.Sequence[str], acts: Stage) -> dict[str, t.Any]:
@@ -99,11 +109,7 @@ def _reserved(outlook: Outlook, decided: Decided) -> tuple[Stage, ...]:
     steps: list[Step] = []
     for capsule in decided["capsules"]:
         identity = {"domain": decided["domain"], "name": capsule["service"], "version": capsule["version"]}
-        mine = [
-            Answer("reserve", ("records", number, "rm"))
-            for number, each in enumerate(decided["reserve"])
-            if (each["instance"].startswith(f"{capsule['service']}-"), each["reservation"]["capsule"]) == (True, capsule["version"])
-        ]
+        mine = _made_from(decided, capsule)
         for stage in parts.bringing(outlook.view, outlook.site, identity, capsule["holders"], mine, prefix=f"{capsule['service']}."):
             steps += stage.steps
         for instance, rm in decided["late"].items():
@@ -111,6 +117,22 @@ def _reserved(outlook: Outlook, decided: Decided) -> tuple[Stage, ...]:
                 steps.append(parts.bring(f"bring.{instance}", capsule["holders"][0], identity, rm, capsule["holders"]))
     brought = (parts.stage("bring", "Bring the capsules to where they are missing", *steps),) if steps else ()
     return (parts.stage("reserve", "Reserve room and addresses", *reserve), *brought)
+
+
+def _made_from(decided: Decided, capsule: t.Mapping[str, t.Any]) -> list[Answer]:
+    """Return the RMs of what is reserved for and made from a capsule."""
+    return [
+        Answer("reserve", ("records", number, "rm"))
+        for number, each in enumerate(decided["reserve"])
+        if (each["instance"].startswith(f"{capsule['service']}-"), each["reservation"]["capsule"]) == (True, capsule["version"])
+    ]
+
+
+def _holdings(outlook: Outlook, decided: Decided) -> t.Iterator[holders.Holding]:
+    """Return who holds what in the end."""
+    for capsule in decided["capsules"]:
+        late = [rm for instance, rm in decided["late"].items() if instance.startswith(f"{capsule['service']}-")]
+        yield holders.Holding(outlook.site, capsule["manifest"], (*_made_from(decided, capsule), *late))
 
 
 def _told(outlook: Outlook, decided: Decided, starts: bool, asked: t.Sequence[str]) -> tuple[Stage, ...]:

@@ -7,11 +7,11 @@
 
 """What all plans for several instances of a domain have, how many of a service, clones or a cluster. Pure functions.
 
-A plan has what the VMA is asked and told, as the call C(record) takes it: C(reserve) at first, C(tell) before anything runs, C(untell) and C(undo)
-before and after it is taken back, C(close) at the end. C(states) and C(unstates) say what each instance is to be on its RM, C(gone) which are to be no more;
-C(services), for the name of each service, who enters and leaves the rotation and what it was served by before that; C(capsules), who holds what new instances
-are made from; C(late), the RM of each that an earlier run has reserved for, but perhaps not brought that to; C(swept), which are gone, but may have left
-something behind; C(tunnels), the services whose tunnels are to come from another HN's gateway.
+A plan has what the VMA is asked and told, as the call C(record) takes it: C(reserve) at first, C(tell) before anything runs, C(untell) and C(undo) before and
+after it is taken back, C(close) at the end. C(states) and C(unstates) say what each instance is to be on its RM, C(gone) which are to be no more;
+C(services), for the name of each service, who enters and leaves the rotation and what it was served by before that; C(capsules), what new instances are made
+from, and who holds it; C(late), the RM of each that an earlier run has reserved for, but perhaps not brought that to; C(swept), which are gone, but may have
+left something behind; C(tunnels), the services whose tunnels are to come from another HN's gateway.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def starting(
         + [{"instance": record["instance"], **({"state": "absent"} if record["instance"] in gone else {"operation_done": True})} for record in rest],
         "capsules": list(
             {
-                (manifest["name"], manifest["version"]): {"service": manifest["name"], "version": manifest["version"], "holders": holders}
+                (manifest["name"], manifest["version"]): {"service": manifest["name"], "version": manifest["version"], "holders": holders, "manifest": manifest}
                 for manifest, holders in sources.values()
             }.values()
         ),
@@ -134,14 +134,15 @@ def _services(site: Site, starts: t.Collection[str], run: t.Iterable[str], rest:
 
 def reservation(view: View, site: Site, name: str, manifest: t.Any, own_address: bool = False) -> dict[str, t.Any]:
     """Return what the VMA is asked for a new instance of a capsule, as the call C(record) takes it."""
+    needs = requirements(manifest)
     return {
         "capsule": manifest["version"],
         "guest": manifest["guest"],
         "ports": manifest["ports"],
         "balance": manifest.get("balance"),
-        "requirements": requirements(manifest),
+        "requirements": needs,
         "intranet_address": intranet_address(manifest, names.instance(name).ordinal),
         "own_address": own_address,
-        "exclude_rms": plans.silent_rms(view, site),
+        "exclude_rms": plans.excluded_rms(view, site, needs),
         "epoch_above": plans.highest_epoch(view, name, site),
     }

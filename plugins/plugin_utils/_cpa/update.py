@@ -9,11 +9,14 @@
 
 from __future__ import annotations
 
+import typing as t
+
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound, Refused
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import choice, concern
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups as plans
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import scale, starts
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
 #: What of a record a reservation of the same again needs.
 _AGAIN = ("capsule", "guest", "ports", "balance", "requirements", "intranet_address", "rm", "public_address")
@@ -63,6 +66,7 @@ def plan_update(view: View, service: str, domain: str, to_hn: str, capsule: str)
         "service": service,
         "domain": domain,
         "capsule": capsule,
+        "manifest": manifest,
         "pairs": [
             {
                 "old": record,
@@ -104,3 +108,22 @@ def plan_restart(view: View, service: str, domain: str, to_hn: str) -> plans.Pla
     for record in mine:
         plans.answering_rm(view, record["rm"])
     return {"operation": "restart", "site": plans.site_plan(site), "service": service, "domain": domain, "restarts": mine}
+
+
+def concerned(view: View, service: str, domain: str, to_hn: str, capsule: str | None) -> concern.Concern:
+    """Return whom an update depends on, or a restart: the RMs of the instances, and holders of the capsule and the RMs that may be chosen."""
+    asked = scale.concerned(view, service, domain, to_hn, 0, capsule)
+    if capsule is None:
+        return asked
+    wanted = concern.Capsule(domain, service, capsule)
+    site = plans.site_of(view, to_hn)
+    replaced = [record for record in scale.records_of_service(site, service, domain) if record["state"] == "running" and record["capsule"] != capsule]
+    orders = [order._replace(instead_of=record) for record in replaced for order in concern.order(view, wanted)]
+    return concern.asking(view, site, asked.capsules, [*asked.rms, *choice.candidates(site, orders)])
+
+
+def possible_rms(view: View, site: Site, pairs: t.Sequence[t.Mapping[str, t.Any]]) -> tuple[str, ...]:
+    """Return the RMs that the VMA may choose for what takes the place of others: those that were asked and answer, and whatever it would choose now."""
+    orders = [choice.Order(pair["new"]["reservation"]["requirements"], pair["old"]) for pair in pairs]
+    answering = [rm.name for rm in view.rms.values() if rm.hn == site.name and rm.asked and not rm.problem]
+    return tuple(dict.fromkeys([*answering, *choice.chosen(site, orders, plans.silent_rms(view, site))]))

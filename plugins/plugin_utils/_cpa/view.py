@@ -5,10 +5,11 @@
 # Note that this plugin util is private to the collection. It can break at any time.
 # Do not use it from other collections or your own code.
 
-"""What the controller sees of the mesh: the answers of all VMAs and RMs, brought into one shape."""
+"""What the controller sees of the mesh: the answers of all VMAs, and of the RMs that were asked, brought into one shape."""
 
 from __future__ import annotations
 
+import json
 import typing as t
 
 
@@ -25,6 +26,9 @@ class Site(t.NamedTuple):
         accelerators: what each of its RMs runs guests with, as it was subscribed.
         unfinished: the kind of the operation that is open on an instance, by instance.
         problem: why its VMA could not be asked; None when it answered.
+        rms: what its VMA says of its RMs: what each offers, what is left of that, and whether all that it holds is known (C(listed)).
+        vcpu_overcommit: how many vCPUs share one of an RM.
+        held: the capsules that its RMs hold as far as its VMA was told, each with its C(manifest) and C(rms).
     """
 
     name: str
@@ -36,6 +40,9 @@ class Site(t.NamedTuple):
     accelerators: dict[str, str]
     unfinished: dict[str, str]
     problem: str | None
+    rms: t.Sequence[dict] = ()
+    vcpu_overcommit: int = 1
+    held: t.Sequence[dict] = ()
 
 
 class RealMachine(t.NamedTuple):
@@ -45,9 +52,10 @@ class RealMachine(t.NamedTuple):
         name: its host name in the inventory.
         hn: the HN it stands in.
         address: where other RMs reach it.
-        capsules: the manifests of the capsules that its store holds whole.
+        capsules: the manifests of the capsules that its store holds whole, of those that it was asked for.
         broken: sentences about those that it holds in part or altered.
-        problem: why it could not be asked; None when it answered.
+        problem: why it could not be asked; None when it answered, or was not asked.
+        asked: whether it was asked. Of one that was not nothing is known but what its VMA says.
     """
 
     name: str
@@ -56,6 +64,7 @@ class RealMachine(t.NamedTuple):
     capsules: list[dict]
     broken: list[str]
     problem: str | None
+    asked: bool = True
 
 
 class View(t.NamedTuple):
@@ -65,37 +74,61 @@ class View(t.NamedTuple):
     rms: dict[str, RealMachine]
 
 
-def mesh_view(groups: t.Mapping[str, t.Sequence[str]], hostvars: t.Mapping[str, t.Mapping[str, t.Any]]) -> View:
+def mesh_view(groups: t.Mapping[str, t.Sequence[str]], hostvars: t.Mapping[str, t.Mapping[str, t.Any]], asked: t.Collection[str] = ()) -> View:
     """Bring together what the role C(observe) registered on every host.
 
     Args:
         groups: the inventory's groups; C(vmas), C(gateways) and C(rms) count.
-        hostvars: the variables of each host: C(hn), C(rm_address), and the registered C(observe_look). Where RMs were not asked, none seems to answer.
+        hostvars: the variables of each host: C(hn), C(rm_address), and the registered C(observe_look) of VMAs and C(observe_held) of RMs.
+        asked: the RMs that were asked. What an earlier operation of the same run has registered on the others does not count.
     """
     gateways = {hostvars[host]["hn"]: host for host in groups.get("gateways", [])}
-    sites = {}
+    sites: dict[str, Site] = {}
     for host in groups.get("vmas", []):
         name = hostvars[host]["hn"]
         answer = _look(hostvars[host].get("observe_look"), "look")
-        accelerators = {rm["name"]: rm["accelerator"] for rm in answer.get("rms", [])}
+        offers = answer.get("rms", [])
+        accelerators = {rm["name"]: rm["accelerator"] for rm in offers}
         records, epochs = list(answer.get("records", [])), dict(answer.get("epochs", {}))
         unfinished = {operation["instance"]: operation["kind"] for operation in answer.get("operations", []) if operation["closed"] is None}
         gateway = gateways.get(name, host)
         wan = hostvars[gateway].get("gateway_wan_interface", "wan0")
-        sites[name] = Site(name, host, gateway, wan, records, epochs, accelerators, unfinished, _problem(answer, "records"))
-    rms = {}
-    for host in groups.get("rms", []):
-        answer = _look(hostvars[host].get("observe_look"), "capsules")
-        held = answer.get("capsules", [])
-        rms[host] = RealMachine(
-            host,
-            hostvars[host]["hn"],
-            hostvars[host]["rm_address"],
-            [entry["manifest"] for entry in held if entry["complete"]],
-            [problem for entry in held for problem in entry["problems"]],
-            _problem(answer, "capsules"),
-        )
+        overcommit = answer.get("hn", {}).get("vcpu_overcommit", 1)
+        site = Site(name, host, gateway, wan, records, epochs, accelerators, unfinished, _problem(answer, "records"), offers, overcommit)
+        sites[name] = site._replace(held=answer.get("capsules", []))
+    places = _places(sites.values())
+    rms = {host: RealMachine(host, *_stands(host, places, hostvars), [], [], None, False) for host in groups.get("rms", [])}
+    rms.update({host: _heard(rms[host], hostvars[host].get("observe_held")) for host in asked if host in rms})
     return View(sites, rms)
+
+
+def _places(sites: t.Iterable[Site]) -> dict[str, list[tuple[str, str]]]:
+    """Return the HNs that each RM has subscribed to, each with its address there."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for site in sites:
+        for rm in site.rms:
+            found.setdefault(rm["name"], []).append((site.name, rm["address"]))
+    return found
+
+
+def _stands(host: str, places: t.Mapping[str, list[tuple[str, str]]], hostvars: t.Mapping[str, t.Mapping[str, t.Any]]) -> tuple[str, str]:
+    """Return the HN that an RM stands in, and where other RMs reach it.
+
+    With many RMs it takes a while to look into the variables of each, so that is done only where its subscription does not say it: where it has none, or was
+    brought into another HN.
+    """
+    found = places.get(host, [])
+    return found[0] if len(found) == 1 else (hostvars[host]["hn"], hostvars[host]["rm_address"])
+
+
+def _heard(rm: RealMachine, told: t.Mapping[str, t.Any] | None) -> RealMachine:
+    """Return an RM with what it answered when it was asked for capsules, or why it did not."""
+    answers = list(((told or {}).get("answers") or {}).values())
+    well = bool(answers) and not any(each["failed"] or each["unreachable"] for each in answers)
+    held = [entry for each in answers for entry in each["result"]["capsules"]] if well else []
+    complete = [entry["manifest"] for entry in held if entry["complete"]]
+    broken = [problem for entry in held for problem in entry["problems"]]
+    return rm._replace(capsules=complete, broken=broken, problem=None if well else _problem(told or {}, "capsules"), asked=True)
 
 
 def _look(told: t.Mapping[str, t.Any] | None, call: str) -> t.Mapping[str, t.Any]:
@@ -105,7 +138,8 @@ def _look(told: t.Mapping[str, t.Any] | None, call: str) -> t.Mapping[str, t.Any
     answer = (told.get("answers") or {}).get(call)
     if answer is None or answer["failed"] or answer["unreachable"]:
         return {key: told[key] for key in ("failed", "unreachable", "msg") if key in told}
-    return answer["result"]
+    result = answer["result"]
+    return json.loads(result) if isinstance(result, str) else result
 
 
 def _problem(answer: t.Mapping[str, t.Any], expected: str) -> str | None:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import parts, starting
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.clone import plan_clone
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names as core_names
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import clone as deciding
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, holders, parts, starting
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Plan, Stage, Step
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
 
@@ -26,7 +27,7 @@ def plan(
     to_hn: str | None,
     answer_timeout: float,
 ) -> Plan:
-    """Plan that clones run; C(plan_clone) says which, and what is refused.
+    """Plan that clones run; C(clone.plan_clone) says which, and what is refused.
 
     Args:
         view: the observed mesh.
@@ -37,18 +38,24 @@ def plan(
         to_hn: the HN, or None for that of the first of *instances*.
         answer_timeout: seconds that they have for answering.
     """
-    decided = plan_clone(view, instances, clones, capsule, to_hn)
+    decided = deciding.plan_clone(view, instances, clones, capsule, to_hn)
     for asked in decided["reserve"]:
         if asked["reservation"]["requirements"] is None:
             made = f"publish.{decided['origins'][asked['instance']]}"
             asked["reservation"]["requirements"] = Answer(made, ("capsules", 0, "requirements"))
+    made = _made(view, decided)
     site = view.sites[decided["site"]["hn"]]
     outlook = starting.Outlook(view, names, site, answer_timeout)
     running = list(decided["states"])
     subject = ", ".join(running)
     sentence = f"In {site.name} run {subject}, clones of {', '.join(instances)}."
-    first, last = _published(decided), _unmade(decided)
-    return starting.plan(outlook, decided, subject, first, last, done=sentence, result={"running": running})
+    first, last = _published(decided), _unmade(view, decided)
+    return starting.plan(outlook, decided, subject, first, last, made, done=sentence, result={"running": running})
+
+
+def concerned(view: View, answer_timeout: float, **wish: t.Any) -> concern.Concern:
+    """Return whom the plan depends on."""
+    return deciding.concerned(view, **wish)
 
 
 def _published(decided: starting.Decided) -> tuple[Stage, ...]:
@@ -67,11 +74,26 @@ def _published(decided: starting.Decided) -> tuple[Stage, ...]:
     return (parts.stage("publish", "Make capsules of what they are now", *steps),) if steps else ()
 
 
-def _unmade(decided: starting.Decided) -> tuple[Stage, ...]:
+def _made(view: View, decided: starting.Decided) -> list[holders.Holding]:
+    """Return who holds the capsules that are made; what is in them is known when they are."""
+    found = []
+    for each in decided["publish"]:
+        manifest = Answer(f"publish.{each['instance']}", ("capsules", 0, "capsule"))
+        for capsule in decided["capsules"]:
+            if (capsule["service"], capsule["version"]) == (each["service"], each["version"]):
+                capsule["manifest"] = manifest
+        found.append(holders.Holding(view.sites[view.rms[each["rm"]].hn], manifest, (each["rm"],)))
+    return found
+
+
+def _unmade(view: View, decided: starting.Decided) -> tuple[Stage, ...]:
     """Return the stages that remove the capsules that were made and brought for the clones, unless something else has begun to use them."""
-    steps = []
+    steps: list[Step] = []
+    gone: dict[str, list[tuple[concern.Capsule, tuple[str | Answer, ...]]]] = {}
     for number, each in enumerate(decided["publish"]):
-        identity = {"domain": decided["domain"], "name": each["service"], "version": each["version"]}
+        capsule = concern.Capsule(decided["domain"], each["service"], each["version"])
+        identity = capsule._asdict()
+        gone.setdefault(view.rms[each["rm"]].hn, []).append((capsule, (each["rm"],)))
         made = f"publish.{each['instance']}"
         what = f"remove the capsule {each['service']} {each['version']} that was made for it"
         # As long as a clone is still reserved for, a second run makes it from this.
@@ -81,4 +103,7 @@ def _unmade(decided: starting.Decided) -> tuple[Stage, ...]:
             if wanted["reservation"]["capsule"] == each["version"]:
                 rm = Answer("reserve", ("records", place, "rm"))
                 steps.append(Step(f"unmake.{number}.{place}", rm, "remove_capsule", identity, what, undoes=("reserve",), **how))
+                if core_names.instance(wanted["instance"]).service == each["service"]:
+                    gone.setdefault(decided["site"]["hn"], []).append((capsule, (rm,)))
+    steps += [holders.forgotten(view.sites[hn], capsules, ("undo",)) for hn, capsules in gone.items()]
     return (parts.stage("unmake", "Remove the capsules that were made for it", *steps),) if steps else ()

@@ -12,9 +12,10 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups, parts
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, lookups
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import move as deciding
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import parts
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.cluster import plan_move_cluster
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.move import plan_move
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.ways import clone_first, hand_over, within
@@ -51,7 +52,7 @@ def plan(
         if cluster["done"]:
             return _ended(view, instances, view.sites[str(to_hn)], f"{' and '.join(instances)} live in {to_hn} already.")
         return hand_over.HandOver(view, names, cluster["moves"], hand_over.Wanted(False, True, None, timeout), instances).plan()
-    decided = plan_move(view, instances[0], to_hn, to_rm, strategy)
+    decided = deciding.plan_move(view, instances[0], to_hn, to_rm, strategy)
     if decided["done"]:
         home = next(site for record, site in lookups.records_of(view, instances[0]))
         return _ended(view, instances, home, f"{instances[0]} lives on {decided['record']['rm']} already.")
@@ -60,6 +61,11 @@ def plan(
     if decided["way"] == "clone_first":
         return clone_first.plan(view, names, decided, clone_first.Wanted(public_address, timeout, waiting))
     return hand_over.HandOver(view, names, [decided], hand_over.Wanted(decided["live"], False, public_address, timeout), instances).plan()
+
+
+def concerned(view: View, instances: t.Sequence[str], strategy: str, to_hn: str | None, to_rm: str | None, **_other: t.Any) -> concern.Concern:
+    """Return whom the plan depends on."""
+    return deciding.concerned(view, instances, to_hn, to_rm, strategy)
 
 
 def _ended(view: View, instances: t.Sequence[str], home: Site, said: str) -> Plan:

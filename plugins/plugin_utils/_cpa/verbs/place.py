@@ -14,7 +14,7 @@ import typing as t
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.manifest import intranet_address, requirements
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names as core_names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups, parts
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import choice, concern, holders, lookups, parts
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Plan, Stage, Step, in_order
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
@@ -44,9 +44,10 @@ def plan(
     site = lookups.site_of(view, to_hn)
     # A second life of what runs behind a silent VMA would have the same name.
     lookups.all_answered(view)
-    manifest, holders = lookups.holders_of(view, name, capsule)
+    manifest, held_by = lookups.holders_of(view, name, capsule)
     needs, given_up = requirements(manifest), 0
-    for record, home in lookups.records_of(view, instance):
+    there = lookups.records_of(view, instance)
+    for record, home in there:
         if home.name != to_hn:
             raise Refused(f"{instance} lives in {home.name} already (state {record['state']}); move it instead of placing it again.")
         # Where it came by a move, it stays pinned to the accelerator that its memory image was made with.
@@ -60,11 +61,20 @@ def plan(
         "requirements": needs,
         "intranet_address": intranet_address(manifest, name.ordinal),
         "rm": lookups.wanted_rm(view, site, to_rm),
-        "exclude_rms": lookups.silent_rms(view, site),
+        "exclude_rms": lookups.excluded_rms(view, site, None if to_rm or there else needs),
         "public_address": public_address,
         "epoch_above": lookups.highest_epoch(view, instance, site),
     }
-    return _plan(view, names, site, instance, manifest, holders, reservation, given_up, answer_timeout)
+    return _plan(view, names, site, instance, manifest, held_by, reservation, given_up, answer_timeout)
+
+
+def concerned(view: View, instance: str, capsule: str, to_hn: str, to_rm: str | None, **_other: t.Any) -> concern.Concern:
+    """Return whom the plan depends on: holders of the capsule, the RM that is wanted or those that may be chosen, and where the instance is already."""
+    name, site = core_names.instance(instance), lookups.site_of(view, to_hn)
+    wanted = concern.Capsule(name.domain, name.service, core_names.version(capsule))
+    there = [record["rm"] for record, unused in lookups.records_of(view, instance)]
+    targets = [to_rm] if to_rm else choice.candidates(site, concern.order(view, wanted))
+    return concern.asking(view, site, [wanted], [*there, *targets])
 
 
 def _plan(
@@ -73,7 +83,7 @@ def _plan(
     site: Site,
     instance: str,
     manifest: t.Mapping[str, t.Any],
-    holders: list[str],
+    held_by: list[str],
     reservation: t.Mapping[str, t.Any],
     given_up: int,
     answer_timeout: float,
@@ -90,13 +100,13 @@ def _plan(
     close = parts.tell("close", site, [{"instance": instance, "operation_done": True}], "close the operation")
     follow = parts.name("follow", names, manifest["name"], manifest["domain"], "have its name follow", serving)
     acts, settle = parts.ended(site, parts.stage("cut_over", "Start and publish", run, publish), follow, close)
-    return Plan(
+    made = Plan(
         operation="place",
         subject=instance,
         prepare=in_order(
-            *(_tunnel(site, identity, holders[0]) if tunneled else ()),
+            *(_tunnel(site, identity, held_by[0]) if tunneled else ()),
             parts.stage("reserve", "Reserve room and addresses", reserve),
-            *parts.bringing(view, site, identity, holders, [Answer("reserve", ("records", 0, "rm"))], reservation["rm"]),
+            *parts.bringing(view, site, identity, held_by, [Answer("reserve", ("records", 0, "rm"))], reservation["rm"]),
             parts.stage("tell", "Record what is about to run", parts.tell("tell", site, [running], f"record that {instance} is to run")),
         ),
         cut_over=acts,
@@ -111,6 +121,7 @@ def _plan(
         result={"record": TOLD},
         peers=parts.peers(view),
     )
+    return holders.recorded(made, view, [holders.Holding(site, manifest, (reservation["rm"] or Answer("tell", ("records", 0, "rm")),))])
 
 
 def _tunnel(site: Site, identity: t.Mapping[str, str], holder: str) -> tuple[Stage, ...]:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups, parts, starting
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, lookups, parts, starting
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Plan
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.scale import plan_scale
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import scale as deciding
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
 
 
@@ -29,7 +29,7 @@ def plan(
     answer_timeout: float,
     **waiting: t.Any,
 ) -> Plan:
-    """Plan that *count* instances of a service run in an HN; C(plan_scale) says who, and what is refused.
+    """Plan that *count* instances of a service run in an HN; C(scale.plan_scale) says who, and what is refused.
 
     Args:
         view: the observed mesh.
@@ -43,7 +43,7 @@ def plan(
         answer_timeout: seconds that new members have for answering.
         waiting: how long the connections of those beyond it are waited for, as C(parts.waited) takes it.
     """
-    decided = plan_scale(view, service, domain, to_hn, count, capsule, surplus)
+    decided = deciding.plan_scale(view, service, domain, to_hn, count, capsule, surplus)
     outlook = starting.Outlook(view, names, lookups.site_of(view, to_hn), answer_timeout, waiting)
     running = [instance for instance, state in decided["states"].items() if state == "running"]
     sentence = f"In {to_hn} run{' ' + ', '.join(running) if running else ' none'}"
@@ -57,3 +57,10 @@ def plan(
             facts = {key: Answer("drain", (key,)) for key in ("connections", "ended", "cut")}
     result = {"running": running, "rest": decided["rest"], **facts}
     return starting.plan(outlook, decided, f"{service} of {domain}", done=f"{sentence}.", facts=facts, result=result)
+
+
+def concerned(view: View, service: str, domain: str, to_hn: str, count: int, capsule: str | None, **_other: t.Any) -> concern.Concern:
+    """Return whom the plan depends on."""
+    there = deciding.records_of_service(lookups.site_of(view, to_hn), service, domain)
+    new = min(count, deciding.MOST) - sum(record["state"] != "leaving" for record in there)
+    return deciding.concerned(view, service, domain, to_hn, new, capsule)

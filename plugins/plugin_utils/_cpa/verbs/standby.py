@@ -9,9 +9,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups, parts, starting
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, lookups, parts, scale, starting
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.scale import plan_standby
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
 
 #: What waits is in no rotation, so nobody is connected to it.
@@ -19,7 +18,7 @@ AT_ONCE = {"timeout": 0, "at_deadline": "cut", "patience": 0}
 
 
 def plan(view: View, names: parts.Naming, service: str, domain: str, to_hn: str, count: int, capsule: str | None) -> Plan:
-    """Plan that *count* suspended instances of a service wait in an HN; C(plan_standby) says who, and what is refused.
+    """Plan that *count* suspended instances of a service wait in an HN; C(scale.plan_standby) says who, and what is refused.
 
     Args:
         view: the observed mesh.
@@ -30,8 +29,15 @@ def plan(view: View, names: parts.Naming, service: str, domain: str, to_hn: str,
         count: how many shall wait.
         capsule: the version that new ones are made from.
     """
-    decided = plan_standby(view, service, domain, to_hn, count, capsule)
+    decided = scale.plan_standby(view, service, domain, to_hn, count, capsule)
     outlook = starting.Outlook(view, names, lookups.site_of(view, to_hn), waiting=AT_ONCE)
     waiting = decided["waiting"]
     sentence = f"In {to_hn} wait{'s' if len(waiting) == 1 else ''} {', '.join(waiting) or 'none'}."
     return starting.plan(outlook, decided, f"{service} of {domain}", done=sentence, result={"waiting": waiting})
+
+
+def concerned(view: View, service: str, domain: str, to_hn: str, count: int, capsule: str | None) -> concern.Concern:
+    """Return whom the plan depends on."""
+    there = scale.records_of_service(lookups.site_of(view, to_hn), service, domain)
+    new = min(count, scale.MOST) - sum(record["state"] == "suspended" for record in there)
+    return scale.concerned(view, service, domain, to_hn, new, capsule)

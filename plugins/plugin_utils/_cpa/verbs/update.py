@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import parts
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, holders, parts
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import update as deciding
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Count, Plan, Stage, Step, in_order
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.update import plan_restart, plan_update
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs.remove import clear
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
@@ -38,7 +38,7 @@ def plan(
     stop_timeout: float,
     **waiting: t.Any,
 ) -> Plan:
-    """Plan an update, or without a capsule a restart; C(plan_update) and C(plan_restart) say of which instances, and what is refused.
+    """Plan an update, or without a capsule a restart; C(update.plan_update) and C(update.plan_restart) say of which instances, and what is refused.
 
     Args:
         view: the observed mesh.
@@ -54,8 +54,8 @@ def plan(
     """
     limits = Limits(answer_timeout, stop_timeout, waiting)
     if capsule is None:
-        return _restarted(view, plan_restart(view, service, domain, to_hn), service, limits)
-    decided = plan_update(view, service, domain, to_hn, capsule)
+        return _restarted(view, deciding.plan_restart(view, service, domain, to_hn), service, limits)
+    decided = deciding.plan_update(view, service, domain, to_hn, capsule)
     site = view.sites[to_hn]
     rounds = [_Round(view, site, decided, pair, limits) for pair in decided["pairs"]]
     ended = tuple(each.ended for each in rounds)
@@ -70,18 +70,25 @@ def plan(
     undone: list[Stage] = []
     for each in reversed(rounds):
         undone += each.taken_back()
-    return Plan(
+    made = Plan(
         operation="update",
         subject=f"{service} of {domain}",
         prepare=in_order(*left, *(stage for each in rounds for stage in each.stages())),
         take_back=in_order(*undone, *rolling_back),
-        candidates=tuple(rm.name for rm in view.rms.values() if rm.hn == to_hn and not rm.problem),
+        candidates=deciding.possible_rms(view, site, decided["pairs"]),
         was=f"What is not replaced serves on as it was: of {len(rounds)} instances {{replaced}} had been replaced{rolled}. Run this again when this is mended.",
         done=f"{{replaced}} instances of {service} of {domain} in {to_hn} were replaced: by {', '.join(each.new for each in rounds)}.",
         facts={"replaced": Count(ended)},
         result={"replaced": Count(ended), "instances": [each.new for each in rounds]},
         peers=parts.peers(view),
     )
+    chosen = tuple(Answer(f"{each.new}.reserve", ("records", 0, "rm")) for each in rounds)
+    return holders.recorded(made, view, [holders.Holding(site, decided["manifest"], chosen)])
+
+
+def concerned(view: View, service: str, domain: str, to_hn: str, capsule: str | None, **_other: t.Any) -> concern.Concern:
+    """Return whom the plan depends on."""
+    return deciding.concerned(view, service, domain, to_hn, capsule)
 
 
 def _left_over(site: Site, decided: t.Mapping[str, t.Any]) -> list[Stage]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import parts
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, holders, parts
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Plan, Stage, Step, in_order
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs.remove import clear
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
@@ -41,7 +41,7 @@ def plan(view: View, names: parts.Naming, decided: Decided, wanted: Wanted) -> P
     taken_over = not record["in_rotation"]
     counts = {key: Answer("drain", (key,)) for key in ("connections", "ended", "cut")}
     acts = parts.stage("cut_over", "Start and publish the copy", run, publish)
-    return Plan(
+    made = Plan(
         operation="move",
         subject=instance,
         prepare=in_order(*_prepare(view, names, source, target, decided, wanted)),
@@ -60,6 +60,10 @@ def plan(view: View, names: parts.Naming, decided: Decided, wanted: Wanted) -> P
         result={"record": TOLD, **counts},
         peers=parts.peers(view),
     )
+    copied = Answer("publish", ("capsules", 0, "capsule")) if decided["publish"] else decided["copied"]
+    of_service = {key: decided["manifest"][key] for key in ("domain", "name")}
+    gone = [holders.Gone(concern.Capsule(**of_service, version=each["version"]), each["rm"]) for each in decided["passing"]]
+    return holders.recorded(made, view, [holders.Holding(target, copied, (decided["to_rm"] or Answer("tell", ("records", 0, "rm")),))], gone)
 
 
 def _prepare(view: View, names: parts.Naming, source: Site, target: Site, decided: Decided, wanted: Wanted) -> t.Iterator[Stage]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import parts
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import holders, parts
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, FollowUp, Peer, Plan, Stage, Step, Unknown, in_order
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
@@ -72,7 +72,7 @@ class HandOver:
             wired = f"cut_over.{'target' if self._wanted.live else 'source'}.{first['instance']}"
             facts["wire"] = Answer(wired, ("instances", 0, "bytes_wire"))
             said += " (epoch {epoch}, {wire} bytes on the wire)"
-        return Plan(
+        made = Plan(
             operation="move",
             subject=self._title,
             prepare=in_order(*self._prepare()),
@@ -92,6 +92,8 @@ class HandOver:
             },
             peers=parts.peers(self._view),
         )
+        chosen = ((move, Answer("coming", ("records", number, "rm"))) for number, unused, move in self._each())
+        return holders.recorded(made, self._view, [holders.Holding(self._target, move["manifest"], (move["to_rm"] or rm,)) for move, rm in chosen])
 
     def _each(self) -> t.Iterator[tuple[int, str, Move]]:
         for number, move in enumerate(self._moves):

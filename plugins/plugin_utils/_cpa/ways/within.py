@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import parts
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import holders, parts
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Peer, Plan, Step, Unknown, in_order
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
 
@@ -54,7 +54,7 @@ def plan(view: View, decided: t.Mapping[str, t.Any], timeout: float) -> Plan:
     paused = f"{instance} may be paused on {to_rm} and is nowhere else then; run the move again."
     elsewhere = f"{instance} was handed over to another RM by another operation, so it does not run here again."
     still = ", standing still for {downtime} s" if live else ""
-    return Plan(
+    made = Plan(
         operation="move",
         subject=instance,
         prepare=in_order(
@@ -112,3 +112,4 @@ def plan(view: View, decided: t.Mapping[str, t.Any], timeout: float) -> Plan:
         result={"records": [HERE], "sources": [Answer(source.id, ("instances", 0))], "targets": [Answer(target.id, ("instances", 0))]},
         peers=parts.peers(view),
     )
+    return holders.recorded(made, view, [holders.Holding(site, decided["manifest"], (to_rm,))])

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import types
 
 import pytest
@@ -33,9 +34,11 @@ def action(module, check=False, **args):
 def plan(monkeypatch):
     """Return what plans an operation with variables, in a mesh where the shop runs."""
 
-    def ask(operation, given, extra=None, limit=None, names=None):
+    def ask(operation, given, extra=None, limit=None, names=None, within=()):
         monkeypatch.setattr(planning, "load_extra_vars", lambda loader: extra or {})
         hostvars = {**mesh.hostvars([mesh.record()]), "ns-1": {}}
+        for host in within:
+            hostvars[host]["observe_limited"] = {}
         task_vars = {"groups": mesh.GROUPS, "hostvars": hostvars, **given, **({"ansible_limit": limit} if limit else {})}
         return action(planning, operation=operation, names=names or {**mesh.NAMES, "host": ""}).run(task_vars=task_vars)
 
@@ -44,14 +47,14 @@ def plan(monkeypatch):
 
 def test_a_plan_is_data_that_knows_its_run(plan):
     told = plan("suspend", SUSPEND)
-    made = decode(told["plan"])
+    made = decode(json.loads(told["plan"]))
     assert (made.operation, made.subject, told["changed"]) == ("suspend", mesh.SHOP, False) and "warnings" not in told
     assert len(told["run"]) == 32 and plan("suspend", SUSPEND)["run"] != told["run"]
 
 
 def test_former_names_are_told(plan):
     told = plan("suspend", {}, extra={"instance": mesh.SHOP})
-    assert decode(told["plan"]).subject == mesh.SHOP
+    assert decode(json.loads(told["plan"])).subject == mesh.SHOP
     assert told["warnings"] == [
         "The variables of playbooks have names of their own now: use suspend_instance instead of instance, which will not do any more in version 0.3.0."
     ]
@@ -70,9 +73,22 @@ def test_what_cannot_be_is_said_in_one_sentence(plan, given, limit, sentence):
     assert told["failed"] and told["msg"].startswith(sentence) and "plan" not in told
 
 
+def test_a_limit_must_leave_whom_the_operation_asks(plan):
+    wish = {"move_instances": [mesh.SHOP], "move_to_hn": "hn-west", "move_to_rm": "rm-west-1"}
+    told = plan("move", wish, limit="some", within=["gw-east", "gw-west", "rm-east-1"])
+    assert told["msg"] == "The limit some leaves out rm-west-1, which this operation needs; run it without a limit."
+    assert "plan" in plan("move", wish)
+
+
+def test_only_those_are_heard_whom_the_operation_asks(plan):
+    """All RMs of this mesh have registered something."""
+    moved = decode(json.loads(plan("move", {"move_instances": [mesh.SHOP], "move_to_rm": "rm-east-2"})["plan"]))
+    assert {step.device for stage in moved.stages for step in stage.steps} == {"gw-east", "rm-east-1", "rm-east-2"}
+
+
 def test_settings_of_names_may_be_text(plan):
     texts = {**mesh.NAMES, "ttl": "5", "margin": "60", "answers": "1", "ask_timeout": "30", "checks": "true"}
-    (leave,) = [step for stage in decode(plan("suspend", SUSPEND, names=texts)["plan"]).stages for step in stage.steps if step.id == "leave"]
+    (leave,) = [step for stage in decode(json.loads(plan("suspend", SUSPEND, names=texts)["plan"])).stages for step in stage.steps if step.id == "leave"]
     assert (leave.arguments["ttl"], leave.arguments["hold"], leave.arguments["ask_timeout"]) == (5, 60.0, 30.0)
 
 
@@ -94,7 +110,7 @@ ONE = Plan(
 def reported(plan, check=False, **answers):
     made = {"device": "gw-1", "changed": True, "failed": False, "unreachable": False, "msg": "", "result": {}}
     known = {"run": "now", "answers": {step: {**made, **answer} for step, answer in answers.items()}}
-    hostvars = {"localhost": {run.PLANNED: {"run": "now", "plan": encode(plan)}}, "gw-1": {"operation_stage": known}}
+    hostvars = {"localhost": {run.PLANNED: {"run": "now", "plan": json.dumps(encode(plan))}}, "gw-1": {"operation_stage": known}}
     asked = action(reporting, check)
     return asked.run(task_vars={"hostvars": hostvars}), "\n".join(asked.shown)
 

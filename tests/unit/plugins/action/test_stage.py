@@ -56,7 +56,7 @@ class Host(stage.ActionModule):
         hostvars = {host: {} for host in ("gw-1", "gw-2", "rm-1")}
         for answer in answers:
             hostvars[answer["device"]].setdefault("operation_stage", {"run": "now", "answers": {}})["answers"][answer["step"]] = answer
-        hostvars["localhost"] = {run.PLANNED: {"run": "now", "plan": encode(plan)}}
+        hostvars["localhost"] = {run.PLANNED: {"run": "now", "plan": json.dumps(encode(plan))}}
         return self.run(task_vars={"hostvars": hostvars, "inventory_hostname": self.name})
 
     def calls(self, number=-1):
@@ -189,3 +189,8 @@ def test_secrets_are_sealed_where_they_are_kept_and_opened_where_they_are_needed
 def test_it_is_a_stage_or_calls(args):
     with pytest.raises(Exception, match="stage"):
         Host("gw-1", **args).carry()
+
+
+def test_what_is_large_may_be_left_as_text():
+    host = Host("gw-1", replied({"ids": ["look"], "result": {"records": []}}), calls=[{"call": "look"}], packed=True)
+    assert host.carry()["answers"]["look"]["result"] == '{"records": []}'

@@ -12,7 +12,7 @@ import re
 from mesh_lab import ROOT
 
 #: What is not for operators: parts of other playbooks, and the lab with its demonstration.
-NOT_FOR_OPERATORS = {"demo", "lab", "lab_backends", "lab_build", "lab_links", "lab_teardown", "look", "operation"}
+NOT_FOR_OPERATORS = {"demo", "lab", "lab_backends", "lab_build", "lab_links", "lab_teardown", "look", "look_at_rms", "operation"}
 
 
 def shown(path):

@@ -91,8 +91,27 @@ def test_what_is_no_registry_is_not_touched(tmp_path):
 
 def test_a_newer_schema_is_refused(url):
     with sqlite3.connect(url[len("sqlite:///") :]) as connection:
-        connection.execute("UPDATE registry SET schema_version = 5")
-    assert fails(overview.overview, url) == f"The registry {url} has schema version 5; this version of the collection knows version 4 only."
+        connection.execute("UPDATE registry SET schema_version = 6")
+    sentence = f"The registry {url} has schema version 6; this version of the collection knows versions 4 to 5 only."
+    assert fails(overview.overview, url) == fails(rms.subscribe, url, "rm-east-1", {}) == sentence
+
+
+def test_an_older_registry_goes_on_and_gets_what_it_lacks_with_the_first_change(url, ask):
+    reservations.reserve(url, ask())
+    before = overview.overview(url)
+    with sqlite3.connect(url[len("sqlite:///") :]) as connection:
+        for table in ("holders", "capsules", "listings"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("UPDATE registry SET schema_version = 4")
+
+    def version():
+        with sqlite3.connect(url[len("sqlite:///") :]) as connection:
+            return connection.execute("SELECT schema_version FROM registry").fetchone()[0]
+
+    assert overview.overview(url) == before and version() == 4, "who looks leaves it as it is"
+    assert rms.subscribe(url, "rm-east-1", {"capsules": []}, dry_run=True).changed and version() == 4, "so does check mode"
+    assert rms.subscribe(url, "rm-east-1", {"in_service": True}).changed is False and version() == 5
+    assert overview.overview(url) == before
 
 
 @pytest.mark.parametrize(

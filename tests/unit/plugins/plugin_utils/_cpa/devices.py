@@ -18,7 +18,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.manifest imp
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, MeshError, NotFound, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import document as documents
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import overview, several
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import capsules, overview, registry, rms, several
 
 #: What can befall a call: it fails before it has done anything, or when all is done; or its device does not answer (any more), with nothing or all of it done.
 BEFORE, AFTER, SILENT, LOST = "before", "after", "silent", "lost"
@@ -368,6 +368,26 @@ class Vma:
         if error:
             raise error
         return Outcome(*outcome)
+
+    def hold(self, arguments: dict, check: bool) -> Outcome:
+        """Record who holds what."""
+        held, gone = arguments.get("held", []), arguments.get("gone", [])
+        question = ("hold", json.dumps([held, gone], sort_keys=True), check)
+        self.registry, outcome, error = self._remembered(question, lambda url: capsules.update(url, held, gone, check))
+        if error:
+            raise error
+        return Outcome(*outcome)
+
+    def forget_capsules(self) -> None:
+        """Forget who holds what, and that anybody has told it."""
+
+        def forget(url: str) -> None:
+            with registry.transaction(url) as tx:
+                for rm in rms.everything(tx):
+                    capsules.forget(tx, rm["name"])
+
+        self.registry, unused, error = self._remembered(("forget",), forget)
+        assert error is None
 
     def known(self) -> dict:
         """Return what it knows."""

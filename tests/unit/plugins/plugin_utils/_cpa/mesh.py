@@ -50,13 +50,33 @@ NAMES = {
 
 
 def looked(call, result):
-    """Return what a host has registered that answered a look."""
-    return {"observe_look": {"answers": {call: {"failed": False, "unreachable": False, "result": result}}}}
+    """Return what a host has registered that answered a look: a VMA, or with the call C(capsules) an RM."""
+    registered = "observe_held" if call == "capsules" else "observe_look"
+    return {registered: {"answers": {call: {"failed": False, "unreachable": False, "result": result}}}}
 
 
 def silent():
     """Return what a host has registered that did not answer."""
-    return {"observe_look": {"unreachable": True, "msg": "Failed to connect to the host via ssh."}}
+    return dict.fromkeys(("observe_look", "observe_held"), {"unreachable": True, "msg": "Failed to connect to the host via ssh."})
+
+
+def offer(name, address="10.0.0.1", instances=0, listed=True, **more):
+    """Return what a VMA says of an RM that has so many instances."""
+    room = {"memory_mib": 4096, "vcpus": 8, "disk_bytes": 1 << 40}
+    taken = {key: instances * REQUIREMENTS[key] for key in room}
+    left = {f"{key}_left": room[key] * (8 if key == "vcpus" else 1) - taken[key] for key in room}
+    can = {"machine_types": ["pc-i440fx-7.2"], "cpus": ["qemu64"], "accelerator": "tcg"}
+    return {"name": name, "address": address, **room, **can, "in_service": True, **left, "instances": [], "listed": listed, **more}
+
+
+def told(held):
+    """Return the capsules that a VMA says its RMs hold, from the manifests that each holds."""
+    found = {}
+    for rm, manifests in held.items():
+        for each in manifests:
+            entry = found.setdefault((each["domain"], each["name"], each["version"]), {"manifest": copy.deepcopy(each), "rms": []})
+            entry["rms"].append(rm)
+    return [found[key] for key in sorted(found)]
 
 
 def manifest(name="shop", version="1.0.0", memory=False, vpn=False):
@@ -118,17 +138,18 @@ def hostvars(east=(), west=(), held=None, silent_hosts=(), unfinished=None, grou
     groups, found = groups or GROUPS, {}
     held = {groups["rms"][0]: [manifest(name) for name in HOSTS]} if held is None else held
     for hn, vma, records in (("hn-east", groups["vmas"][0], east), ("hn-west", groups["vmas"][-1], west)):
-        rms = [{"name": rm, "accelerator": "tcg"} for rm in groups["rms"] if rm.split("-")[1] == hn[3:]]
+        here = {rm: number for number, rm in enumerate(groups["rms"], start=11) if rm.split("-")[1] == hn[3:]}
+        rms = [offer(rm, f"10.0.0.{number}", sum(each["rm"] == rm for each in records)) for rm, number in here.items()]
+        capsules = told({rm: held.get(rm, []) for rm in here})
         operations = [{"instance": instance, "kind": kind, "closed": None} for instance, kind in (unfinished or {}).items()]
         known = {"records": [dict(each) for each in records], "rms": rms, "epochs": {each["instance"]: each["epoch"] for each in records}}
+        known.update(hn={"vcpu_overcommit": 8}, capsules=capsules)
         found[vma] = {"hn": hn, "gateway_wan_interface": "wan0", **looked("look", {**known, "operations": operations})}
     for gateway in groups["gateways"]:
         found.setdefault(gateway, {"hn": "hn-east" if "east" in gateway else "hn-west", "gateway_wan_interface": "wan0"})
     for number, rm in enumerate(groups["rms"], start=11):
         capsules = [{"manifest": copy.deepcopy(each), "complete": True, "problems": []} for each in held.get(rm, [])]
         mine = {"hn": f"hn-{rm.split('-')[1]}", "rm_address": f"10.0.0.{number}", **looked("capsules", {"capsules": capsules})}
-        if rm in found:
-            mine["observe_look"]["answers"].update(found[rm]["observe_look"]["answers"])
         found[rm] = {**found.get(rm, {}), **mine}
     for host in silent_hosts:
         found[host].update(silent())
@@ -136,8 +157,9 @@ def hostvars(east=(), west=(), held=None, silent_hosts=(), unfinished=None, grou
 
 
 def view(*records, groups=None, **how):
-    """Return the mesh as the planners see it; *records* and *how* are as hostvars() takes them."""
-    return mesh_view(groups or GROUPS, hostvars(*records, groups=groups, **how))
+    """Return the mesh as the planners see it when all RMs were asked; *records* and *how* are as hostvars() takes them."""
+    groups = groups or GROUPS
+    return mesh_view(groups, hostvars(*records, groups=groups, **how), groups["rms"])
 
 
 def naming(seen, host="ns-1"):

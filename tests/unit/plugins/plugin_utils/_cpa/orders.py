@@ -81,7 +81,17 @@ def _answer(call: progress.Call, device: str, arguments: dict[str, t.Any], new: 
         "wrap_tunnel": {"tunnel": {"service": arguments.get("service")}},
         "unpack_tunnel": {"tunnel": {"service": arguments.get("name")}},
         "hand_over": {"instances": [{"handed_over": "no", "instance": {"state": "suspended"}} for unused in call.ids]},
-        "publish": {"capsules": [{"requirements": {**mesh.REQUIREMENTS, "accelerator": "tcg"}, "made": True} for unused in call.ids]},
+        "publish": {
+            "capsules": [
+                {
+                    "capsule": {"name": each["instance"].split("-")[0], "version": each["version"]},
+                    "requirements": {**mesh.REQUIREMENTS, "accelerator": "tcg"},
+                    "made": True,
+                }
+                for each in arguments.get("instances", ())
+                if call.call == "publish"
+            ]
+        },
     }.get(call.call, {})
 
 
@@ -119,11 +129,20 @@ def _short(call: str, arguments: dict[str, t.Any]) -> Order:
         "bring": lambda: ("bring", f"{arguments['name']} {arguments['version']}", arguments["to"]["name"]),
         "publish": lambda: ("publish", *((each["instance"].split(".")[0], each["version"]) for each in arguments["instances"])),
         "remove_capsule": lambda: ("remove_capsule", f"{arguments['name']} {arguments['version']}"),
+        "hold": lambda: ("hold", *_held(arguments)),
         "drain": lambda: ("drain", *arguments["addresses"]),
         "wrap_tunnel": lambda: ("wrap_tunnel", arguments["service"], arguments["recipient"]),
         "unpack_tunnel": lambda: ("unpack_tunnel", f"{arguments['name']} {arguments['version']}", arguments["reader"]),
         "call_off": lambda: ("call_off", arguments["document"]),
     }.get(call, lambda: (call,))()
+
+
+def _held(arguments: dict[str, t.Any]) -> t.Iterator[tuple[str, ...]]:
+    """Return what a VMA is told of capsules: each with the RMs that hold it, or do not any more."""
+    for each in arguments.get("held", ()):
+        yield (f"{each['manifest']['name']} {each['manifest']['version']}", *each["rms"])
+    for each in arguments.get("gone", ()):
+        yield ("gone", f"{each['name']} {each['version']}", *each["rms"])
 
 
 def _told(each: dict[str, t.Any]) -> tuple[t.Any, ...]:

@@ -37,6 +37,10 @@ def reserved(name, operation, capsule="1.0.0", **more):
     return (name, "reserve", {"operation": operation, "capsule": capsule, **more})
 
 
+def held(capsule, *rms):
+    return ("hold", (capsule, *rms))
+
+
 def suspended(name="shop-1", **more):
     return (name, "suspended", {**OUT, **more})
 
@@ -51,7 +55,7 @@ DRAINED = {EAST: [record(("shop-1", {**OUT, "operation": "drain"})), ("router", 
 MOVE_TOLD = {WEST: [record(("shop-1", "running", IN))], EAST: [record(("shop-1", "leaving", {**OUT, "forward_to": "198.18.2.10", "operation": "move"}))]}
 MOVE_ENDED = [
     ("retire", {RM1: [removed("shop-1", 9)]}),
-    ("close", {EAST: [record(("shop-1", "absent")), ("router", "release")], WEST: [record(("shop-1", DONE))]}),
+    ("close", {EAST: [record(("shop-1", "absent")), ("router", "release")], WEST: [record(("shop-1", DONE)), held("shop 1.0.0", RM3)]}),
 ]
 MOVE_READY = [
     ("reserve", {WEST: [record(reserved("shop-1", "move", epoch_above=3, accelerator="tcg"))]}),
@@ -71,7 +75,7 @@ FORWARD = {
         ("bring", {RM1: [("bring", "shop 1.0.0", RM2)]}),
         ("tell", {EAST: [record(("shop-1", "running", IN))]}),
         ("cut_over", {RM2: [("instances", ("shop-1", "running", 9))], EAST: [("router", "tell", {"answer_timeout": 120})]}),
-        ("follow", {NAMES: [ENTERS], EAST: [record(("shop-1", DONE))]}),
+        ("follow", {NAMES: [ENTERS], EAST: [record(("shop-1", DONE)), held("shop 1.0.0", RM2)]}),
     ],
     "place with a tunnel": [
         ("wrapping_key", {EAST: [("wrapping_key",)]}),
@@ -80,7 +84,7 @@ FORWARD = {
         ("bring", {RM1: [("bring", "store 1.0.0", RM2)]}),
         ("tell", {EAST: [record(("store-1", "running", IN))]}),
         ("cut_over", {RM2: [("instances", ("store-1", "running", 9))], EAST: [("router", "tell", {"answer_timeout": 120, "tunnels": ["store"]})]}),
-        ("follow", {NAMES: [("name", "store", {"publish": ["hn-east"]})], EAST: [record(("store-1", DONE))]}),
+        ("follow", {NAMES: [("name", "store", {"publish": ["hn-east"]})], EAST: [record(("store-1", DONE)), held("store 1.0.0", RM2)]}),
     ],
     "place where it is held": [
         ("reserve", {EAST: [record(reserved("shop-1", "place", rm=RM1, accelerator=None)), record(("shop-1", "running", IN))]}),
@@ -135,7 +139,7 @@ FORWARD = {
                 EAST: [("router", "tell", {"answer_timeout": 120})],
             },
         ),
-        ("follow", {NAMES: [ENTERS], EAST: [record(*((f"shop-{number}", DONE) for number in (2, 3, 4)))]}),
+        ("follow", {NAMES: [ENTERS], EAST: [record(*((f"shop-{number}", DONE) for number in (2, 3, 4))), held("shop warm", RM2, RM2)]}),
     ],
     "scale down": [
         (
@@ -172,7 +176,7 @@ FORWARD = {
         ("bring", {RM1: [("bring", "shop warm", RM2)]}),
         ("tell", {EAST: [record(*((f"shop-{number}", "reserved", {"operation": "standby"}) for number in (2, 3))), ("router", "tell")]}),
         ("cut_over", {RM2: [("instances", ("shop-2", "suspended", 1), ("shop-3", "suspended", 9))]}),
-        ("close", {EAST: [record(*((f"shop-{number}", "suspended", DONE) for number in (2, 3)))]}),
+        ("close", {EAST: [record(*((f"shop-{number}", "suspended", DONE) for number in (2, 3))), held("shop warm", RM2, RM2)]}),
     ],
     "standby fewer": [
         ("tell", {EAST: [record(("shop-2", "leaving", {"operation": "standby"})), ("router", "tell"), ("drain", "192.168.1.10")]}),
@@ -185,7 +189,7 @@ FORWARD = {
         ("bring", {RM1: [("bring", "shop warmer", RM2)]}),
         ("tell", {EAST: [record(("shop-2", "running", {**IN, "operation": "clone"}))]}),
         ("cut_over", {RM2: [("instances", ("shop-2", "running", 1))], EAST: [("router", "tell", {"answer_timeout": 120})]}),
-        ("follow", {NAMES: [ENTERS], EAST: [record(("shop-2", DONE))]}),
+        ("follow", {NAMES: [ENTERS], EAST: [record(("shop-2", DONE)), ("hold", ("shop warmer", RM1), ("shop warmer", RM2))]}),
     ],
     "clone a cluster": [
         ("publish", {RM1: [("publish", ("shop-1", "warmer"), ("db-1", "warmer"))]}),
@@ -195,7 +199,11 @@ FORWARD = {
         ("cut_over", {RM3: [("instances", ("shop-2", "running", 9), ("db-2", "running", 9))], WEST: [("router", "tell", {"answer_timeout": 120})]}),
         (
             "follow",
-            {NAMES: [("name", name, {"publish": ["hn-west"]}) for name in ("shop", "db")], WEST: [record(("shop-2", DONE), ("db-2", DONE))]},
+            {
+                NAMES: [("name", name, {"publish": ["hn-west"]}) for name in ("shop", "db")],
+                WEST: [record(("shop-2", DONE), ("db-2", DONE)), ("hold", ("shop warmer", RM3), ("db warmer", RM3))],
+                EAST: [("hold", ("shop warmer", RM1), ("db warmer", RM1))],
+            },
         ),
     ],
     # The VMAs of both sides are told at the same time.
@@ -288,7 +296,7 @@ FORWARD = {
         ),
         ("follow", {NAMES: [("name", "store", MOVES[2])]}),
         ("retire", {RM1: [removed("store-1", 9)]}),
-        ("close", {EAST: [record(("store-1", "absent")), ("router", "release")], WEST: [record(("store-1", DONE))]}),
+        ("close", {EAST: [record(("store-1", "absent")), ("router", "release")], WEST: [record(("store-1", DONE)), held("store 1.0.0", RM3)]}),
     ],
     "move a cluster": [
         (
@@ -338,7 +346,7 @@ FORWARD = {
             "close",
             {
                 EAST: [record(("shop-1", "absent"), ("db-1", "absent")), ("router", "release")],
-                WEST: [record(("shop-1", DONE), ("db-1", DONE))],
+                WEST: [record(("shop-1", DONE), ("db-1", DONE)), ("hold", ("shop 1.0.0", RM3), ("db 1.0.0", RM3))],
             },
         ),
     ],
@@ -352,21 +360,21 @@ FORWARD = {
         ("leave", {EAST: [record(("shop-1", "leaving", {**OUT, "operation": "move"})), ("router", "leave"), ("drain", "192.168.1.10")]}),
         ("clear", {RM1: [removed("shop-1", 9)]}),
         ("release", {EAST: [record(("shop-1", "absent")), ("router", "release")]}),
-        ("close", {RM1: [("remove_capsule", "shop 1.0.0-moved-4")], WEST: [record(("shop-1", DONE))]}),
+        ("close", {RM1: [("remove_capsule", "shop 1.0.0-moved-4")], WEST: [record(("shop-1", DONE)), held("shop 1.0.0-moved-4", RM3)]}),
     ],
     "move within alive": [
         ("bring", {RM1: [("bring", "shop 1.0.0", RM2), *rehearsed(peer=RM2, to=4, how=["live"])]}),
         ("begin", {EAST: [record(("shop-1", {"move": "begin", "rm": RM2, "epoch_above": 3, "operation": "move"}))]}),
         ("cut_over", {RM1: [handed("source", RM2, "shop-1", how=["live"])], RM2: [handed("target", RM1, "shop-1", how=["live"])]}),
         ("retire", {RM1: [removed("shop-1", 9)]}),
-        ("close", {EAST: [record(("shop-1", {"move": "end", **DONE}))]}),
+        ("close", {EAST: [record(("shop-1", {"move": "end", **DONE})), held("shop 1.0.0", RM2)]}),
     ],
     "move within": [
         ("bring", {RM1: [("bring", "shop 1.0.0", RM2), *rehearsed(peer=RM2, to=4)]}),
         ("begin", {EAST: [record(("shop-1", {"move": "begin", "rm": RM2, "epoch_above": 3, "operation": "move"}))]}),
         ("cut_over", {RM1: [handed("source", RM2, "shop-1")], RM2: [handed("target", RM1, "shop-1")]}),
         ("retire", {RM1: [removed("shop-1", 9)]}),
-        ("close", {EAST: [record(("shop-1", {"move": "end", **DONE}))]}),
+        ("close", {EAST: [record(("shop-1", {"move": "end", **DONE})), held("shop 1.0.0", RM2)]}),
     ],
     "restart": [
         (
@@ -427,6 +435,7 @@ def reserves(new):
 ROUNDS = replaced("shop-3", "shop-1", RM1, 3, "192.168.1.10"), replaced("shop-4", "shop-2", RM2, 2, "192.168.1.254")
 # The second round begins with the end of the first.
 ROUNDS[0][-1][1][EAST].append(reserves("shop-4"))
+ROUNDS[1][-1][1][EAST].append(held("shop 2.0.0", RM2, RM2))
 FORWARD["update"] = [("shop-3.example.com.reserve", {EAST: [reserves("shop-3")]}), *ROUNDS[0], *ROUNDS[1]]
 
 #: The source is recorded to stay, in an epoch above the target's, before the target is cleared. Before there were plans the target was cleared first, and
@@ -494,6 +503,9 @@ TAKEN_BACK = {
             {
                 RM1: [("remove_capsule", "shop warmer"), ("remove_capsule", "db warmer")],
                 RM3: [("remove_capsule", "shop warmer"), ("remove_capsule", "db warmer")],
+                # What was recorded of them beside the name that could not follow.
+                EAST: [("hold", ("gone", "shop warmer", RM1), ("gone", "db warmer", RM1))],
+                WEST: [("hold", ("gone", "shop warmer", RM3), ("gone", "db warmer", RM3))],
             },
         ),
     ],

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, MeshError, NotFound, Refused
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.lookups import one_of, plan_move
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import mesh_view
-from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.mesh import looked, silent
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.mesh import looked, offer, silent, told
 
 SHOP = "shop-1.example.com"
 MANIFEST = {
@@ -57,7 +57,8 @@ def hostvars(east=(), west=(), holders=("rm-east-1",), **changes):
                 {
                     "records": [dict(record) for record in east],
                     "epochs": {SHOP: 3} if east else {},
-                    "rms": [{"name": "rm-east-1", "accelerator": "tcg"}],
+                    "rms": [offer("rm-east-1")],
+                    "capsules": told({"rm-east-1": [MANIFEST]} if "rm-east-1" in holders else {}),
                 },
             ),
         },
@@ -73,7 +74,7 @@ def hostvars(east=(), west=(), holders=("rm-east-1",), **changes):
 
 
 def view(*args, **kwargs):
-    return mesh_view(GROUPS, hostvars(*args, **kwargs))
+    return mesh_view(GROUPS, hostvars(*args, **kwargs), GROUPS["rms"])
 
 
 def test_an_instance_is_found_where_it_lives():
@@ -162,5 +163,5 @@ def test_nothing_moves_while_a_vma_does_not_answer(host):
 def test_planning_changes_nothing_it_was_given():
     before = hostvars(east=[RECORD])
     given = copy.deepcopy(before)
-    plan_move(mesh_view(GROUPS, given), SHOP, "hn-west")
+    plan_move(mesh_view(GROUPS, given, GROUPS["rms"]), SHOP, "hn-west")
     assert given == before

@@ -21,7 +21,7 @@ MORE = {"hn": "hn-east", "rm_address": "10.0.0.9", **looked("capsules", {"capsul
 def view(east=(HERE,), **changes):
     """A mesh with a second RM in the east."""
     groups = {**GROUPS, "rms": [*GROUPS["rms"], "rm-east-2"]}
-    return mesh_view(groups, {**hostvars(east=east, **changes), "rm-east-2": MORE})
+    return mesh_view(groups, {**hostvars(east=east, **changes), "rm-east-2": MORE}, groups["rms"])
 
 
 def test_inside_its_hn_what_runs_moves_alive():

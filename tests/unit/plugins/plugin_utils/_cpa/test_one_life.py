@@ -98,7 +98,7 @@ def root():
 
 def planned(world, wish):
     verb, wishes = wish
-    seen = world.look()
+    seen = world.look(verb, wishes)
     return verb.plan(seen, mesh.naming(seen), **wishes)
 
 
@@ -124,11 +124,14 @@ class Trial:
         for each in before:
             report = self.start.walk(planned(self.start, each))
             assert not report.failed and not self.start.problems(), report.message
+            assert not self.start.unlike_recorded()
         self.start.copies = self.wish[1].get("strategy") == "clone_first"
         self.plan = planned(self.start, self.wish)
         world = copy.deepcopy(self.start)
         report = world.walk(self.plan, halt=self._keep)
         assert not report.failed and not world.problems(), (report.message, world.problems())
+        # What is not recorded is not looked for, and what is recorded is asked for.
+        assert not world.unlike_recorded(), world.unlike_recorded()
         self.ended, self.steps = essence(world, self.wish), list(dict.fromkeys(world.done))
 
     def _keep(self, halt):
@@ -221,6 +224,59 @@ def modes(step):
     """Return what can befall a step; in a cut-over, where others wait for it, it also matters whether anything was done before a device fell silent."""
     handing = (MIDDLE, UNHEARD) if "cut_over.source" in step or "cut_over.target" in step else ()
     return (BEFORE, AFTER, LOST, *((SILENT,) if "cut_over" in step else ()), *handing)
+
+
+@pytest.mark.parametrize("name", ["clone", "clone a cluster"])
+def test_what_was_made_and_removed_again_is_not_recorded(root, name):
+    trial = Trial(root, name)
+    last = [step for step in trial.steps if step.startswith("follow")][-1]
+    world, report, unused = trial.attempt(Fault(last, BEFORE))
+    assert report.result["outcome"] == "undone" and ("shop", "warmer") not in world.rms["rm-east-1"].capsules
+    assert not [each for each in world.unlike_recorded() if each.endswith("recorded only")]
+
+
+#: Who holds what the wish needs, as VMAs were told, though it is not there any more.
+STALE = {"place": "rm-east-1", "scale up": "rm-east-1", "standby": "rm-east-1", "move": "rm-east-2", "update": "rm-east-1"}
+
+
+@pytest.mark.parametrize("name", STALE)
+def test_a_holder_that_holds_nothing_any_more_is_passed_over(root, name):
+    """Another one holds all of it, in another HN."""
+    trial = Trial(root, name)
+    world = copy.deepcopy(trial.start)
+    told = [{"manifest": each, "rms": ["rm-west-2"]} for each in CAPSULES]
+    world.vmas["gw-west"].hold({"held": told}, False)
+    world.rms["rm-west-2"].capsules = {(each["name"], each["version"]): each for each in CAPSULES}
+    world.vmas["gw-east"].hold({"held": [{"manifest": each, "rms": [STALE[name]]} for each in CAPSULES]}, False)
+    used = {guest.capsule for guest in world.rms[STALE[name]].guests.values()}
+    world.rms[STALE[name]].capsules = {key: each for key, each in world.rms[STALE[name]].capsules.items() if key[1] in used}
+    plan = planned(world, trial.wish)
+    told = [each for stage in plan.stages for step in stage.steps if step.call == "hold" for each in step.arguments.get("gone", ())]
+    report = world.walk(plan)
+    assert not report.failed and not world.problems() and not differences(trial.ended, essence(world, trial.wish)), report.message
+    wrong = [each for each in world.unlike_recorded() if each.endswith("recorded only")]
+    assert told and not [each for each in wrong if f"{told[0]['name']} {told[0]['version']} " in each], "its VMA knows now"
+
+
+@pytest.mark.parametrize("name", ["place", "scale up", "standby", "clone", "move", "move clone first", "move within", "update"])
+def test_vmas_that_were_told_nothing_do(root, name):
+    """As those whose registries are older than what they are told now."""
+    trial = Trial(root, name)
+    world = copy.deepcopy(trial.start)
+    for vma in world.vmas.values():
+        vma.forget_capsules()
+    report = world.walk(planned(world, trial.wish))
+    assert not report.failed and not world.problems() and not differences(trial.ended, essence(world, trial.wish)), report.message
+
+
+def test_an_rm_that_is_down_and_whose_turn_it_would_be_is_left_out(root):
+    trial = Trial(root, "place")
+    world = copy.deepcopy(trial.start)
+    world.vmas["gw-east"].hold({"held": [{"manifest": each, "rms": ["rm-east-2"]} for each in CAPSULES]}, False)
+    world.rms["rm-east-2"].capsules = dict(world.rms["rm-east-1"].capsules)
+    world.silent.add("rm-east-1")
+    report = world.walk(planned(world, trial.wish))
+    assert not report.failed and world.lives() == {SHOP: [("rm-east-2", 1)]}
 
 
 @pytest.mark.parametrize("name", WISHES)

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
@@ -33,7 +35,7 @@ def answer(device, **more):
 def hostvars(plan=PLAN, answers=None, run_id="now", followed=None):
     """Return the variables of a run: the answers of each device, by its name."""
     found = {host: {} for host in ("localhost", "gw-1", "rm-1", "rm-2")}
-    found["localhost"] = {run.PLANNED: {"run": "now", "plan": encode(plan)}}
+    found["localhost"] = {run.PLANNED: {"run": "now", "plan": json.dumps(encode(plan))}}
     for registered, told in (("operation_stage", answers), ("operation_follow_up", followed)):
         for device, steps in (told or {}).items():
             found[device][registered] = {"run": run_id, "answers": steps}
@@ -109,6 +111,13 @@ def test_where_an_rm_is_chosen_on_the_way_a_limit_must_leave_all_of_them():
     with pytest.raises(Refused, match="leaves out rm-west-2, which this operation needs"):
         run.refuse_limit(made, seen.rms, limited("most", "gw-east", *mesh.GROUPS["rms"][:-1]))
     run.refuse_limit(made, seen.rms, limited("enough", "gw-east", *mesh.GROUPS["rms"]))
+
+
+def test_a_limit_that_leaves_out_who_is_to_be_asked_is_refused():
+    known = limited("gw-east,rm-east-1", "gw-east", "rm-east-1")
+    run.refuse_left_out(["rm-east-1"], known)
+    with pytest.raises(Refused, match="The limit gw-east,rm-east-1 leaves out rm-west-1, which this operation needs; run it without a limit."):
+        run.refuse_left_out(["rm-east-1", "rm-west-1"], known)
 
 
 def test_what_is_needed_only_to_take_it_back_is_needed():

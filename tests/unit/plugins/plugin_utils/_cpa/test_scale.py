@@ -63,7 +63,7 @@ def view(east=(), west=(), silent=(), epochs=None, capsules=(COLD, WARM)):
         hostvars[rm] = {"hn": "hn-" + rm.split("-")[1], "rm_address": "10.0.0.1", **looked("capsules", {"capsules": held})}
     for host in silent:
         hostvars[host].update(mesh.silent())
-    return mesh_view(GROUPS, hostvars)
+    return mesh_view(GROUPS, hostvars, GROUPS["rms"])
 
 
 def scale(seen, count, capsule="warm", **more):

@@ -18,7 +18,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import docum
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import main
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn as hosting_network
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import rms
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import progress, run
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, progress, run
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View, mesh_view
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import mesh
@@ -88,7 +88,7 @@ class World:
             hosting_network.declare(url, _hn(vma), [f"198.18.{number}.0/28"], 100 * number, 100 * number + 50, 8)
             for each, name in enumerate(groups["rms"], start=11):
                 if _hn(name) == _hn(vma):
-                    rms.subscribe(url, name, {**SUBSCRIPTION, "address": f"10.0.0.{each}"})
+                    rms.subscribe(url, name, {**SUBSCRIPTION, "address": f"10.0.0.{each}", "capsules": list(self.rms[name].capsules.values())})
             self.vmas[vma] = Vma(vma, _hn(vma), path, memory)
         self.silent: set[str] = set()
         self.faults: list[Fault] = []
@@ -98,23 +98,25 @@ class World:
 
     # What the controller sees
 
-    def look(self) -> View:
-        """Look at the mesh, as the planners need it."""
-        found: dict[str, dict[str, t.Any]] = {}
-        for host in {*self.rms, *self.gateways, *self.vmas}:
-            found[host] = {"hn": _hn(host), "gateway_wan_interface": "wan0", "observe_look": {"answers": {}}}
-            told: dict[str, t.Any] = {}
-            if host in self.vmas:
-                told["look"] = self.vmas[host].known()
-            if host in self.rms:
-                held = copy.deepcopy(list(self.rms[host].capsules.values()))
-                told["capsules"] = {"capsules": [{"manifest": each, "complete": True, "problems": []} for each in held]}
-                found[host]["rm_address"] = "10.0.0.11"
-            for call, result in told.items():
-                found[host]["observe_look"]["answers"][call] = {"failed": False, "unreachable": False, "result": result}
-            if host in self.silent:
-                found[host].update(mesh.silent())
-        return mesh_view(self.groups, found)
+    def look(self, verb: t.Any, wish: t.Mapping[str, t.Any]) -> View:
+        """Look at the mesh, as the planner of a verb needs it: first at the VMAs, and then at the RMs that the wish concerns."""
+        found: dict[str, dict[str, t.Any]] = {host: {"hn": _hn(host), "gateway_wan_interface": "wan0"} for host in {*self.rms, *self.gateways, *self.vmas}}
+        for host, vma in self.vmas.items():
+            found[host].update(mesh.silent() if host in self.silent else mesh.looked("look", vma.known()))
+        asked = concern.of(verb, mesh_view({**self.groups, "rms": []}, found), wish)
+        for host in asked.rms:
+            found[host].update(mesh.silent() if host in self.silent else {"observe_held": {"answers": self._held(host, asked)}})
+        return mesh_view(self.groups, found, asked.rms)
+
+    def _held(self, host: str, asked: concern.Concern) -> dict[str, t.Any]:
+        """Return what an RM answers when it is asked for capsules."""
+        answers = {}
+        for call in asked.calls():
+            only = {key: value for key, value in call["arguments"].items() if key != "domain"}
+            held = [copy.deepcopy(each) for each in self.rms[host].capsules.values() if all(each[key] == value for key, value in only.items())]
+            result = {"capsules": [{"manifest": each, "complete": True, "problems": []} for each in held]}
+            answers[call["ids"][0]] = {"failed": False, "unreachable": False, "result": result}
+        return answers
 
     def registries(self) -> dict[str, dict[str, t.Any]]:
         """Return what the VMA of each HN knows."""
@@ -246,6 +248,8 @@ class World:
     def _whole(self, host: str, call: str, arguments: dict, check: bool) -> Outcome:
         if call == "record":
             return self.vmas[host].record(arguments, check)
+        if call == "hold":
+            return self.vmas[host].hold(arguments, check)
         if call == "router":
             return self.gateways[host].apply(arguments, lambda instance: self._lives(_hn(host), instance), check)
         if call == "drain":
@@ -385,6 +389,17 @@ class World:
         for name in {*serving, *self.names.names}:
             if serving.get(name, {}) != self.names.names.get(name, {}):
                 yield f"{name} is served by {serving.get(name, {})}, but says {self.names.names.get(name, {})}"
+
+    def unlike_recorded(self) -> list[str]:
+        """Return which capsules are held as no VMA knows, and which are not though one says so."""
+        recorded = {
+            (rm, each["manifest"]["name"], each["manifest"]["version"])
+            for known in self.registries().values()
+            for each in known["capsules"]
+            for rm in each["rms"]
+        }
+        real = {(rm.name, *capsule) for rm in self.rms.values() for capsule in rm.capsules}
+        return [f"{' '.join(each)} is {'held' if each in real else 'recorded'} only" for each in sorted(real ^ recorded)]
 
     def picture(self) -> dict[str, t.Any]:
         """Return all that an operation that was undone must have left as it was."""

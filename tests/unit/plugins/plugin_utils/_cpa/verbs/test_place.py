@@ -109,11 +109,11 @@ def test_an_instance_is_the_same_in_the_intranet_wherever_it_is_placed():
     vpn = {"gateway": {}, "pool": ["172.21.162.9", "172.21.162.16/30"], "backends": [], "inbound": [], "credentials": {"sha256": "1" * 64, "size": 5}}
     for to_hn in ("hn-east", "hn-west"):
         variables = hostvars()
-        assert reservation(mesh_view(GROUPS, variables), to_hn=to_hn)["intranet_address"] is None
+        assert reservation(mesh_view(GROUPS, variables, GROUPS["rms"]), to_hn=to_hn)["intranet_address"] is None
         for rm in GROUPS["rms"]:
-            for held in variables[rm]["observe_look"]["answers"]["capsules"]["result"]["capsules"]:
+            for held in variables[rm]["observe_held"]["answers"]["capsules"]["result"]["capsules"]:
                 held["manifest"]["vpn"] = vpn
-        seen = mesh_view(GROUPS, variables)
+        seen = mesh_view(GROUPS, variables, GROUPS["rms"])
         assert reservation(seen, to_hn=to_hn)["intranet_address"] == "172.21.162.9"
         assert reservation(seen, instance="shop-5.example.com", to_hn=to_hn)["intranet_address"] == "172.21.162.19"
         with pytest.raises(InvalidInput, match="has intranet addresses for 5 instances, so there is none for instance 6"):
