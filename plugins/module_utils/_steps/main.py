@@ -32,6 +32,7 @@ CALLS = {
     "call_off": ("router", "call_off"),
     "capsules": ("capsules", "look"),
     "certificate": ("certificates", "certificate"),
+    "consent": ("vma", "consent"),
     "drain": ("router", "drain"),
     "engines": ("engines", "install"),
     "hand_over": ("cutovers", "hand_over"),

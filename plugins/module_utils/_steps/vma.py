@@ -13,11 +13,11 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.answers import given
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import capsules, hn, overview, rms, several
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import agreement, capsules, hn, overview, rms, several
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import LIBRARIES
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import OPTION, reading
 
-__all__ = ["LIBRARIES", "declare", "hold", "look", "record", "subscribe", "subscriptions"]
+__all__ = ["LIBRARIES", "consent", "declare", "hold", "look", "record", "subscribe", "subscriptions"]
 
 #: What an HN is declared with, besides its name and pools.
 NUMBERS = ("vlan_first", "vlan_last", "vcpu_overcommit")
@@ -31,6 +31,12 @@ def declare(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
 def record(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
     """Record what C(instances) say, as C(_vma.several) takes it; C(registry) is where."""
     return Outcome(*several.update_all(_registry(arguments), arguments["instances"], check))
+
+
+def consent(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
+    """Agree to the lives (C(instance), C(epoch)) that were reserved in another HN, or say why not."""
+    agreement.consent(_registry(arguments), arguments["lives"])
+    return Outcome(False, None, None, {})
 
 
 def hold(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:

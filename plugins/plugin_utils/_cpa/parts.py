@@ -55,6 +55,28 @@ def tell(step: str, site: Site, instances: t.Sequence[t.Mapping[str, t.Any]], wh
     return Step(step, site.vma, "record", {"instances": [dict(each) for each in instances]}, what, **how)
 
 
+def seen(record: Record) -> dict[str, t.Any]:
+    """Return what a VMA is told of an instance that the plan counts on as it was: where another operation came in between, it refuses."""
+    return {"seen": {key: record[key] for key in ("state", "epoch")}}
+
+
+def agreed(view: View, sites: t.Iterable[Site], lives: t.Sequence[tuple[str, Answer]], prefix: str = "") -> list[Step]:
+    """Have the VMAs of all HNs but *sites* agree to the lives of instances. This comes after the reservations, and before anything runs.
+
+    Args:
+        view: the observed mesh.
+        sites: the HNs where they are known.
+        lives: the name of each, and the answer that holds its epoch.
+        prefix: what the ids of the steps begin with.
+    """
+    others = [site for name, site in sorted(view.sites.items()) if name not in {each.name for each in sites}]
+    asked = [{"instance": instance, "epoch": epoch} for instance, epoch in lives]
+    who = " and ".join(instance for instance, unused in lives)
+    return [
+        Step(f"{prefix}consent.{site.name}", site.vma, "consent", {"lives": asked}, f"be sure that nobody else gives life to {who}") for site in others if asked
+    ]
+
+
 def route(step: str, site: Site, told: str, what: str, tunnels: t.Any = (), how: t.Mapping[str, t.Any] | None = None, **options: t.Any) -> Step:
     """Bring a domain's router to the document that the step *told* answered.
 

@@ -107,7 +107,12 @@ def _plan(
             *(_tunnel(site, identity, held_by[0]) if tunneled else ()),
             parts.stage("reserve", "Reserve room and addresses", reserve),
             *parts.bringing(view, site, identity, held_by, [Answer("reserve", ("records", 0, "rm"))], reservation["rm"]),
-            parts.stage("tell", "Record what is about to run", parts.tell("tell", site, [running], f"record that {instance} is to run")),
+            parts.stage(
+                "tell",
+                "Record what is about to run",
+                parts.tell("tell", site, [running], f"record that {instance} is to run"),
+                *parts.agreed(view, [site], [(instance, Answer("reserve", ("records", 0, "epoch")))]),
+            ),
         ),
         cut_over=acts,
         follow_ups=(parts.call_off(run, "cut_over.call_off", site, "tell"),),

@@ -33,7 +33,14 @@ def plan(view: View, names: parts.Naming, instance: str) -> Plan:
     except NotFound:
         return nothing_left(view, "remove", instance)
     leave = parts.name("leave", names, record["service"], record["domain"], "have its name lose the HN", leaves=[{"hn": site.name, "instance": instance}])
-    leaving = {"instance": instance, "state": "leaving", "in_rotation": False, "operation": "remove", "step": f"withdraw and remove from {record['rm']}"}
+    leaving = {
+        "instance": instance,
+        "state": "leaving",
+        "in_rotation": False,
+        "operation": "remove",
+        "step": f"withdraw and remove from {record['rm']}",
+        **parts.seen(record),
+    }
     tell = parts.tell("tell", site, [leaving], f"record that {instance} leaves")
     return Plan(
         operation="remove",

@@ -28,7 +28,14 @@ def plan(view: View, names: parts.Naming, instance: str, answer_timeout: float) 
     """
     record, site = lookups.one_of(view, instance)
     before = {"instance": instance, "state": record["state"], "in_rotation": record["in_rotation"], "operation_done": True}
-    running = {"instance": instance, "state": "running", "in_rotation": True, "operation": "resume", "step": f"resume on {record['rm']} and publish"}
+    running = {
+        "instance": instance,
+        "state": "running",
+        "in_rotation": True,
+        "operation": "resume",
+        "step": f"resume on {record['rm']} and publish",
+        **parts.seen(record),
+    }
     told = Answer("tell", ("records", 0))
     run = parts.instance("cut_over.rm", record["rm"], [parts.order(instance, "running", told)], f"resume {instance}")
     publish = parts.route("cut_over.publish", site, "tell", f"publish {instance} when it answers", answer_timeout=answer_timeout)

@@ -26,7 +26,14 @@ def plan(view: View, names: parts.Naming, instance: str) -> Plan:
         InvalidInput, NotFound, Refused: one sentence for the operator.
     """
     record, site = lookups.one_of(view, instance)
-    resting = {"instance": instance, "state": "suspended", "in_rotation": False, "operation": "suspend", "step": f"withdraw and suspend on {record['rm']}"}
+    resting = {
+        "instance": instance,
+        "state": "suspended",
+        "in_rotation": False,
+        "operation": "suspend",
+        "step": f"withdraw and suspend on {record['rm']}",
+        **parts.seen(record),
+    }
     leave = parts.name("leave", names, record["service"], record["domain"], "have its name lose the HN", leaves=[{"hn": site.name, "instance": instance}])
     order = {"name": instance, "state": "suspended", "epoch": record["epoch"]}
     tell = parts.tell("tell", site, [resting], f"record that {instance} leaves the rotation")

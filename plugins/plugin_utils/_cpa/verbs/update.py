@@ -119,7 +119,9 @@ class _Round:
         made = {"name": old["instance"], "state": "running", **{key: old[key] for key in ("epoch", "capsule", "vlan")}, "record": dict(old)}
         sure = [parts.instance(f"{self.new}.sure", old["rm"], [made], f"be sure that {old['instance']} runs")] if self._pair["unsure"] else []
         first = parts.stage(f"{self.new}.sure", f"Be sure that {old['instance']} runs", *sure)
-        return [first, *self._replaced(self.new, order, old["instance"], old["rm"], old["epoch"], old["fabric_address"])]
+        agreed = parts.agreed(self._view, [self._site], [(self.new, Answer(f"{self.new}.reserve", ("records", 0, "epoch")))], f"{self.new}.")
+        stages = self._replaced(self.new, order, old["instance"], old["rm"], old["epoch"], old["fabric_address"])
+        return [first, *(stage._replace(steps=(*stage.steps, *agreed)) if stage.id == f"{self.new}.tell" else stage for stage in stages)]
 
     def _replaced(
         self, new: str, order: t.Mapping[str, t.Any], old: str, old_rm: str | Answer, old_epoch: int | Answer, old_address: str | Answer

@@ -158,6 +158,8 @@ class HandOver:
         for number, instance, move in self._each():
             record = Answer("reserve", ("records", number))
             yield self._side("rehearse", "source", instance, record, move["record"]["rm"], "be sure that it can hand over", rehearses=True)
+        lives = [(instance, Answer("reserve", ("records", number, "epoch"))) for number, instance, unused in self._each()]
+        yield from parts.agreed(self._view, [self._source, self._target], lives)
 
     def _elsewhere(self) -> t.Iterator[Step]:
         for service in self._services:
@@ -186,8 +188,9 @@ class HandOver:
                 "forward_to": Answer("reserve", ("records", number, "public_address")) if self._runs else None,
                 "operation": "move",
                 "step": f"hand over to {self._target.name}",
+                **parts.seen(move["record"]),
             }
-            for number, instance, unused in self._each()
+            for number, instance, move in self._each()
         ]
         yield parts.tell("coming", self._target, coming, f"record that {self._title} will be {self._final}")
         yield parts.tell("leaving", self._source, leaving, f"record that {self._title} leaves")

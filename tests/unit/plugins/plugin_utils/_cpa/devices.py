@@ -18,7 +18,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.manifest imp
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, MeshError, NotFound, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import document as documents
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import capsules, overview, registry, rms, several
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import agreement, capsules, overview, registry, rms, several
 
 #: What can befall a call: it fails before it has done anything, or when all is done; or its device does not answer (any more), with nothing or all of it done.
 BEFORE, AFTER, SILENT, LOST = "before", "after", "silent", "lost"
@@ -368,6 +368,14 @@ class Vma:
         if error:
             raise error
         return Outcome(*outcome)
+
+    def consent(self, arguments: dict) -> Outcome:
+        """Agree to lives elsewhere."""
+        lives = arguments["lives"]
+        self.registry, unused, error = self._remembered(("consent", json.dumps(lives)), lambda url: agreement.consent(url, lives))
+        if error:
+            raise error
+        return Outcome(False, None, None, {})
 
     def hold(self, arguments: dict, check: bool) -> Outcome:
         """Record who holds what."""

@@ -87,7 +87,8 @@ FORWARD = {
         ("follow", {NAMES: [("name", "store", {"publish": ["hn-east"]})], EAST: [record(("store-1", DONE)), held("store 1.0.0", RM2)]}),
     ],
     "place where it is held": [
-        ("reserve", {EAST: [record(reserved("shop-1", "place", rm=RM1, accelerator=None)), record(("shop-1", "running", IN))]}),
+        ("reserve", {EAST: [record(reserved("shop-1", "place", rm=RM1, accelerator=None))]}),
+        ("tell", {EAST: [record(("shop-1", "running", IN))]}),
         ("cut_over", {RM1: [("instances", ("shop-1", "running", 9))], EAST: [("router", "tell", {"answer_timeout": 120})]}),
         ("follow", {NAMES: [ENTERS], EAST: [record(("shop-1", DONE))]}),
     ],
@@ -174,7 +175,8 @@ FORWARD = {
     "standby": [
         ("reserve", {EAST: [record(*(reserved(f"shop-{number}", "standby", "warm", accelerator="tcg") for number in (2, 3)))]}),
         ("bring", {RM1: [("bring", "shop warm", RM2)]}),
-        ("tell", {EAST: [record(*((f"shop-{number}", "reserved", {"operation": "standby"}) for number in (2, 3))), ("router", "tell")]}),
+        ("tell", {EAST: [record(*((f"shop-{number}", "reserved", {"operation": "standby"}) for number in (2, 3)))]}),
+        ("withdraw", {EAST: [("router", "tell")]}),
         ("cut_over", {RM2: [("instances", ("shop-2", "suspended", 1), ("shop-3", "suspended", 9))]}),
         ("close", {EAST: [record(*((f"shop-{number}", "suspended", DONE) for number in (2, 3))), held("shop warm", RM2, RM2)]}),
     ],
@@ -195,14 +197,19 @@ FORWARD = {
         ("publish", {RM1: [("publish", ("shop-1", "warmer"), ("db-1", "warmer"))]}),
         ("reserve", {WEST: [record(*(reserved(name, "clone", "warmer", own_address=True, accelerator="tcg") for name in ("shop-2", "db-2")))]}),
         ("bring", {RM1: [("bring", "shop warmer", RM3), ("bring", "db warmer", RM3)]}),
-        ("tell", {WEST: [record(*((name, "running", {**IN, "operation": "clone"}) for name in ("shop-2", "db-2")))]}),
+        (
+            "tell",
+            {
+                WEST: [record(*((name, "running", {**IN, "operation": "clone"}) for name in ("shop-2", "db-2")))],
+                EAST: [("hold", ("shop warmer", RM1), ("db warmer", RM1))],
+            },
+        ),
         ("cut_over", {RM3: [("instances", ("shop-2", "running", 9), ("db-2", "running", 9))], WEST: [("router", "tell", {"answer_timeout": 120})]}),
         (
             "follow",
             {
                 NAMES: [("name", name, {"publish": ["hn-west"]}) for name in ("shop", "db")],
                 WEST: [record(("shop-2", DONE), ("db-2", DONE)), ("hold", ("shop warmer", RM3), ("db warmer", RM3))],
-                EAST: [("hold", ("shop warmer", RM1), ("db warmer", RM1))],
             },
         ),
     ],

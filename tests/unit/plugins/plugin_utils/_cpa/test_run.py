@@ -109,8 +109,8 @@ def test_where_an_rm_is_chosen_on_the_way_a_limit_must_leave_all_of_them():
     seen = mesh.view()
     made = place.plan(seen, mesh.naming(seen, ""), mesh.SHOP, "1.0.0", "hn-east", None, None, 60)
     with pytest.raises(Refused, match="leaves out rm-west-2, which this operation needs"):
-        run.refuse_limit(made, seen.rms, limited("most", "gw-east", *mesh.GROUPS["rms"][:-1]))
-    run.refuse_limit(made, seen.rms, limited("enough", "gw-east", *mesh.GROUPS["rms"]))
+        run.refuse_limit(made, seen.rms, limited("most", *mesh.GROUPS["vmas"], *mesh.GROUPS["rms"][:-1]))
+    run.refuse_limit(made, seen.rms, limited("enough", *mesh.GROUPS["vmas"], *mesh.GROUPS["rms"]))
 
 
 def test_a_limit_that_leaves_out_who_is_to_be_asked_is_refused():

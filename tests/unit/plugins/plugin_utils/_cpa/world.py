@@ -134,23 +134,41 @@ class World:
             halt: is told how far it is before each stage.
         """
         self.faults, self.done = list(faults), []
+        answers = {}
+        for halted in self.stages(plan, since):
+            if halt and halted.part:
+                halt(halted)
+            answers = halted.hostvars
+        self.silent, self.faults = set(), []
+        return self.reported(plan, answers)
+
+    def stages(self, plan: Plan, since: Halt | None = None) -> t.Iterator[Halt]:
+        """Carry out a plan, and tell before each stage how far it is; the last one that is told has no part."""
         hostvars: dict[str, t.Any] = copy.deepcopy(since.hostvars) if since else {host: {} for host in {*self.rms, *self.gateways, *self.vmas, "ns-1"}}
         hostvars["localhost"] = {run.PLANNED: {"run": "now", "plan": None}}
         part, hosts = (since.part, since.hosts) if since else ("", [])
         # What a plan is written down as has tests of its own.
-        with mock.patch.object(run, "planned", lambda hostvars: ("now", plan)):
-            for number, (whose, stage) in enumerate((whose, stage) for whose in PARTS for stage in plan.part(whose)):
-                if since and number < since.number:
-                    continue
+        number = 0
+        for number, (whose, stage) in enumerate((whose, stage) for whose in PARTS for stage in plan.part(whose)):
+            if since and number < since.number:
+                continue
+            with self._planned(plan):
                 if whose != part:
                     part, hosts = whose, run.hosts(hostvars, whose)
-                if halt:
-                    halt(Halt(self, hostvars, hosts, number, part))
+            yield Halt(self, hostvars, hosts, number, part)
+            with self._planned(plan):
                 turns = sorted(hosts, key=lambda host: self._turn(plan, whose, host, hostvars))
                 self._stage(plan, stage.id, turns, hostvars, part == "cut_over")
-        answers = run.answers_so_far(plan, "now", hostvars)
-        self.silent, self.faults = set(), []
-        return progress.report(plan, answers)
+        yield Halt(self, hostvars, hosts, number, "")
+
+    def reported(self, plan: Plan, hostvars: dict[str, t.Any]) -> progress.Report:
+        """Say what became of a plan that was carried out."""
+        with self._planned(plan):
+            return progress.report(plan, run.answers_so_far(plan, "now", hostvars))
+
+    @staticmethod
+    def _planned(plan: Plan) -> t.ContextManager[t.Any]:
+        return mock.patch.object(run, "planned", lambda hostvars: ("now", plan))
 
     def _stage(self, plan: Plan, stage: str, hosts: list[str], hostvars: dict, cuts_over: bool) -> None:
         """Have all hosts do their part of a stage; what each has to do is known when it begins."""
@@ -248,6 +266,8 @@ class World:
     def _whole(self, host: str, call: str, arguments: dict, check: bool) -> Outcome:
         if call == "record":
             return self.vmas[host].record(arguments, check)
+        if call == "consent":
+            return self.vmas[host].consent(arguments)
         if call == "hold":
             return self.vmas[host].hold(arguments, check)
         if call == "router":
