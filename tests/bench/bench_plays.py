@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whole plays, from the start of ansible-playbook to its end: against those of another checkout of the collection (--against), in turn on the same lab.
+"""Whole plays, from the start of ansible-playbook to its end: against those of another checkout of the collection (--against), in turn, on another lab (--lab).
 
 The other checkout needs what an operator's has: a .build/collections with the collection's tree in it. --defaults takes Ansible's own configuration.
 """
@@ -45,20 +45,24 @@ PLAYS: tuple[tuple[str, str, dict[str, t.Any]], ...] = (
 
 
 class Checkout:
-    """One tree of the collection, and how its plays are run."""
+    """One tree of the collection, the lab that it works on, and how its plays are run."""
 
-    def __init__(self, root: pathlib.Path, defaults: bool) -> None:
-        self.root, self._defaults = root, defaults
+    def __init__(self, root: pathlib.Path, lab: pathlib.Path, defaults: bool) -> None:
+        self.root, self.lab, self._defaults = root, lab, defaults
         # Variables of playbooks begin with the verb since there are plans.
         self.plans = (root / "roles" / "operation").is_dir()
 
     def play(self, playbook: str, variables: t.Mapping[str, t.Any]) -> float:
         """Run a playbook of this tree, without names of services, and return the seconds that it took."""
         if self.plans:
-            named = {"names_host": "", **{f"{playbook}_{name}": value for name, value in variables.items()}}
+            named = {"names_host": "", **{name if name in CAPSULE else f"{playbook}_{name}": value for name, value in variables.items()}}
         else:
             named = {"publish_host": "", **{"instance" if name == "instances" else name: value for name, value in variables.items()}}
-        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(self.root / ".build" / "collections"), "ANSIBLE_INVENTORY": str(LAB / "inventory.yml")}
+        environment = {
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": str(self.root / ".build" / "collections"),
+            "ANSIBLE_INVENTORY": str(self.lab / "inventory.yml"),
+        }
         with tempfile.NamedTemporaryFile("w", suffix=".json") as said, tempfile.NamedTemporaryFile("w", suffix=".cfg") as plain:
             json.dump(named, said)
             said.flush()
@@ -70,12 +74,23 @@ class Checkout:
         assert done.returncode == 0, done.stdout
         return seconds
 
+    def prepare(self) -> None:
+        """Set the lab up, and have all RMs that are measured hold what they need, so that nothing is brought anywhere."""
+        self.play("site", {})
+        self.play("capsule_import", {"rm": RMS[0], **CAPSULE})
+        self.play("place", {"instance": SHOP, "capsule": "1.0.0", "to_hn": "hn-west", "to_rm": RMS[1]})
+        self.play("clone", {"instances": SHOP, "clones": "shop-2.example.com", "capsule": "1.0.0-warm", "to_hn": "hn-east"})
+        for gone in (SHOP, "shop-2.example.com"):
+            self.play("remove", {"instance": gone})
+        self.play("scale", {**OF_SERVICE, "count": 5})
+        self.play("scale", {**OF_SERVICE, "count": 0, "surplus": "absent"})
+
 
 def measured(what: str, checkout: Checkout, playbook: str, variables: t.Mapping[str, t.Any]) -> float:
     """Return the seconds of a play, or of the outage that it brings, as a client sees it who asks all the time."""
     if not what.startswith("outage"):
         return checkout.play(playbook, variables)
-    with Listener(EAST, WEST) as listener:
+    with Listener(EAST, WEST, lab=checkout.lab) as listener:
         listener.first_after(time.time())
         began = time.time()
         checkout.play(playbook, variables)
@@ -91,22 +106,17 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--against", type=pathlib.Path, help="another checkout of the collection; without one there are no ratios")
+    parser.add_argument("--lab", type=pathlib.Path, default=LAB, help="the lab that the other checkout works on, without instances (%(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="how often each figure is taken")
     parser.add_argument("--defaults", action="store_true", help="with Ansible's own configuration instead of the repository's")
     args = parser.parse_args()
-    mesh, figures = Mesh(), Figures()
-    for playbook, variables in (("site", {}), ("capsule_import", {"rm": RMS[0], **CAPSULE})):
-        done = mesh.play(playbook, **variables)
-        assert done.ok, done.output
-    for gone in sorted(mesh.instances()):
-        assert mesh.play("remove", instance=gone).ok
-    assert mesh.play("place", instance=SHOP, capsule="1.0.0", to_hn="hn-west", to_rm=RMS[1]).ok
-    assert mesh.play("clone", instance=SHOP, clones="shop-2.example.com", capsule="1.0.0-warm", to_hn="hn-east").ok
-    for gone in (SHOP, "shop-2.example.com"):
-        assert mesh.play("remove", instance=gone).ok
-    checkouts = {"now": Checkout(ROOT, args.defaults)}
+    figures = Figures()
+    Mesh().remove_all()
+    checkouts = {"now": Checkout(ROOT, LAB, args.defaults)}
     if args.against:
-        checkouts["then"] = Checkout(args.against.resolve(), args.defaults)
+        checkouts["then"] = Checkout(args.against.resolve(), args.lab.resolve(), args.defaults)
+    for checkout in checkouts.values():
+        checkout.prepare()
     for number in range(args.rounds):
         # Whoever comes first finds other caches, so they take turns.
         for which in sorted(checkouts, reverse=bool(number % 2)):

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import shlex
 import subprocess
 import threading
@@ -33,11 +34,11 @@ sys.stdin.read()
 
 
 class Listener:
-    """Asks some addresses from a client until it is closed; all hosts of the lab share one clock. *patience*: seconds for each answer."""
+    """Asks some addresses from a client until it is closed; all hosts of the lab share one clock. *patience*: seconds for each answer; *lab*: whose client."""
 
-    def __init__(self, *addresses: str, client: str = "client-east", path: str = "/cgi-bin/page", patience: float = 0.25) -> None:
+    def __init__(self, *addresses: str, client: str = "client-east", path: str = "/cgi-bin/page", patience: float = 0.25, lab: pathlib.Path = LAB) -> None:
         urls = [f"http://{each}{path}" for each in addresses]
-        argv = ["ssh", "-F", str(LAB / "ssh_config"), client, shlex.join(["python3", "-u", "-c", EAR, str(patience), *urls])]
+        argv = ["ssh", "-F", str(lab / "ssh_config"), client, shlex.join(["python3", "-u", "-c", EAR, str(patience), *urls])]
         self.answers: list[float] = []
         self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._reader = threading.Thread(target=self._read, daemon=True)
