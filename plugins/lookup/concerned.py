@@ -4,13 +4,6 @@
 
 from __future__ import annotations
 
-import typing as t
-
-from ansible.plugins.lookup import LookupBase
-from ansible.utils.vars import load_extra_vars
-
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import verb
-
 DOCUMENTATION = r"""
 name: concerned
 short_description: The real machines that an operation concerns, and what they are asked before it is planned
@@ -43,6 +36,13 @@ _value:
     - rms: [rm-east-1, rm-east-2]
       calls: [{ids: [example.com shop 1.0.0], call: capsules, arguments: {domain: example.com, name: shop, version: 1.0.0}}]
 """
+
+import typing as t
+
+from ansible.plugins.lookup import LookupBase
+from ansible.utils.vars import load_extra_vars
+
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import verb
 
 
 class LookupModule(LookupBase):

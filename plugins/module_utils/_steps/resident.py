@@ -143,4 +143,5 @@ def _carry_out(connection: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(call(f"{DIRECTORY}/{sys.argv[1]}"))
+    # Nothing is left to be done in here, and this is no module.
+    os._exit(call(f"{DIRECTORY}/{sys.argv[1]}"))

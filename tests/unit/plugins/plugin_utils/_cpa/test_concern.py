@@ -46,8 +46,9 @@ UPDATE = {**mesh.SERVICE, **mesh.WAITING, "capsule": "warm", "at_failure": "stop
 class Mesh:
     """A mesh whose RMs may say something else than the VMAs were told; *changes* are what RMs have registered."""
 
-    def __init__(self, *records, groups=mesh.GROUPS, **how):
-        self.groups, self.hostvars = groups, mesh.hostvars(*records, groups=groups, **how)
+    def __init__(self, *records, groups=None, **how):
+        self.groups = groups or mesh.GROUPS
+        self.hostvars = mesh.hostvars(*records, groups=self.groups, **how)
 
     def asked(self, verb, **wish):
         seen = mesh_view({**self.groups, "rms": []}, self.hostvars)

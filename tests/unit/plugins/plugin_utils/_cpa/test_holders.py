@@ -17,7 +17,7 @@ COLD = mesh.manifest()
 CHOSEN, OTHER, MADE = (Answer("tell", ("records", number, "rm")) for number in (0, 1, 2))
 
 
-def seen(held=None, asked=mesh.GROUPS["rms"], says=None):
+def seen(held=None, asked=tuple(mesh.GROUPS["rms"]), says=None):
     """Return a mesh; *says* is what RMs hold where that is not what VMAs say."""
     known = mesh.hostvars(held={"rm-east-1": [COLD]} if held is None else held)
     for rm, capsules in (says or {}).items():
@@ -43,8 +43,8 @@ def told(made):
     return {each.id: step for each in made.stages for step in each.steps if step.call == "hold"}
 
 
-def recorded(view, *rms, made=None, manifest=COLD, hn="hn-east", gone=()):
-    whole = holders.recorded(made or plan(), view, [holders.Holding(view.sites[hn], manifest, rms)], gone)
+def recorded(view, *rms, made=None, manifest=None, hn="hn-east", gone=()):
+    whole = holders.recorded(made or plan(), view, [holders.Holding(view.sites[hn], manifest or COLD, rms)], gone)
     check(whole)
     return whole
 

@@ -21,7 +21,7 @@ import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import agreement, journal, registry
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import clone, move, place, remove, resume, scale, suspend
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import clone, move, remove, resume, scale, suspend
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import mesh
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_one_life import CAPSULES, CLONE, MEMORY, MOVE, ONE, SCALE, SHOP, placed
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world import World
