@@ -8,7 +8,7 @@
 """Keep the engines imported from one stage of an operation to the next: importing them takes several times as long as what they do.
 
 C(python3 resident.py NAME) hands its standard input, output and error to a process that has imported the engines, starts that process if there is none,
-and ends as C(_steps.main) ends in a fork of it. The process leaves when nobody has come for a minute. As every call has a fork of its own, none finds
+and ends as C(_steps.main) ends in a fork of it. The process leaves when nobody has come for five minutes. As every call has a fork of its own, none finds
 anything of another one; the process itself does nothing but import what its forks had to import.
 """
 
@@ -25,8 +25,8 @@ import sys
 import traceback
 
 DIRECTORY = "/run/vmatrix/engines"
-#: Seconds that the process waits for a further call.
-IDLE = 60.0
+#: Seconds that the process waits for a further call: as long as the connection of the one before is usually kept.
+IDLE = 300.0
 #: The exit status when the fork ended without telling its own.
 LOST = 70
 MAIN = "ansible_collections.vmatrix.mesh.plugins.module_utils._steps.main"
@@ -47,7 +47,7 @@ def call(path: str) -> int:
 
 
 def start(path: str, idle: float = IDLE) -> None:
-    """Start the process. Of two that are started at once the later one gets the calls, and the other leaves after a minute without any."""
+    """Start the process. Of two that are started at once the later one gets the calls, and the other leaves after five minutes without any."""
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     fresh = f"{path}.{os.getpid()}"
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
