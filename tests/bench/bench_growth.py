@@ -29,6 +29,7 @@ FORGET = """
 import sqlite3
 registry = sqlite3.connect("/var/lib/vmatrix/vma/registry.db")
 registry.execute("PRAGMA foreign_keys=ON")
+registry.execute("DELETE FROM listings WHERE rm LIKE '%-alias-%'")
 registry.execute("DELETE FROM rms WHERE name LIKE '%-alias-%'")
 registry.commit()
 """
@@ -60,10 +61,11 @@ def enlarged(inventory: t.Mapping[str, t.Any], further: t.Mapping[str, t.Any]) -
 def subscribe(mesh: Mesh, further: t.Iterable[str]) -> None:
     """Have the VMAs know further RMs, with what the lab's own offer less a MiB, so that both inventories have the same first choice."""
     for vma in mesh.group("vmas"):
-        offers = {rm["name"]: {key: rm[key] for key in OFFER} for rm in mesh.must(vma, "vma_info")["rms"]}
+        offers = {rm["name"]: {key: rm[key] for key in OFFER} for rm in mesh.module(vma, "vma_info")["rms"]}
         mine = [(name, offers[name.partition("-alias-")[0]]) for name in further if name.partition("-alias-")[0] in offers]
-        calls = [{"call": "subscribe", "arguments": {**offer, "name": name, "memory_mib": offer["memory_mib"] - 1}} for name, offer in mine]
-        mesh.must(vma, "stage", calls=calls)
+        calls = [{"call": "subscribe", "arguments": {**offer, "name": name, "memory_mib": offer["memory_mib"] - 1, "capsules": []}} for name, offer in mine]
+        done = mesh.module(vma, "stage", calls=calls)
+        assert not done.get("failed"), done
 
 
 def forget(mesh: Mesh) -> None:
