@@ -14,7 +14,8 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import parts, run, verb
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils import controller
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import leases, parts, run, verb
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.naming import plan_names
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import encode
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import mesh_view
@@ -42,17 +43,23 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         task_vars = task_vars or {}
         unused, args = self.validate_argument_spec(
-            argument_spec={"operation": {"type": "str", "required": True}, "names": {"type": "dict", "default": {}, "options": NAMES}},
+            argument_spec={
+                "operation": {"type": "str", "required": True},
+                "names": {"type": "dict", "default": {}, "options": NAMES},
+                "take_over": {"type": "bool", "default": False},
+                "lease": {"type": "int", "default": 600},
+            },
         )
         if args["operation"] != "names":
-            return self._planned(args["operation"], args["names"], task_vars)
+            return self._planned(args, task_vars)
         try:
             return {"changed": False, "plan": plan_names(mesh_view(task_vars["groups"], task_vars["hostvars"]), args["names"])}
         except MeshError as exc:
             return {"failed": True, "changed": False, "msg": exc.message}
 
-    def _planned(self, operation: str, names: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+    def _planned(self, args: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Return the plan of a verb as JSON text, which nobody but the operation reads, with the id of this run of it."""
+        operation = args["operation"]
         extra = load_extra_vars(self._loader)
         wish = verb.wish(operation, task_vars, extra, self._templar.template)
         if wish.error is not None:
@@ -67,8 +74,10 @@ class ActionModule(ActionBase):
             asked = verb.concerned(operation, task_vars, wish).rms
             run.refuse_left_out(asked, task_vars)
             view = mesh_view(task_vars["groups"], task_vars["hostvars"], asked)
-            plan = verb.planner(operation).plan(view, parts.Naming(view, names), **wish.values)
+            plan = verb.planner(operation).plan(view, parts.Naming(view, args["names"]), **wish.values)
+            holder = {"run": uuid.uuid4().hex, "who": controller.who(task_vars), "controller": controller.this(), "seconds": args["lease"]}
+            plan = leases.leased(plan, view, args["take_over"], controller.gone, **holder)
             run.refuse_limit(plan, view.rms, task_vars)
         except MeshError as exc:
             return {**result, "failed": True, "msg": exc.message}
-        return {**result, "run": uuid.uuid4().hex, "plan": json.dumps(encode(plan))}
+        return {**result, "run": holder["run"], "plan": json.dumps(encode(plan))}

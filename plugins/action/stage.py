@@ -16,7 +16,8 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.module_utils.basic import missing_required_lib
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import progress
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import leases, progress
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.run import answers_so_far, planned, run_id
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils.engines import MODULE_UTILS, archive
 
@@ -76,7 +77,11 @@ class ActionModule(ActionBase):
         )
         check = self._task.check_mode
         if args["calls"] is not None:
-            calls = [{"ids": [each["call"]], "arguments": {}, "check": check, "goes_on": True, **each} for each in args["calls"]]
+            usual = {"arguments": {}, "check": check, "goes_on": True}
+            calls = [{"ids": [each["call"]], **usual, **each} for each in args["calls"]]
+            if any(each["call"] in leases.LEASED for each in calls):
+                unused, plan = planned(task_vars["hostvars"])
+                calls = [_signed(each, plan, {}) for each in calls]
             result = self._answered(self._carried_out(calls, task_vars), {}, args["device"])
             if args["packed"]:
                 result["answers"] = {step: {**answer, "result": json.dumps(answer["result"])} for step, answer in result["answers"].items()}
@@ -102,6 +107,7 @@ class ActionModule(ActionBase):
             }
             for each in made
         ]
+        calls = [_signed(each, plan, kept) for each in calls]
         secret = progress.stage_of(plan, args["stage"])[0].secret
         if secret:
             # Connections that are told to be talkative (-vvv) show all that a host says.
@@ -161,6 +167,11 @@ class ActionModule(ActionBase):
     def _python(task_vars: dict[str, t.Any]) -> str:
         chosen = task_vars.get("ansible_python_interpreter") or C.config.get_config_value("INTERPRETER_PYTHON", variables=task_vars)
         return "/usr/bin/python3" if str(chosen).startswith("auto") else shlex.quote(str(chosen))
+
+
+def _signed(call: dict[str, t.Any], plan: Plan, answers: progress.Answers) -> dict[str, t.Any]:
+    """Return a call with the lease that it is made under."""
+    return {**call, "arguments": leases.signed(call["call"], call["arguments"], plan, answers)}
 
 
 def _sealed(answer: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -27,7 +27,7 @@ options:
     description: The part.
     type: str
     required: true
-    choices: [prepare, cut_over, settle, take_back]
+    choices: [prepare, cut_over, settle, take_back, release]
 """
 
 EXAMPLES = r"""

@@ -13,8 +13,8 @@ version_added: 0.1.0
 author:
   - The vmatrix.mesh founders (@vmatrix)
 description:
-  - Turns a wish (place, move, suspend, resume, drain or remove an instance; publish, clone or move several; scale, update or restart a service, keep
-    standbys of it; have names follow) into everything that the operation must know, or says in one sentence why it cannot be.
+  - Turns what is wished for into the plan of an operation, or says in one sentence why it cannot be. What can be wished for are the variables that the role of
+    the operation describes.
   - Works on what the role P(vmatrix.mesh.observe#role) registered on the VMAs and RMs in the same run. It asks no device itself and changes nothing.
 extends_documentation_fragment:
   - vmatrix.mesh.attributes.info
@@ -25,82 +25,33 @@ attributes:
     support: full
 options:
   operation:
-    description: What is wished for.
+    description:
+      - The operation, by the name of its role, for example V(move).
+      - With V(names), what each name must say.
     type: str
     required: true
-    choices: [clone, drain, move, move_cluster, name, names, place, publish, remove, restart, resume, scale, standby, suspend, update]
-  instance:
-    description: The instance, for example V(shop-1.example.com). Required unless O(operation) is about O(instances), a service or names.
-    type: str
-  instances:
-    description:
-      - What is to be cloned or moved. Required for O(operation=publish), O(operation=clone) and O(operation=move_cluster).
-      - Several are a cluster, whose machines find each other in the new place at the addresses that they know.
-    type: list
-    elements: str
-  clones:
-    description:
-      - The names of the clones. Required for O(operation=publish) and O(operation=clone).
-      - Of a cluster, one for each of O(instances), in the same order.
-    type: list
-    elements: str
-  service:
-    description:
-      - The service. Required for O(operation=scale), O(operation=standby), O(operation=update), O(operation=restart) and O(operation=name).
-    type: str
-  domain:
-    description: The domain that owns O(service). Required with it.
-    type: str
-  count:
-    description: How many instances of O(service) shall run, or wait. Required for O(operation=scale) and O(operation=standby).
-    type: int
-  surplus:
-    description: What becomes of the instances beyond O(count).
-    type: str
-    choices: [suspended, absent]
-    default: suspended
-  capsule:
-    description:
-      - The version of the service's capsule. Required for O(operation=place), O(operation=publish), O(operation=clone) and O(operation=update).
-      - For O(operation=scale) and O(operation=standby), what new instances are made from; required if there are any.
-    type: str
-  to_hn:
-    description: The HN where the instance shall live. Required for O(operation=place), and operations on services; a move needs it or O(to_rm).
-    type: str
-  to_rm:
-    description: The RM that shall run it. When omitted, the VMA of O(to_hn) picks one.
-    type: str
-  strategy:
-    description: How O(operation=move) is done, as for the role P(vmatrix.mesh.move#role).
-    type: str
-    choices: [best, suspend, clone_first, live]
-    default: best
-  naming:
-    description:
-      - What names say besides addresses, as P(vmatrix.mesh.names#role) puts it together. Required for O(operation=name) and O(operation=names).
+  names:
+    description: How names follow, as the variables of the role P(vmatrix.mesh.names#role) say.
     type: dict
-  arrives:
-    description: With O(operation=name), the C(hn), C(public_address) and C(ports) of each HN that O(service) is served in now.
-    type: list
-    elements: dict
-    default: []
-  leaves:
-    description: With O(operation=name), the C(hn) and C(instance) of each instance that is about to leave the rotation.
-    type: list
-    elements: dict
-    default: []
+    default: {}
+  take_over:
+    description: Whether whoever is at work on the same instances is known to be dead.
+    type: bool
+    default: false
+  lease:
+    description: How many seconds after a call to a VMA nobody may take the place of this run.
+    type: int
+    default: 600
 seealso:
   - module: vmatrix.mesh.vma_instance
   - module: vmatrix.mesh.instance_cutover
 """
 
 EXAMPLES = r"""
-- name: Plan a move to the west
+- name: Plan the move that the variables of the role move describe
   vmatrix.mesh.plan:
     operation: move
-    instance: shop-1.example.com
-    to_hn: hn-west
-  register: planned
+  register: operation_planned
 """
 
 RETURN = r"""

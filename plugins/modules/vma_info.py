@@ -65,6 +65,7 @@ hn:
     vlan_last: {description: The last VLAN that a domain may get., type: int, returned: success, sample: 4000}
     vcpu_overcommit: {description: How many vCPUs of instances share one CPU of an RM., type: int, returned: success, sample: 8}
     generation: {description: The registry's counter., type: int, returned: success, sample: 17}
+    lease: {description: The highest number of a lease that it knows of., type: int, returned: success, sample: 42}
 rms:
   description: The RMs with what is left on each, sorted by name. What is left is negative when an RM has shrunk under its instances.
   returned: success
@@ -170,6 +171,24 @@ operations:
       elements: dict
       returned: success
       sample: [{at: "2026-01-01T12:00:00Z", step: reserved on rm-east-1 with epoch 1}]
+leases:
+  description: Which operations are at work on which instances.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    instance: {description: The instance., type: str, returned: success, sample: shop-1.example.com}
+    number: {description: The number of the lease; those of an instance grow., type: int, returned: success, sample: 17}
+    run: {description: The id of this run of the operation., type: str, returned: success, sample: 8d1f3c2a4b5e4f60a1b2c3d4e5f60718}
+    operation: {description: What is done., type: str, returned: success, sample: move}
+    who: {description: Who runs it., type: str, returned: success, sample: ada@controller}
+    controller:
+      description: The process that runs it.
+      type: dict
+      returned: success
+      sample: {where: 3f0e/4026531836, process: 4711, started: "81520"}
+    since: {description: When it began here (UTC)., type: str, returned: success, sample: "2026-01-01T12:00:00Z"}
+    left: {description: Seconds after which another operation need not wait for it any more., type: float, returned: success, sample: 599.2}
 """
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_info_module

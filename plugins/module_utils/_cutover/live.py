@@ -57,7 +57,7 @@ def give(
     C(handed_over) is C(unknown), and a second run asks the peer first. If it is neither here nor there, C(handed_over) is C(no), and it is stopped here.
     """
     name, places = order.name, host.places
-    with state.held(host, name, order.timeout, check) as found:
+    with state.held(host, name, order.timeout, check, order.lease) as found:
         before = state.summary(found)
         given_up = found.epoch == epochs.Epoch(order.epoch, False)
         if given_up and (not found.document or source.noted(found.document, "handed_over", order, peer)):
@@ -183,7 +183,7 @@ def take(
         DeadlineExceeded: it was not handed over in time. What came whole is paused here until a second run hears of it; anything else is gone.
     """
     name, places = order.name, host.places
-    with state.held(host, name, order.timeout, check) as found:
+    with state.held(host, name, order.timeout, check, order.lease) as found:
         before = state.summary(found)
         if found.epoch == epochs.Epoch(order.epoch, True) and found.state == "running":
             if not check:

@@ -24,6 +24,7 @@ class Order(t.NamedTuple):
         vlan: its domain's VLAN in the target's HN (target only).
         record: its new surroundings record (target only).
         timeout: seconds for each wait.
+        lease: the number of the operation's lease; None where it is none of an operation.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Order(t.NamedTuple):
     vlan: int | None = None
     record: dict | None = None
     timeout: float = 120.0
+    lease: int | None = None
 
     @property
     def parcel(self) -> str:

@@ -43,7 +43,7 @@ def give(host: state.Host, order: Order, peer: Peer, check: bool = False, dial: 
             stays suspended here until it is resumed with a newer epoch.
     """
     name, places = order.name, host.places
-    with state.held(host, name, order.timeout, check) as found:
+    with state.held(host, name, order.timeout, check, order.lease) as found:
         before = state.summary(found)
         if found.epoch == epochs.Epoch(order.epoch, False):
             # Of what is gone nobody can say to whom it went.

@@ -53,7 +53,7 @@ def take(
             Or it is here, but the disk could not keep it.
     """
     name, places = order.name, host.places
-    with state.held(host, name, order.timeout, check) as found:
+    with state.held(host, name, order.timeout, check, order.lease) as found:
         before = state.summary(found)
         phases = Phases()
         arrived = found.epoch == epochs.Epoch(order.epoch, True) and found.state in ("running", "suspended")

@@ -29,6 +29,7 @@ class Wanted(t.NamedTuple):
         timeout: seconds for one call of libvirt, and to get the instance's lock.
         stop_timeout: seconds that a guest has to follow its power button.
         stop_force: whether a guest that does not follow is ended, and whether the memory of a suspended one may be dropped.
+        lease: the number of the operation's lease; None where it is none of an operation.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Wanted(t.NamedTuple):
     timeout: float = 60.0
     stop_timeout: float = 30.0
     stop_force: bool = False
+    lease: int | None = None
 
 
 class Done(t.NamedTuple):
@@ -59,12 +61,12 @@ def ensure(host: state.Host, wanted: Wanted, check: bool = False) -> Done:
     Raises:
         InvalidInput: something that was asked for is invalid.
         NotFound: an absent instance cannot become suspended or stopped.
-        Refused: it would break a promise: epoch, room, machine, integrity of blobs.
+        Refused: it would break a promise: epoch, lease, room, machine, integrity of blobs.
         CommandFailed, DeadlineExceeded: libvirt or the guest did not do it; what was done is taken back.
     """
     began = time.monotonic()
     name = wanted.name
-    with state.held(host, name, wanted.timeout, check) as found:
+    with state.held(host, name, wanted.timeout, check, wanted.lease) as found:
         action = plan(found, wanted)
         epoch = _epoch_after(host, found, wanted)
         step = _step(host, found, wanted, action)

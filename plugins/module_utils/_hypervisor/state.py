@@ -92,16 +92,17 @@ def find(host: Host, name: str) -> Found:
 
 
 @contextlib.contextmanager
-def held(host: Host, name: str, timeout: float, check: bool) -> t.Iterator[Found]:
-    """Hold instance *name* alone (waiting up to *timeout* seconds for that), and yield what it is here.
+def held(host: Host, name: str, timeout: float, check: bool, lease: int | None = None) -> t.Iterator[Found]:
+    """Hold instance *name* alone (waiting up to *timeout* seconds for that), for an operation with a *lease*, and yield what it is here.
 
     Unless in *check* mode, what a crash left half done is brought to an end first.
 
     Raises:
-        Refused: this host is no RM.
+        Refused: this host is no RM, or has acted under a later lease.
         DeadlineExceeded: another call held it all the time.
     """
     with lock(host.places.ready().lock(name), f"instance {name}", timeout):
+        epochs.follow(host.places, name, lease, check)
         if not check:
             settle(host, name)
         yield find(host, name)

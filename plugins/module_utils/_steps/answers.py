@@ -21,6 +21,12 @@ def given(arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return {key: value for key, value in arguments.items() if value is not None}
 
 
+def numbered(arguments: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+    """Return what is said of each of C(instances), with the number under which the operation has leased it, if C(lease) says so."""
+    numbers = (arguments.get("lease") or {}).get("numbers", {})
+    return [{**given(each), **given({"lease": numbers.get(each["name"])})} for each in arguments["instances"]]
+
+
 def joined(told: t.Sequence[Told], shown: t.Callable[[Told], dict[str, t.Any]]) -> Outcome:
     """Return as one outcome what became of several instances; raise what went wrong with any of them.
 

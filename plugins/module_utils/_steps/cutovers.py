@@ -20,7 +20,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover import live,
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.host import this_host
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.order import Order
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import client
-from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.answers import given, joined
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.answers import given, joined, numbered
 
 LIBRARIES = (*client.LIBRARIES, *libraries.LIBRARIES)
 
@@ -30,10 +30,10 @@ def hand_over(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
 
     Args:
         arguments: C(side), source or target; C(instances) with C(name), C(epoch), at the source (or where it is C(live)) C(peer), at the target C(vlan),
-            and as far as they are not as usual C(state) and C(record); whether the instance runs on meanwhile (C(live)); C(timeout) in seconds.
+            and as far as they are not as usual C(state) and C(record); whether the instance runs on meanwhile (C(live)); C(timeout) in seconds; C(lease), under which it is done.
     """
     arguments = given(arguments)
-    asked = [given(each) for each in arguments["instances"]]
+    asked = numbered(arguments)
     limits = given({"timeout": arguments.get("timeout")})
     orders = [Order(**{key: value for key, value in each.items() if key != "peer"}, **limits) for each in asked]
     peers = [Peer(each["peer"]["name"], each["peer"]["address"]) if "peer" in each else None for each in asked]

@@ -17,7 +17,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.host import this_host
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import client, epochs, several, state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.instance import Wanted
-from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.answers import given, joined
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.answers import given, joined, numbered
 
 LIBRARIES = (*client.LIBRARIES, *libraries.LIBRARIES)
 #: What holds for all instances of a call.
@@ -27,11 +27,12 @@ LIMITS = ("timeout", "stop_timeout", "stop_force")
 def ensure(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
     """Bring C(instances) into their states, all at the same time, within the LIMITS.
 
-    With C(may_be_outdated) it is well if the RM knows of a newer epoch than an order to remove: then it never let that instance in.
+    With C(lease) nothing is done for an operation that another one has followed. With C(may_be_outdated) it is well if the RM knows of a newer epoch than an
+    order to remove: then it never let that instance in.
     """
     arguments = given(arguments)
     limits = {key: arguments[key] for key in LIMITS if key in arguments}
-    told = several.ensure_all(this_host(), [Wanted(**each, **limits) for each in arguments["instances"]], check)
+    told = several.ensure_all(this_host(), [Wanted(**each, **limits) for each in numbered(arguments)], check)
     if arguments.get("may_be_outdated"):
         told = [each._replace(error=None) if each.error and "known_epoch" in each.error.result else each for each in told]
     return joined(told, _shown)

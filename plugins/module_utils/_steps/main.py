@@ -10,7 +10,8 @@
 In come C(calls), each with C(ids), C(call), C(arguments), C(check), C(reserves), C(goes_on), whether the next one is made even if it fails, and C(quiet),
 whether its result is for later calls of these only. Out come C(answers), one for each call up to the first that failed: C(ids), C(changed), C(failed),
 C(msg), C(result), C(before), C(after) and C(seconds).
-Arguments may hold C({"_answer": [id, ...path]}): a part of what an earlier call of these answered.
+Arguments may hold C({"_answer": [id, ...path]}): a part of what an earlier call of these answered. A C(lease) among them goes on with what earlier calls
+were granted.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ CALLS = {
     "host": ("host", "compare"),
     "instances": ("instances", "ensure"),
     "key": ("zones", "key"),
+    "lease": ("vma", "lease"),
     "look": ("vma", "look"),
     "name": ("names", "follow"),
     "offer": ("offers", "offer"),
@@ -49,6 +51,7 @@ CALLS = {
     "ready": ("instances", "ready"),
     "record": ("vma", "record"),
     "records": ("records", "ensure"),
+    "release": ("vma", "release"),
     "remove_capsule": ("capsules", "remove"),
     "responder": ("responder", "ensure"),
     "router": ("router", "apply"),
@@ -70,10 +73,11 @@ def carry_out(calls: t.Sequence[t.Mapping[str, t.Any]]) -> list[dict[str, t.Any]
     """Make the calls in their order, up to the first that fails, and return their answers."""
     answers: list[dict[str, t.Any]] = []
     known: dict[str, t.Any] = {}
+    granted: dict[str, int] = {}
     for call in calls:
         began = time.monotonic()
         try:
-            outcome = _act(call["call"])(_filled(call["arguments"], known), call["check"])
+            outcome = _act(call["call"])(_leased(_filled(call["arguments"], known), granted), call["check"])
         except MeshError as exc:
             failed = {"ids": call["ids"], "changed": False, "failed": True, "msg": exc.message, "result": exc.result, "exception": traceback.format_exc()}
             answers.append({**failed, "seconds": round(time.monotonic() - began, 4)})
@@ -81,6 +85,7 @@ def carry_out(calls: t.Sequence[t.Mapping[str, t.Any]]) -> list[dict[str, t.Any]
                 continue
             return answers
         known.update(dict.fromkeys(call["ids"], outcome.result))
+        granted.update(outcome.result.get("leases", {}))
         answers.append({**_shown(call, outcome), "seconds": round(time.monotonic() - began, 4)})
         if call["check"] and call.get("reserves") and outcome.changed:
             # What is not really reserved cannot be asked about.
@@ -108,6 +113,14 @@ def _filled(value: t.Any, known: t.Mapping[str, t.Any]) -> t.Any:
     if isinstance(value, dict):
         return {key: _filled(part, known) for key, part in value.items()}
     return [_filled(part, known) for part in value] if isinstance(value, list) else value
+
+
+def _leased(arguments: t.Any, granted: t.Mapping[str, int]) -> t.Any:
+    lease = arguments.get("lease")
+    if not lease or not granted:
+        return arguments
+    numbers = {**lease["numbers"], **{name: max(number, lease["numbers"].get(name, 0)) for name, number in granted.items()}}
+    return {**arguments, "lease": {**lease, "numbers": numbers}}
 
 
 def _shown(call: t.Mapping[str, t.Any], outcome: Outcome) -> dict[str, t.Any]:

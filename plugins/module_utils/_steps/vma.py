@@ -5,19 +5,23 @@
 # Note that this module util is private to the collection. It can break at any time.
 # Do not use it from other collections or your own code.
 
-"""Reserve for instances and record what becomes of them, in one transaction; or look at the registry."""
+"""Lease instances, reserve for them and record what becomes of them, in one transaction; or look at the registry."""
 
 from __future__ import annotations
 
+import time
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.answers import given
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import agreement, capsules, hn, overview, rms, several
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import agreement, capsules, hn, leases, overview, rms, several
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import LIBRARIES
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import OPTION, reading
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import OPTION, reading, transaction
 
-__all__ = ["LIBRARIES", "consent", "declare", "hold", "look", "record", "subscribe", "subscriptions"]
+__all__ = ["LIBRARIES", "consent", "declare", "hold", "lease", "look", "record", "release", "subscribe", "subscriptions"]
+
+#: How often somebody is asked again who is busy, in seconds.
+PAUSE = 0.2
 
 #: What an HN is declared with, besides its name and pools.
 NUMBERS = ("vlan_first", "vlan_last", "vcpu_overcommit")
@@ -29,14 +33,38 @@ def declare(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
 
 
 def record(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
-    """Record what C(instances) say, as C(_vma.several) takes it; C(registry) is where."""
-    return Outcome(*several.update_all(_registry(arguments), arguments["instances"], check))
+    """Record what C(instances) say, as C(_vma.several) takes it; C(registry) is where.
+
+    With C(lease), see C(_vma.leases), they are leased before that, and after it no longer if this is the C(last) that its operation does here. Whoever has
+    leased one is waited for so many seconds (C(wait)).
+    """
+    arguments = given(arguments)
+    lease = leases.Lease(**arguments["lease"]) if "lease" in arguments else None
+    how = (_registry(arguments), arguments["instances"], check, lease, arguments.get("last", False))
+    return Outcome(*_patiently(arguments, lambda: several.update_all(*how)))
 
 
-def consent(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
-    """Agree to the lives (C(instance), C(epoch)) that were reserved in another HN, or say why not."""
-    agreement.consent(_registry(arguments), arguments["lives"])
-    return Outcome(False, None, None, {})
+def lease(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
+    """Lease C(instances), and do nothing else; return their C(leases), by name."""
+    with transaction(_registry(arguments), check) as tx:
+        return Outcome(False, None, None, {"leases": leases.take(tx, leases.Lease(**arguments["lease"]), arguments["instances"])})
+
+
+def release(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
+    """End the leases of the run that C(lease) is of, of C(instances) only if they are given."""
+    with transaction(_registry(arguments), check) as tx:
+        return Outcome(False, None, None, {"instances": leases.release(tx, arguments["lease"]["run"], arguments.get("instances"))})
+
+
+def consent(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
+    """Agree to the lives (C(instance), C(epoch)) that were reserved in another HN, or say why not.
+
+    What is merely reserved here is waited for so many seconds (C(wait)). Their leases have done here what they were for then.
+    """
+    _patiently(arguments, lambda: agreement.consent(_registry(arguments), arguments["lives"]))
+    if "lease" not in arguments:
+        return Outcome(False, None, None, {})
+    return release({**arguments, "instances": [each["instance"] for each in arguments["lives"]]}, check)
 
 
 def hold(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
@@ -63,6 +91,18 @@ def subscriptions(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
         machines, listed, known = rms.everything(tx), capsules.listed(tx), capsules.everything(tx)
     held = {rm: [each["manifest"] for each in known if rm in each["rms"]] for rm in listed}
     return Outcome(False, None, None, {"rms": {rm["name"]: {**rm, "capsules": held.get(rm["name"])} for rm in machines}})
+
+
+def _patiently(arguments: t.Mapping[str, t.Any], act: t.Callable[[], t.Any]) -> t.Any:
+    """Return what *act* returns; while it finds others busy it is called again, up to C(wait) seconds."""
+    deadline = time.monotonic() + (arguments.get("wait") or 0)
+    while True:
+        try:
+            return act()
+        except leases.Busy:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(PAUSE)
 
 
 def _registry(arguments: t.Mapping[str, t.Any]) -> str:

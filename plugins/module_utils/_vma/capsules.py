@@ -27,7 +27,7 @@ Identity = t.Tuple[str, str, str]
 
 def everything(tx: Transaction, domain: str | None = None) -> list[dict[str, t.Any]]:
     """Return the capsules, only those of *domain* if one is given, in their order, each with its C(manifest) and C(rms), its holders."""
-    if tx.version < schema.VERSION:
+    if not tx.has(schema.CAPSULES):
         return []
     capsules, holders = schema.CAPSULES.c, schema.HOLDERS.c
     known = sa.select(schema.CAPSULES).order_by(capsules.domain, capsules.name, capsules.version)
@@ -42,7 +42,7 @@ def everything(tx: Transaction, domain: str | None = None) -> list[dict[str, t.A
 
 def listed(tx: Transaction) -> set[str]:
     """Return the RMs that have told all that they hold."""
-    return set() if tx.version < schema.VERSION else {row["rm"] for row in tx.rows(sa.select(schema.LISTINGS))}
+    return {row["rm"] for row in tx.rows(sa.select(schema.LISTINGS))} if tx.has(schema.LISTINGS) else set()
 
 
 def of(tx: Transaction, rm: str) -> list[Identity] | None:

@@ -14,7 +14,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, NotFound, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import addresses, journal, placement, records, rms, surroundings
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import addresses, journal, leases, placement, records, rms, surroundings
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Change, transaction
 
 if t.TYPE_CHECKING:
@@ -25,18 +25,18 @@ def update(url: str, wanted: dict[str, t.Any], dry_run: bool = False) -> Change:
     """Write down what has become, or is about to become, of an instance.
 
     Args:
-        wanted: instance; state (a state of records, or absent), expected (the states it may be in), seen (the state and epoch that it must be in), in_rotation,
-            epoch_above, forward_to, move, rm, step, operation and operation_done may be None.
+        wanted: instance; state (a state of records, or absent), expected (the states it may be in), in_rotation, epoch_above, forward_to, move, rm, step, operation and operation_done may be None.
 
     Raises:
         InvalidInput: something is malformed.
         NotFound: the instance has no record here.
-        Refused: it would be in rotation without running, or no other RM has room.
+        Refused: it would be in rotation without running, no other RM has room, or an operation has leased it.
     """
     name = names.instance(wanted["instance"])
     with transaction(url, dry_run) as tx:
         before = records.view(tx, wanted["instance"])
-        change(tx, wanted)
+        with leases.without(tx, [wanted["instance"]]):
+            change(tx, wanted)
         return records.outcome(tx, wanted["instance"], name.domain, before)
 
 
@@ -51,12 +51,6 @@ def change(tx: Transaction, wanted: dict[str, t.Any]) -> None:
     before = records.one(tx, wanted["instance"])
     if before and wanted.get("expected") and before["state"] not in wanted["expected"]:
         raise Refused(f"{wanted['instance']} is {before['state']} in {tx.hn['name']}: another operation has begun to use it, so it stays.")
-    seen = wanted.get("seen")
-    if before and seen and (before["state"], before["epoch"]) != (seen["state"], seen["epoch"]):
-        raise Refused(
-            f"{wanted['instance']} is {before['state']} with epoch {before['epoch']} in {tx.hn['name']}, and no longer {seen['state']} with epoch "
-            f"{seen['epoch']}: another operation came in between. Run this again when that has ended."
-        )
     if wanted.get("state") == "absent":
         _remove(tx, before, wanted)
     else:

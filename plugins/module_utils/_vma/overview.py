@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import capsules, claims, journal, placement, records, rms, schema, surroundings
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import capsules, claims, journal, leases, placement, records, rms, schema, surroundings
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import reading
 
 if t.TYPE_CHECKING:
@@ -24,7 +24,7 @@ def overview(url: str, instance: str | None = None, domain: str | None = None, l
     """Return what the registry knows.
 
     That is hn, rms (with what is left, and whether what they hold is known), capsules (each with the rms that hold it), records, routers by domain, epochs by
-    instance, and operations (the open ones and the *last* closed ones).
+    instance, operations (the open ones and the *last* closed ones), and the leases that have not ended, with the highest number of all in hn.
 
     Args:
         instance: look at this one only.
@@ -45,10 +45,11 @@ def overview(url: str, instance: str | None = None, domain: str | None = None, l
         shown = records.everything(tx) if domain is None else records.of_domain(tx, domain)
         vlans = _vlans(tx, domain)
         held, listed = capsules.everything(tx, domain), capsules.listed(tx)
+        leased, highest = leases.listing(tx, instance, domain), leases.highest(tx)
         epochs, operations = records.epochs(tx, instance, domain), journal.listing(tx, last, instance, domain)
     # A commit waits for those who read, so what else there is to do is done afterwards.
     return {
-        "hn": {**tx.hn, "generation": tx.generation},
+        "hn": {**tx.hn, "generation": tx.generation, "lease": highest},
         "rms": [
             {
                 **rm,
@@ -63,6 +64,7 @@ def overview(url: str, instance: str | None = None, domain: str | None = None, l
         "routers": _routers(vlans, shown, tx.generation),
         "epochs": epochs,
         "operations": operations,
+        "leases": leased,
     }
 
 

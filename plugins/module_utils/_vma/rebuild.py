@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, names, ports
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import addresses, claims, records, rms, surroundings
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import addresses, claims, leases, records, rms, surroundings
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Change, transaction
 
 if t.TYPE_CHECKING:
@@ -34,7 +34,7 @@ def rebuild(url: str, instances: list[Instance], routers: list[dict[str, t.Any]]
 
     Raises:
         InvalidInput: an instance is malformed.
-        Refused: two RMs run one instance, or what runs contradicts itself or the HN's pools and VLANs.
+        Refused: two RMs run one instance, what runs contradicts itself or the HN's pools and VLANs, or an operation has leased what would change.
     """
     _whole("An instance", instances, ("name", "state", "epoch", "rm"))
     _whole("A router", routers, ("domain", "vlan", "generation", "services"))
@@ -51,7 +51,8 @@ def rebuild(url: str, instances: list[Instance], routers: list[dict[str, t.Any]]
         ]
         after.sort(key=lambda record: record["instance"])
         _check(tx, after, routers)
-        _store(tx, before, after)
+        with leases.without(tx, sorted({each["instance"] for part, other in ((before, after), (after, before)) for each in part if each not in other})):
+            _store(tx, before, after)
         for found in instances:
             records.remember_epoch(tx, found["name"], found["epoch"])
         newest = max((router["generation"] for router in routers), default=0)

@@ -67,6 +67,10 @@ class Transaction:
         """Return what a SELECT finds, as dictionaries."""
         return [dict(row) for row in self.connection.execute(statement).mappings()]
 
+    def has(self, table: t.Any) -> bool:
+        """Whether a table is there: an older registry that is only read may lack it."""
+        return self.version >= schema.SINCE.get(table.name, schema.OLDEST)
+
     def change(self, statement: t.Any) -> None:
         """Execute a statement that changes what documents are made from; the first one raises the generation by one."""
         if not self.raised:

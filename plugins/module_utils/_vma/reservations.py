@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, names, ports
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import addresses, claims, journal, placement, records, rms, surroundings
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import addresses, claims, journal, leases, placement, records, rms, surroundings
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Change, transaction
 
 if t.TYPE_CHECKING:
@@ -30,12 +30,13 @@ def reserve(url: str, wanted: dict[str, t.Any], dry_run: bool = False) -> Change
     Raises:
         InvalidInput: something is malformed.
         NotFound: the registry has not been set up.
-        Refused: there is no room or address, or the instance is here already and other than asked.
+        Refused: there is no room or address, the instance is here already and other than asked, or an operation has leased it.
     """
     name = names.instance(wanted["instance"])
     with transaction(url, dry_run) as tx:
         before = records.view(tx, wanted["instance"])
-        ensure(tx, wanted)
+        with leases.without(tx, [wanted["instance"]]):
+            ensure(tx, wanted)
         return records.outcome(tx, wanted["instance"], name.domain, before)
 
 
@@ -66,10 +67,10 @@ def undo(url: str, instance: str, dry_run: bool = False) -> Change:
     """Give back what was reserved for an instance that has not begun to run; its operation ends.
 
     Raises:
-        Refused: it is more than reserved.
+        Refused: it is more than reserved, or an operation has leased it.
     """
     name = names.instance(instance)
-    with transaction(url, dry_run) as tx:
+    with transaction(url, dry_run) as tx, leases.without(tx, [instance]):
         before = records.view(tx, instance)
         if before["record"]:
             if before["record"]["state"] != "reserved":

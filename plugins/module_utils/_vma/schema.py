@@ -13,9 +13,11 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import sa
 
-VERSION = 5
+VERSION = 6
 #: The first version that this one is made of by adding tables.
 OLDEST = 4
+#: Tables that are not there from the first version on, and with which one they came.
+SINCE = {"capsules": 5, "holders": 5, "listings": 5, "leases": 6}
 
 if sa is not None:
     METADATA = sa.MetaData()
@@ -125,6 +127,17 @@ if sa is not None:
         METADATA,
         sa.Column("instance", sa.String(253), primary_key=True),
         sa.Column("epoch", sa.BigInteger, nullable=False),
+    )
+
+    #: Which operation may change an instance now. A row outlives its use, for its number; "run" is null then, and "until" are seconds since 1970.
+    LEASES = sa.Table(
+        "leases",
+        METADATA,
+        sa.Column("instance", sa.String(253), primary_key=True),
+        sa.Column("number", sa.BigInteger, nullable=False, index=True),
+        sa.Column("run", sa.String(64), index=True),
+        sa.Column("holder", sa.JSON, nullable=False),
+        sa.Column("until", sa.Float, nullable=False),
     )
 
     #: The journal.

@@ -9,23 +9,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import instances, records, reservations
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import instances, leases, records, reservations
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Change, transaction
 
 
-def update_all(url: str, wanted: t.Sequence[dict[str, t.Any]], dry_run: bool = False) -> Change:
+def update_all(url: str, wanted: t.Sequence[dict[str, t.Any]], dry_run: bool = False, lease: leases.Lease | None = None, last: bool = False) -> Change:
     """Reserve for, and change, several instances of one domain, one after the other.
 
     Args:
         wanted: what instances.update() takes, for each; where C(reservation) is not None, it is what reservations.reserve() takes, and is made first.
+        lease: of the operation that this is a part of; its number for each instance is among what is returned (C(leases)). None: this is all of it.
+        last: whether the operation's leases here end with this.
 
     Raises:
         InvalidInput: something is malformed, there is none, one is there twice, or they belong to several domains.
         NotFound, Refused: as those two say; nothing is changed then.
+        Busy: another operation has leased one of them.
     """
     asked = [each["instance"] for each in wanted]
     domains = sorted({names.instance(instance).domain for instance in asked})
@@ -35,11 +39,17 @@ def update_all(url: str, wanted: t.Sequence[dict[str, t.Any]], dry_run: bool = F
         if asked.count(instance) > 1:
             raise InvalidInput(f"{instance} is there more than once.")
     with transaction(url, dry_run) as tx:
+        granted = leases.take(tx, lease, asked) if lease else {}
         before = {instance: records.view(tx, instance) for instance in asked}
-        for each in wanted:
-            if each.get("reservation") is not None:
-                reservations.ensure(tx, {"operation": each.get("operation"), **each["reservation"], "instance": each["instance"]})
-            instances.change(tx, each)
+        with contextlib.nullcontext() if lease else leases.without(tx, asked):
+            for each in wanted:
+                if each.get("reservation") is not None:
+                    reservations.ensure(tx, {"operation": each.get("operation"), **each["reservation"], "instance": each["instance"]})
+                instances.change(tx, each)
         after = {instance: records.view(tx, instance) for instance in asked}
         result = {"records": [view["record"] for view in after.values()], "router": records.router(tx, domains[0])}
+        if lease is not None:
+            result["leases"] = granted
+            if last:
+                leases.release(tx, lease.run)
         return Change(before != after, before, after, result)

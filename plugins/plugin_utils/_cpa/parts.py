@@ -18,6 +18,10 @@ from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site
 Record = t.Mapping[str, t.Any]
 
 
+#: Seconds that a VMA waits for who has reserved or leased what is asked for there, and may give it back.
+PATIENCE = 10
+
+
 class Naming(t.NamedTuple):
     """How names follow: the mesh as it was before, and the settings, as the variables of the role C(publish) give them; without a C(host) none does."""
 
@@ -55,11 +59,6 @@ def tell(step: str, site: Site, instances: t.Sequence[t.Mapping[str, t.Any]], wh
     return Step(step, site.vma, "record", {"instances": [dict(each) for each in instances]}, what, **how)
 
 
-def seen(record: Record) -> dict[str, t.Any]:
-    """Return what a VMA is told of an instance that the plan counts on as it was: where another operation came in between, it refuses."""
-    return {"seen": {key: record[key] for key in ("state", "epoch")}}
-
-
 def agreed(view: View, sites: t.Iterable[Site], lives: t.Sequence[tuple[str, Answer]], prefix: str = "") -> list[Step]:
     """Have the VMAs of all HNs but *sites* agree to the lives of instances. This comes after the reservations, and before anything runs.
 
@@ -73,7 +72,9 @@ def agreed(view: View, sites: t.Iterable[Site], lives: t.Sequence[tuple[str, Ans
     asked = [{"instance": instance, "epoch": epoch} for instance, epoch in lives]
     who = " and ".join(instance for instance, unused in lives)
     return [
-        Step(f"{prefix}consent.{site.name}", site.vma, "consent", {"lives": asked}, f"be sure that nobody else gives life to {who}") for site in others if asked
+        Step(f"{prefix}consent.{site.name}", site.vma, "consent", {"lives": asked, "wait": PATIENCE}, f"be sure that nobody else gives life to {who}")
+        for site in others
+        if asked
     ]
 
 

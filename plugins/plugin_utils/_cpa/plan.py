@@ -159,6 +159,7 @@ class Plan(t.NamedTuple):
         peers: where other RMs reach each RM, by name.
         candidates: RMs that a VMA may choose on the way, one of which may have to act at once.
         nothing: why there is nothing to do; then there are no stages.
+        claim: what its calls say of the operation where they need a lease, as C(_vma.leases) takes it.
     """
 
     operation: str
@@ -178,6 +179,7 @@ class Plan(t.NamedTuple):
     peers: t.Mapping[str, t.Mapping[str, str]] = {}
     candidates: t.Tuple[str, ...] = ()
     nothing: t.Optional[str] = None
+    claim: t.Mapping[str, t.Any] = {}
 
     @property
     def stages(self) -> tuple[Stage, ...]:

@@ -26,7 +26,7 @@ def table(headings: t.Sequence[str], rows: t.Sequence[t.Sequence[t.Any]]) -> str
 
 
 def mesh_status(hostvars: HostVars, groups: Groups) -> str:
-    """Return what runs where: a table of instances and one of RMs, what is under way (operations that have not ended, transfers), and what did not answer."""
+    """Return what runs where: a table of instances and one of RMs, who is at work, what has not ended (operations, transfers), and what did not answer."""
     connections = _connections(hostvars, groups)
     really = {(host, found["name"]): found["state"] for host in groups.get("rms", []) for found in _answer(hostvars, host, "running", "instances")}
     asked = set(running_rms(hostvars, groups))
@@ -50,6 +50,13 @@ def mesh_status(hostvars: HostVars, groups: Groups) -> str:
         table(("INSTANCE", "HN", "RM", "STATE", "EPOCH", "PUBLIC ADDRESS", "ROTATION", "CONNECTIONS"), instances),
         table(("RM", "HN", "SERVICE", "ACCELERATOR", "MIB LEFT"), machines),
     ]
+    leased = [
+        (lease["instance"], hostvars[host]["hn"], lease["operation"], lease["who"], lease["since"], f"{round(lease['left'])} s")
+        for host in groups.get("vmas", [])
+        for lease in _answer(hostvars, host, "look", "leases")
+    ]
+    if leased:
+        parts.append(table(("AT WORK ON", "HN", "OPERATION", "WHO", "SINCE", "LEASE ENDS IN"), leased))
     under_way = [
         (operation["instance"], hostvars[host]["hn"], operation["kind"], operation["opened"], (operation["steps"] or [{"step": "-"}])[-1]["step"])
         for host in groups.get("vmas", [])

@@ -13,6 +13,7 @@ import json
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import leases
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan, decode
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.progress import Answers, busy, verdict
 
@@ -60,6 +61,8 @@ def hosts(hostvars: HostVars, part: str) -> list[str]:
         return []
     run, plan = planned(hostvars)
     answers = answers_so_far(plan, run, hostvars)
+    if part == "release":
+        return leases.holders(plan, answers)
     way = verdict(plan, answers).way
     if way != ("back" if part == "take_back" else "on"):
         return []

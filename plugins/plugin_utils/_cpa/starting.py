@@ -140,8 +140,7 @@ def _told(outlook: Outlook, decided: Decided, starts: bool, asked: t.Sequence[st
     if not decided["tell"]:
         return ()
     site = outlook.site
-    known = {record["instance"]: parts.seen(record) for record in site.records}
-    tell = parts.tell("tell", site, [{**each, **known.get(each["instance"], {})} for each in decided["tell"]], "record what is to run and to rest")
+    tell = parts.tell("tell", site, decided["tell"], "record what is to run and to rest")
     lives = [(each["instance"], Answer("reserve", ("records", number, "epoch"))) for number, each in enumerate(decided["reserve"])]
     told = parts.stage("tell", "Record what is about to run and to rest", tell, *parts.agreed(outlook.view, [site], lives))
     if starts:

@@ -29,6 +29,8 @@ class Site(t.NamedTuple):
         rms: what its VMA says of its RMs: what each offers, what is left of that, and whether all that it holds is known (C(listed)).
         vcpu_overcommit: how many vCPUs share one of an RM.
         held: the capsules that its RMs hold as far as its VMA was told, each with its C(manifest) and C(rms).
+        leases: which operations are under way on which instances.
+        lease: the highest number of a lease that its VMA knows of.
     """
 
     name: str
@@ -43,6 +45,8 @@ class Site(t.NamedTuple):
     rms: t.Sequence[dict] = ()
     vcpu_overcommit: int = 1
     held: t.Sequence[dict] = ()
+    leases: t.Sequence[dict] = ()
+    lease: int = 0
 
 
 class RealMachine(t.NamedTuple):
@@ -95,7 +99,7 @@ def mesh_view(groups: t.Mapping[str, t.Sequence[str]], hostvars: t.Mapping[str, 
         wan = hostvars[gateway].get("gateway_wan_interface", "wan0")
         overcommit = answer.get("hn", {}).get("vcpu_overcommit", 1)
         site = Site(name, host, gateway, wan, records, epochs, accelerators, unfinished, _problem(answer, "records"), offers, overcommit)
-        sites[name] = site._replace(held=answer.get("capsules", []))
+        sites[name] = site._replace(held=answer.get("capsules", []), leases=answer.get("leases", []), lease=answer.get("hn", {}).get("lease", 0))
     places = _places(sites.values())
     rms = {host: RealMachine(host, *_stands(host, places, hostvars), [], [], None, False) for host in groups.get("rms", [])}
     rms.update({host: _heard(rms[host], hostvars[host].get("observe_held")) for host in asked if host in rms})

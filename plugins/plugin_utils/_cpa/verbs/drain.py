@@ -38,7 +38,7 @@ def plan(view: View, names: parts.Naming, instance: str, then: str, timeout: flo
             raise
         return nothing_left(view, "drain", instance)
     leave = parts.name("leave", names, record["service"], record["domain"], "have its name lose the HN", leaves=[{"hn": site.name, "instance": instance}])
-    leaving = {"instance": instance, "in_rotation": False, "operation": "drain", "step": "withdraw and wait for the connections to end", **parts.seen(record)}
+    leaving = {"instance": instance, "in_rotation": False, "operation": "drain", "step": "withdraw and wait for the connections to end"}
     tell = parts.tell("tell", site, [leaving], f"record that {instance} leaves the rotation")
     wait = parts.waited("drain", site, record["domain"], [record["fabric_address"]], {"timeout": timeout, "at_deadline": at_deadline, "patience": patience})
     undone = {"withdraw": "withdraw", "tell": "tell", **({"leave": "leave"} if leave else {}), **({"rest": "rest"} if then == "suspend" else {})}

@@ -39,7 +39,6 @@ def plan(view: View, names: parts.Naming, instance: str) -> Plan:
         "in_rotation": False,
         "operation": "remove",
         "step": f"withdraw and remove from {record['rm']}",
-        **parts.seen(record),
     }
     tell = parts.tell("tell", site, [leaving], f"record that {instance} leaves")
     return Plan(

@@ -34,7 +34,6 @@ def plan(view: View, names: parts.Naming, instance: str, answer_timeout: float) 
         "in_rotation": True,
         "operation": "resume",
         "step": f"resume on {record['rm']} and publish",
-        **parts.seen(record),
     }
     told = Answer("tell", ("records", 0))
     run = parts.instance("cut_over.rm", record["rm"], [parts.order(instance, "running", told)], f"resume {instance}")

@@ -32,7 +32,6 @@ def plan(view: View, names: parts.Naming, instance: str) -> Plan:
         "in_rotation": False,
         "operation": "suspend",
         "step": f"withdraw and suspend on {record['rm']}",
-        **parts.seen(record),
     }
     leave = parts.name("leave", names, record["service"], record["domain"], "have its name lose the HN", leaves=[{"hn": site.name, "instance": instance}])
     order = {"name": instance, "state": "suspended", "epoch": record["epoch"]}

@@ -188,7 +188,6 @@ class HandOver:
                 "forward_to": Answer("reserve", ("records", number, "public_address")) if self._runs else None,
                 "operation": "move",
                 "step": f"hand over to {self._target.name}",
-                **parts.seen(move["record"]),
             }
             for number, instance, move in self._each()
         ]

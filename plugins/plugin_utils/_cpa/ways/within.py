@@ -23,7 +23,7 @@ def plan(view: View, decided: t.Mapping[str, t.Any], timeout: float) -> Plan:
     instance, record, to_rm = decided["instance"], decided["record"], decided["to_rm"]
     site, live, rm = view.sites[decided["site"]["hn"]], decided["live"], record["rm"]
     step = f"move from {rm} to {to_rm}"
-    begin = {"instance": instance, "move": "begin", "rm": to_rm, "epoch_above": decided["epoch_above"], "operation": "move", "step": step, **parts.seen(record)}
+    begin = {"instance": instance, "move": "begin", "rm": to_rm, "epoch_above": decided["epoch_above"], "operation": "move", "step": step}
     identity = {key: decided["manifest"][key] for key in ("domain", "name", "version")}
     holder = sorted(decided["holders"], key=lambda held: (held != rm, held))[0]
     brings = [] if to_rm in decided["holders"] else [parts.bring("bring", holder, identity, to_rm, decided["holders"])]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Two HNs do not give life to one name, and nobody acts on what another operation has changed."""
+"""Two HNs do not give life to one name."""
 
 from __future__ import annotations
 
@@ -42,13 +42,3 @@ def test_it_does_not_agree_to_an_epoch_that_is_over(url, ask):
 def test_what_is_no_name_is_refused(url):
     with pytest.raises(InvalidInput):
         agreement.consent(url, [{"instance": "../shop", "epoch": 1}])
-
-
-@pytest.mark.parametrize("seen", [{"state": "suspended", "epoch": 1}, {"state": "reserved", "epoch": 2}])
-def test_who_counts_on_what_is_no_more_changes_nothing(url, ask, seen):
-    reservations.reserve(url, ask(SHOP, 10))
-    before = overview.overview(url)
-    with pytest.raises(Refused, match="another operation came in between. Run this again when that has ended."):
-        instances.update(url, {"instance": SHOP, "state": "running", "seen": seen})
-    assert overview.overview(url) == before
-    assert instances.update(url, {"instance": SHOP, "state": "running", "seen": {"state": "reserved", "epoch": 1}}).changed

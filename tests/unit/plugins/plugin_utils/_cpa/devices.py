@@ -18,7 +18,8 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.manifest imp
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, MeshError, NotFound, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import document as documents
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import agreement, capsules, overview, registry, rms, several
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import vma
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import capsules, overview, registry, rms
 
 #: What can befall a call: it fails before it has done anything, or when all is done; or its device does not answer (any more), with nothing or all of it done.
 BEFORE, AFTER, SILENT, LOST = "before", "after", "silent", "lost"
@@ -58,12 +59,13 @@ def _broken(mode: str | None, when: str, result: dict | None = None) -> None:
 
 
 class Rm:
-    """An RM: its guests, what it knows of epochs, its capsules, and what other RMs have committed to it."""
+    """An RM: its guests, what it knows of epochs and leases, its capsules, and what other RMs have committed to it."""
 
     def __init__(self, name: str, hn: str, capsules: t.Iterable[dict]) -> None:
         self.name, self.hn = name, hn
         self.guests: dict[str, Guest] = {}
         self.epochs: dict[str, tuple[int, bool]] = {}
+        self.leases: dict[str, int] = {}
         self.capsules = {(each["name"], each["version"]): each for each in capsules}
         self.parcels: dict[tuple[str, int], str | None] = {}
         #: The parcels that it waits for at this moment, with a door open for what comes alive.
@@ -77,6 +79,15 @@ class Rm:
         if (service, version) not in self.capsules:
             raise NotFound(f"{self.name} does not hold the capsule {service} {version}.")
         return self.capsules[service, version]
+
+    def follow(self, order: dict, common: dict, check: bool) -> None:
+        """Act under a lease and under no earlier one, as C(_hypervisor.epochs.follow) does."""
+        name, numbers = order["name"], common["lease"]["numbers"]
+        if name in numbers and numbers[name] < self.leases.get(name, 0):
+            raise Refused(f"Another operation has come to {name}.")
+        if not check:
+            # What only finds out if something could be done may come before the lease.
+            self.leases[name] = numbers[name]
 
     # Life
 
@@ -361,21 +372,28 @@ class Vma:
 
     def record(self, arguments: dict, check: bool) -> Outcome:
         """Reserve and record."""
-        asked = arguments["instances"]
-        self.registry, outcome, error = self._remembered(
-            ("record", json.dumps(asked, sort_keys=True), check), lambda url: several.update_all(url, asked, check)
-        )
-        if error:
-            raise error
-        return Outcome(*outcome)
+        return self._asked(vma.record, arguments, check)
 
-    def consent(self, arguments: dict) -> Outcome:
+    def consent(self, arguments: dict, check: bool) -> Outcome:
         """Agree to lives elsewhere."""
-        lives = arguments["lives"]
-        self.registry, unused, error = self._remembered(("consent", json.dumps(lives)), lambda url: agreement.consent(url, lives))
+        return self._asked(vma.consent, arguments, check)
+
+    def lease(self, arguments: dict, check: bool) -> Outcome:
+        """Lease instances."""
+        return self._asked(vma.lease, arguments, check)
+
+    def release(self, arguments: dict, check: bool) -> Outcome:
+        """End leases."""
+        return self._asked(vma.release, arguments, check)
+
+    def _asked(self, call: t.Callable[[dict, bool], Outcome], arguments: dict, check: bool) -> Outcome:
+        # Nobody else gets on with his work while one waits here.
+        asked = {key: value for key, value in arguments.items() if key != "wait"}
+        question = (call.__name__, json.dumps(asked, sort_keys=True), check)
+        self.registry, outcome, error = self._remembered(question, lambda url: call({**asked, "registry": url}, check))
         if error:
             raise error
-        return Outcome(False, None, None, {})
+        return outcome
 
     def hold(self, arguments: dict, check: bool) -> Outcome:
         """Record who holds what."""

@@ -19,7 +19,7 @@ from unittest import mock
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import journal, registry
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import journal, leases, registry
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import clone, drain, move, place, remove, resume, scale, standby, suspend, update
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import mesh
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import AFTER, BEFORE, LOST, MIDDLE, SILENT, UNHEARD
@@ -92,14 +92,13 @@ def root():
     directory = tempfile.mkdtemp(dir=MEMORY)
     engine = functools.lru_cache(maxsize=None)(registry._engine)
     with mock.patch.object(registry, "_engine", engine), mock.patch.object(journal, "_now", lambda: "2026-11-24T03:00:00Z"):
-        yield directory
+        with mock.patch.object(leases, "_now", lambda: 0.0):
+            yield directory
     shutil.rmtree(directory)
 
 
 def planned(world, wish):
-    verb, wishes = wish
-    seen = world.look(verb, wishes)
-    return verb.plan(seen, mesh.naming(seen), **wishes)
+    return world.plan(*wish)
 
 
 class Trial:

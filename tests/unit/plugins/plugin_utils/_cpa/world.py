@@ -18,7 +18,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import docum
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import main
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn as hosting_network
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import rms
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, progress, run
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, leases, progress, run
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View, mesh_view
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import mesh
@@ -71,6 +71,7 @@ class World:
         silent: the hosts that do not answer the controller.
         done: the ids of the steps that were carried out, in order.
         copies: whether an instance may live twice, if in two epochs.
+        runs: how many operations were planned.
     """
 
     def __init__(self, directory: str, groups: t.Mapping[str, list[str]], capsules: t.Iterable[dict]) -> None:
@@ -94,6 +95,7 @@ class World:
         self.faults: list[Fault] = []
         self.done: list[str] = []
         self.copies = False
+        self.runs = 0
         self._highest: dict[tuple[str, str], int] = {}
 
     # What the controller sees
@@ -121,6 +123,19 @@ class World:
     def registries(self) -> dict[str, dict[str, t.Any]]:
         """Return what the VMA of each HN knows."""
         return {vma.hn: vma.known() for vma in self.vmas.values()}
+
+    def plan(self, verb: t.Any, wish: t.Mapping[str, t.Any], dead: bool = True) -> Plan:
+        """Look at the mesh, and plan a wish.
+
+        Args:
+            verb: the verb's planner.
+            wish: what is wished for.
+            dead: whether all that were at work before are known to be dead.
+        """
+        seen = self.look(verb, wish)
+        self.runs += 1
+        holder = {"run": f"run {self.runs}", "who": "op@ctl", "controller": {}, "seconds": 600}
+        return leases.leased(verb.plan(seen, mesh.naming(seen), **wish), seen, False, lambda controller: dead, **holder)
 
     # What the controller does
 
@@ -159,6 +174,10 @@ class World:
             with self._planned(plan):
                 turns = sorted(hosts, key=lambda host: self._turn(plan, whose, host, hostvars))
                 self._stage(plan, stage.id, turns, hostvars, part == "cut_over")
+        with self._planned(plan):
+            for host in run.hosts(hostvars, "release") if plan.claim else ():
+                if host not in self.silent:
+                    self.vmas[host].release(leases.signed("release", {}, plan, {}), False)
         yield Halt(self, hostvars, hosts, number, "")
 
     def reported(self, plan: Plan, hostvars: dict[str, t.Any]) -> progress.Report:
@@ -186,7 +205,15 @@ class World:
         for host, made in due.items():
             if not made:
                 continue
-            calls = [{"ids": list(each.ids), "call": each.call, "arguments": progress.written(each.arguments), "check": each.rehearses} for each in made]
+            calls = [
+                {
+                    "ids": list(each.ids),
+                    "call": each.call,
+                    "arguments": leases.signed(each.call, progress.written(each.arguments), plan, answers),
+                    "check": each.rehearses,
+                }
+                for each in made
+            ]
             fresh = {step: answer for told in self._carried_out(host, calls) for step, answer in progress.answers_of(told, host).items()}
             hostvars[host]["operation_stage"]["answers"].update(fresh)
             follow_up = progress.follow_up(plan, stage, host, {**answers, **fresh}) if cuts_over else None
@@ -266,8 +293,8 @@ class World:
     def _whole(self, host: str, call: str, arguments: dict, check: bool) -> Outcome:
         if call == "record":
             return self.vmas[host].record(arguments, check)
-        if call == "consent":
-            return self.vmas[host].consent(arguments)
+        if call in ("consent", "lease", "release"):
+            return getattr(self.vmas[host], call)(arguments, check)
         if call == "hold":
             return self.vmas[host].hold(arguments, check)
         if call == "router":
@@ -296,6 +323,8 @@ class World:
         for order, mode in zip(arguments["instances"], modes):
             mode = None if mode in (SILENT, LOST) else mode
             try:
+                if call != "publish":
+                    rm.follow(order, arguments, check)
                 if call == "instances":
                     done = rm.ensure(order, mode, check, arguments)
                 elif call == "publish":
@@ -366,6 +395,7 @@ class World:
         """Return what does not agree: records, guests, routers, names, and what is open."""
         found, registries = [], self.registries()
         for hn, known in registries.items():
+            found += [f"{each['instance']} is leased in {hn} by {each['operation']}" for each in known["leases"] if each["run"] == f"run {self.runs}"]
             found += [f"{each['kind']} of {each['instance']} is open in {hn}" for each in known["operations"] if each["closed"] is None]
             found += [problem for record in known["records"] for problem in self._of_record(hn, record)]
             found += self._of_routers(hn, known)

@@ -1,0 +1,148 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""Leases: which operation may change an instance, and until when nobody may take its place.
+
+A lease has a number, which grows with every one that is granted for the instance (M. Burrows, The Chubby lock service, OSDI 2006, section 2.4, calls it a
+sequencer). Whoever acts for the operation says the number, and who knows of a higher one refuses. So a lease may end while its operation still
+believes in it, as when its controller slept: nothing has to trust clocks but the wait for a controller that died.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import time
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import busy, schema
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import sa
+
+if t.TYPE_CHECKING:
+    from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Transaction
+
+
+class Busy(Refused):
+    """Another operation has what is asked for; it may give it back."""
+
+
+class Lease(t.NamedTuple):
+    """What an operation says of itself with each call.
+
+    Attributes:
+        run: the id of this run of it.
+        operation: its verb.
+        who: who runs it, for a sentence.
+        controller: the process that runs it, as the controller may tell later that it is gone.
+        seconds: how long after a call nobody may take its place.
+        above: the highest number that any VMA had granted when the operation looked at them.
+        numbers: what was granted to it so far, by instance.
+        over: the numbers of leases, by instance, that it may replace although they have not ended.
+    """
+
+    run: str
+    operation: str
+    who: str
+    controller: t.Mapping[str, t.Any]
+    seconds: float
+    above: int = 0
+    numbers: t.Mapping[str, int] = {}
+    over: t.Mapping[str, t.Sequence[int]] = {}
+
+
+def take(tx: Transaction, lease: Lease, instances: t.Iterable[str]) -> dict[str, int]:
+    """Lease instances, or go on with what was leased; return the numbers, by instance.
+
+    Raises:
+        Busy: another operation has leased one of them.
+        Refused: another operation has done so since this one looked, or since its own lease ended.
+    """
+    return {instance: _grant(tx, lease, instance, _free(tx, instance, lease)) for instance in instances}
+
+
+@contextlib.contextmanager
+def without(tx: Transaction, instances: t.Collection[str]) -> t.Iterator[None]:
+    """Change instances, inside, by a call that belongs to no operation. If it changes anything, whoever looked before that has to look again.
+
+    Raises:
+        Busy: an operation has leased one of them.
+    """
+    rows = {instance: _free(tx, instance) for instance in instances}
+    yield
+    if tx.raised:
+        for instance, row in rows.items():
+            _write(tx, row, instance, number=highest(tx) + 1, run=None, holder={}, until=0)
+
+
+def release(tx: Transaction, run: str, instances: t.Collection[str] | None = None) -> list[str]:
+    """End the leases that a run has here, of *instances* only if they are given, and return the names of its instances."""
+    mine = schema.LEASES.c.run == run
+    if instances is not None:
+        mine = sa.and_(mine, schema.LEASES.c.instance.in_(instances))
+    found = [row["instance"] for row in tx.rows(sa.select(schema.LEASES.c.instance).where(mine).order_by(schema.LEASES.c.instance))]
+    if found:
+        tx.note(sa.update(schema.LEASES).where(mine).values(run=None, holder={}, until=0))
+    return found
+
+
+def listing(tx: Transaction, instance: str | None = None, domain: str | None = None) -> list[dict[str, t.Any]]:
+    """Return the leases that have not ended, with the seconds that are C(left) of each; only those of *instance* or *domain*, if given."""
+    if not tx.has(schema.LEASES):
+        return []
+    now = _now()
+    asked = schema.only(sa.select(schema.LEASES), schema.LEASES, instance, domain)
+    rows = tx.rows(asked.where(schema.LEASES.c.run.is_not(None), schema.LEASES.c.until > now).order_by(schema.LEASES.c.instance))
+    return [{**{key: row[key] for key in ("instance", "number", "run")}, **row["holder"], "left": round(row["until"] - now, 1)} for row in rows]
+
+
+def highest(tx: Transaction) -> int:
+    """Return the highest number that was granted here or is known from elsewhere; 0 if none is."""
+    found = tx.rows(sa.select(sa.func.max(schema.LEASES.c.number).label("highest"))) if tx.has(schema.LEASES) else []
+    return found[0]["highest"] or 0 if found else 0
+
+
+def _grant(tx: Transaction, lease: Lease, instance: str, row: dict[str, t.Any] | None) -> int:
+    mine, known = lease.numbers.get(instance), row["number"] if row else 0
+    if row and row["run"] == lease.run:
+        number: int = max(known, mine or 0)
+    elif known > (lease.above if mine is None else mine) and not _gives_way(lease, row):
+        raise Refused(f"Another operation came to {instance} in {tx.hn['name']} since this one looked there; run this again when that has ended.")
+    else:
+        number = max(highest(tx), lease.above) + 1 if mine is None else max(mine, known)
+    since = row["holder"]["since"] if row and row["run"] == lease.run else _shown(_now())
+    holder = {"operation": lease.operation, "who": lease.who, "controller": dict(lease.controller), "since": since}
+    _write(tx, row, instance, number=number, run=lease.run, holder=holder, until=_now() + lease.seconds)
+    return number
+
+
+def _free(tx: Transaction, instance: str, lease: Lease | None = None) -> dict[str, t.Any] | None:
+    """Return the row of an instance, if there is one; raise Busy unless the lease in it has ended, or is this one, or gives way to it."""
+    found = tx.rows(sa.select(schema.LEASES).where(schema.LEASES.c.instance == instance))
+    row = found[0] if found else None
+    if row and row["run"] and row["run"] != (lease and lease.run) and row["until"] > _now() and not _gives_way(lease, row):
+        raise Busy(busy.said(instance, tx.hn["name"], row["holder"], row["until"] - _now()))
+    return row
+
+
+def _write(tx: Transaction, row: dict[str, t.Any] | None, instance: str, **values: t.Any) -> None:
+    if row is None:
+        tx.note(sa.insert(schema.LEASES).values(instance=instance, **values))
+    else:
+        tx.note(sa.update(schema.LEASES).where(schema.LEASES.c.instance == instance).values(**values))
+
+
+def _gives_way(lease: Lease | None, row: t.Mapping[str, t.Any] | None) -> bool:
+    return bool(lease and row and row["number"] in lease.over.get(row["instance"], ()))
+
+
+def _now() -> float:
+    return time.time()
+
+
+def _shown(moment: float) -> str:
+    return datetime.datetime.fromtimestamp(moment, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,213 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""Which leases an operation needs, where it takes them and where it gives them back. Pure functions.
+
+The VMA that keeps an instance's record leases it. Whom none keeps is leased by the VMA of the first HN in the order of their names, which whoever plans to
+give life to that name agrees on: such a plan is only made when all VMAs have answered. When the name has a record, and all other VMAs have agreed to
+that, the record is where others find it.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.busy import said
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import parts
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan, Stage, Step
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.progress import Answers
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
+
+#: Calls that say for which operation they are made.
+LEASED = ("consent", "hand_over", "instances", "lease", "record", "release")
+#: Calls that may be made before anything is leased: what they do harms nobody, whoever else is at work.
+HARMLESS = ("bring", "consent", "hold", "lease", "ready", "unpack_tunnel", "wrap_tunnel", "wrapping_key")
+#: Calls that may be made when the leases have ended: a router takes no document that is older than its own.
+FENCED = (*HARMLESS, "call_off", "record", "release", "router")
+
+
+def leased(plan: Plan, view: View, take_over: bool, gone: t.Callable[[t.Mapping[str, t.Any]], bool], **holder: t.Any) -> Plan:
+    """Return a plan that leases its instances before it does anything that could be in the way of another operation, and gives them back at its end.
+
+    What the VMA is told anyway leases them in passing, so that this costs no round trip where the plan begins with that.
+
+    Args:
+        plan: the plan.
+        view: the observed mesh.
+        take_over: whether the operator says that whoever has leased its instances is dead.
+        gone: whether a controller is known to be gone.
+        holder: C(run), C(who), C(controller) and C(seconds) of the lease.
+
+    Raises:
+        Refused: another operation is under way on one of its instances.
+    """
+    needed, over = _needed(plan, view), _over(plan, view, take_over, gone)
+    made = _given_back(_taken(_patient(plan, needed), needed))
+    above = max((site.lease for site in view.sites.values()), default=0)
+    return made._replace(claim={"operation": plan.operation, "above": above, "over": over, **holder})
+
+
+def signed(call: str, arguments: dict[str, t.Any], plan: Plan, answers: Answers) -> dict[str, t.Any]:
+    """Return the arguments of a call with the lease that it is made under, if it is one that has to say so."""
+    if not plan.claim or call not in LEASED:
+        return arguments
+    numbers: dict[str, int] = {}
+    for answer in answers.values():
+        for instance, number in (answer.get("result") or {}).get("leases", {}).items():
+            numbers[instance] = max(number, numbers.get(instance, 0))
+    return {**arguments, "lease": {**plan.claim, "numbers": numbers}}
+
+
+def holders(plan: Plan, answers: Answers) -> list[str]:
+    """Return the VMAs where an operation that came to its end may still have leases."""
+    held: dict[str, set[str]] = {}
+    # In their order: what was leased again after the end of all leases has to be given back again.
+    for step in (step for stage in (*plan.stages, *plan.take_back) for step in stage.steps if step.id in answers):
+        answer = answers[step.id]
+        mine = held.setdefault(answer["device"], set())
+        if answer["failed"] or answer["unreachable"]:
+            # One that does not answer is not asked again: its leases end by themselves.
+            continue
+        mine |= set(answer["result"].get("leases", ()))
+        if step.call == "consent":
+            mine -= {life["instance"] for life in step.arguments["lives"]}
+        if step.call == "release" or step.arguments.get("last"):
+            mine.clear()
+    return [vma for vma, names in held.items() if names and not any(answers[step]["unreachable"] for step in answers if answers[step]["device"] == vma)]
+
+
+def instances(plan: Plan) -> list[str]:
+    """Return the instances that a plan is about."""
+    return list(dict.fromkeys(name for stage in plan.stages for step in stage.steps for name in _of(step)))
+
+
+def _over(plan: Plan, view: View, take_over: bool, gone: t.Callable[[t.Mapping[str, t.Any]], bool]) -> dict[str, list[int]]:
+    """Return the numbers of the leases that may be replaced, by instance."""
+    over: dict[str, list[int]] = {}
+    wanted = set(instances(plan))
+    for site, lease in ((site, lease) for site in view.sites.values() for lease in site.leases if lease["instance"] in wanted):
+        if not take_over and not gone(lease["controller"]):
+            raise Refused(said(lease["instance"], site.name, lease, lease["left"]))
+        over.setdefault(lease["instance"], []).append(lease["number"])
+    return over
+
+
+def _of(step: Step) -> list[str]:
+    """Return the instances that a step changes."""
+    if step.call not in ("record", "instances", "hand_over", "publish"):
+        return []
+    return [each["instance"] if "instance" in each else each["name"] for each in step.arguments["instances"]]
+
+
+def _needed(plan: Plan, view: View) -> dict[str, list[str]]:
+    """Return the instances that each VMA is to lease before anything is done."""
+    homes: dict[str, list[Site]] = {}
+    for site in view.sites.values():
+        for record in site.records:
+            homes.setdefault(record["instance"], []).append(site)
+    needed: dict[str, list[str]] = {}
+    for instance in instances(plan):
+        for site in homes.get(instance) or _arbiter(view):
+            needed.setdefault(site.vma, []).append(instance)
+    return needed
+
+
+def _arbiter(view: View) -> list[Site]:
+    """Return the HN whose VMA leases what has no record anywhere."""
+    return [site for unused, site in sorted(view.sites.items()) if not site.problem][:1]
+
+
+def _patient(plan: Plan, needed: t.Mapping[str, list[str]]) -> Plan:
+    """Have VMAs that lease an instance in passing wait a while for who has leased it there: he may be refused where it counts, and give it back."""
+
+    def patient(step: Step) -> Step:
+        elsewhere = step.call == "record" and isinstance(step.device, str) and not set(_of(step)) & set(needed.get(step.device, ()))
+        return step._replace(arguments={**step.arguments, "wait": parts.PATIENCE}) if elsewhere else step
+
+    return _with(plan, [stage._replace(steps=tuple(map(patient, stage.steps))) for stage in plan.stages])
+
+
+def _taken(plan: Plan, needed: t.Mapping[str, list[str]]) -> Plan:
+    """Put the steps that lease instances in front of all that could be in the way of another operation."""
+    stages = list(plan.stages)
+    first = next((number for number, stage in enumerate(stages) if any(_acts(step) for step in stage.steps)), None)
+    if first is None:
+        return plan
+    opening: dict[t.Any, Step] = {}
+    for step in filter(_acts, stages[first].steps):
+        opening.setdefault(step.device, step)
+    # What a device does after it was told comes after the lease.
+    together = all(step.call == "record" for step in opening.values())
+    told = {(device, name) for device, step in opening.items() for name in _of(step)} if together else set()
+    steps = [
+        _lease(str(vma), [name for name in names if (vma, name) not in told]) for vma, names in needed.items() if any((vma, name) not in told for name in names)
+    ]
+    if not steps:
+        return plan
+    if first > 0 or together:
+        stages[0] = stages[0]._replace(steps=(*steps, *stages[0].steps))
+        return _with(plan, stages)
+    return plan._replace(prepare=(Stage("lease", "Be sure that nobody else is at work", tuple(steps)), *plan.prepare))
+
+
+def _acts(step: Step) -> bool:
+    return step.call not in HARMLESS and not step.rehearses
+
+
+def _lease(vma: str, names: list[str]) -> Step:
+    return Step(f"lease.{vma}", vma, "lease", {"instances": names}, f"be sure that nobody else is at work on {' and '.join(names)}")
+
+
+def _given_back(plan: Plan) -> Plan:
+    """Have the last call of each VMA end the leases there, or a step after all that could be in the way of another operation."""
+    stages = list(plan.stages)
+    unsafe = [number for number, stage in enumerate(stages) if any(step.call not in FENCED and not step.rehearses for step in stage.steps)]
+    # Whoever publishes in a cut-over has waited for all that others do in it.
+    safe_from = max((number if stages[number] is plan.cut_over and _waits(stages[number]) else number + 1 for number in unsafe), default=0)
+    left: dict[str, None] = {}
+    last: dict[str, tuple[int, str]] = {}
+    for number, stage in enumerate(stages):
+        for step in stage.steps:
+            if step.call in ("lease", "record") and isinstance(step.device, str):
+                left[step.device] = None
+                if step.call == "record" and number >= safe_from:
+                    last[step.device] = (number, step.id)
+    for number, identity in last.values():
+        stages[number] = stages[number]._replace(steps=tuple(_ended(step) if step.id == identity else step for step in stages[number].steps))
+    plan = _with(plan, stages)
+    steps = [Step(f"release.{vma}", vma, "release", {}, "let others be at work again", optional=True) for vma in left if vma not in last]
+    steps = [step for step in steps if not _agreed(plan, step.device)]
+    if not steps:
+        return plan
+    if plan.settle and len(stages) - 1 >= safe_from:
+        return plan._replace(settle=(*plan.settle[:-1], plan.settle[-1]._replace(steps=(*plan.settle[-1].steps, *steps))))
+    return plan._replace(settle=(*plan.settle, Stage("release", "Let others be at work again", tuple(steps))))
+
+
+def _waits(stage: Stage) -> bool:
+    return all(step.call != "name" for step in stage.steps)
+
+
+def _ended(step: Step) -> Step:
+    return step._replace(arguments={**step.arguments, "last": True})
+
+
+def _agreed(plan: Plan, vma: t.Any) -> bool:
+    """Whether all that a VMA leases are names that it agrees to be somebody else's, which ends its leases."""
+    steps = [step for stage in plan.stages for step in stage.steps if step.device == vma]
+    agreed = {life["instance"] for step in steps if step.call == "consent" for life in step.arguments["lives"]}
+    return {name for step in steps if step.call == "lease" for name in step.arguments["instances"]} <= agreed and not any(
+        step.call == "record" for step in steps
+    )
+
+
+def _with(plan: Plan, stages: t.Sequence[Stage]) -> Plan:
+    """Return a plan with other steps in its stages."""
+    before, between = len(plan.prepare), len(plan.part("cut_over"))
+    cut_over = stages[before] if between else None
+    return plan._replace(prepare=tuple(stages[:before]), cut_over=cut_over, settle=tuple(stages[before + between :]))
