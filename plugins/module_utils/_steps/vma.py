@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import time
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
@@ -19,9 +18,6 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import OPTION, reading, transaction
 
 __all__ = ["LIBRARIES", "consent", "declare", "hold", "lease", "look", "record", "release", "subscribe", "subscriptions"]
-
-#: How often somebody is asked again who is busy, in seconds.
-PAUSE = 0.2
 
 #: What an HN is declared with, besides its name and pools.
 NUMBERS = ("vlan_first", "vlan_last", "vcpu_overcommit")
@@ -35,13 +31,11 @@ def declare(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
 def record(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
     """Record what C(instances) say, as C(_vma.several) takes it; C(registry) is where.
 
-    With C(lease), see C(_vma.leases), they are leased before that, and after it no longer if this is the C(last) that its operation does here. Whoever has
-    leased one is waited for so many seconds (C(wait)).
+    With C(lease), see C(_vma.leases), they are leased before that, and after it no longer if this is the C(last) that its operation does here.
     """
     arguments = given(arguments)
     lease = leases.Lease(**arguments["lease"]) if "lease" in arguments else None
-    how = (_registry(arguments), arguments["instances"], check, lease, arguments.get("last", False))
-    return Outcome(*_patiently(arguments, lambda: several.update_all(*how)))
+    return Outcome(*several.update_all(_registry(arguments), arguments["instances"], check, lease, arguments.get("last", False)))
 
 
 def lease(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
@@ -59,9 +53,9 @@ def release(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
 def consent(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
     """Agree to the lives (C(instance), C(epoch)) that were reserved in another HN, or say why not.
 
-    What is merely reserved here is waited for so many seconds (C(wait)). Their leases have done here what they were for then.
+    The leases that the operation has on them here have done what they were for then.
     """
-    _patiently(arguments, lambda: agreement.consent(_registry(arguments), arguments["lives"]))
+    agreement.consent(_registry(arguments), arguments["lives"])
     if "lease" not in arguments:
         return Outcome(False, None, None, {})
     return release({**arguments, "instances": [each["instance"] for each in arguments["lives"]]}, check)
@@ -91,18 +85,6 @@ def subscriptions(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
         machines, listed, known = rms.everything(tx), capsules.listed(tx), capsules.everything(tx)
     held = {rm: [each["manifest"] for each in known if rm in each["rms"]] for rm in listed}
     return Outcome(False, None, None, {"rms": {rm["name"]: {**rm, "capsules": held.get(rm["name"])} for rm in machines}})
-
-
-def _patiently(arguments: t.Mapping[str, t.Any], act: t.Callable[[], t.Any]) -> t.Any:
-    """Return what *act* returns; while it finds others busy it is called again, up to C(wait) seconds."""
-    deadline = time.monotonic() + (arguments.get("wait") or 0)
-    while True:
-        try:
-            return act()
-        except leases.Busy:
-            if time.monotonic() >= deadline:
-                raise
-        time.sleep(PAUSE)
 
 
 def _registry(arguments: t.Mapping[str, t.Any]) -> str:

@@ -18,7 +18,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import journal, leases, records
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import journal, records
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import reading
 
 
@@ -31,7 +31,6 @@ def consent(url: str, lives: t.Iterable[t.Mapping[str, t.Any]]) -> None:
 
     Raises:
         InvalidInput: there is no such name.
-        Busy: one of them is reserved here, by somebody who may have been faster and may have been slower.
         Refused: one of them is known here, or has had a newer epoch here.
     """
     with reading(url) as tx:
@@ -42,8 +41,7 @@ def consent(url: str, lives: t.Iterable[t.Mapping[str, t.Any]]) -> None:
             if record is not None:
                 operation = journal.current(tx, instance)
                 why = f"since its {operation['kind']} began at {operation['opened']}" if operation else "already"
-                refusal = leases.Busy if record["state"] == "reserved" else Refused
-                raise refusal(f"{instance} is {record['state']} in {tx.hn['name']} {why}: another operation was faster, so it gets no life elsewhere.")
+                raise Refused(f"{instance} is {record['state']} in {tx.hn['name']} {why}: another operation was faster, so it gets no life elsewhere.")
             newest = records.highest_epoch(tx, instance)
             if newest >= each["epoch"]:
                 raise Refused(f"{instance} has had the epoch {newest} in {tx.hn['name']} since this was planned; run this again.")

@@ -18,7 +18,6 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.busy import said
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import parts
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan, Stage, Step
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.progress import Answers
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
@@ -47,7 +46,7 @@ def leased(plan: Plan, view: View, take_over: bool, gone: t.Callable[[t.Mapping[
         Refused: another operation is under way on one of its instances.
     """
     needed, over = _needed(plan, view), _over(plan, view, take_over, gone)
-    made = _given_back(_taken(_patient(plan, needed), needed))
+    made = _given_back(_taken(plan, needed))
     above = max((site.lease for site in view.sites.values()), default=0)
     return made._replace(claim={"operation": plan.operation, "above": above, "over": over, **holder})
 
@@ -122,16 +121,6 @@ def _arbiter(view: View) -> list[Site]:
     return [site for unused, site in sorted(view.sites.items()) if not site.problem][:1]
 
 
-def _patient(plan: Plan, needed: t.Mapping[str, list[str]]) -> Plan:
-    """Have VMAs that lease an instance in passing wait a while for who has leased it there: he may be refused where it counts, and give it back."""
-
-    def patient(step: Step) -> Step:
-        elsewhere = step.call == "record" and isinstance(step.device, str) and not set(_of(step)) & set(needed.get(step.device, ()))
-        return step._replace(arguments={**step.arguments, "wait": parts.PATIENCE}) if elsewhere else step
-
-    return _with(plan, [stage._replace(steps=tuple(map(patient, stage.steps))) for stage in plan.stages])
-
-
 def _taken(plan: Plan, needed: t.Mapping[str, list[str]]) -> Plan:
     """Put the steps that lease instances in front of all that could be in the way of another operation."""
     stages = list(plan.stages)
@@ -141,8 +130,8 @@ def _taken(plan: Plan, needed: t.Mapping[str, list[str]]) -> Plan:
     opening: dict[t.Any, Step] = {}
     for step in filter(_acts, stages[first].steps):
         opening.setdefault(step.device, step)
-    # What a device does after it was told comes after the lease.
-    together = all(step.call == "record" for step in opening.values())
+    # What a device does after it was told comes after the lease. But no other VMA grants anything to who may be refused by the one that counts.
+    together = all(step.call == "record" and set(_of(step)) <= set(needed.get(str(device), ())) for device, step in opening.items())
     told = {(device, name) for device, step in opening.items() for name in _of(step)} if together else set()
     steps = [
         _lease(str(vma), [name for name in names if (vma, name) not in told]) for vma, names in needed.items() if any((vma, name) not in told for name in names)

@@ -18,10 +18,6 @@ from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site
 Record = t.Mapping[str, t.Any]
 
 
-#: Seconds that a VMA waits for who has reserved or leased what is asked for there, and may give it back.
-PATIENCE = 10
-
-
 class Naming(t.NamedTuple):
     """How names follow: the mesh as it was before, and the settings, as the variables of the role C(publish) give them; without a C(host) none does."""
 
@@ -72,7 +68,7 @@ def agreed(view: View, sites: t.Iterable[Site], lives: t.Sequence[tuple[str, Ans
     asked = [{"instance": instance, "epoch": epoch} for instance, epoch in lives]
     who = " and ".join(instance for instance, unused in lives)
     return [
-        Step(f"{prefix}consent.{site.name}", site.vma, "consent", {"lives": asked, "wait": PATIENCE}, f"be sure that nobody else gives life to {who}")
+        Step(f"{prefix}consent.{site.name}", site.vma, "consent", {"lives": asked}, f"be sure that nobody else gives life to {who}")
         for site in others
         if asked
     ]

@@ -229,7 +229,7 @@ def test_a_drain_has_its_usual_patience(engine):
 
 def test_a_registry_is_where_it_usually_is(engine):
     update_all, overview = engine(vma.several, "update_all", (True, {}, {}, {"records": []})), engine(vma.overview, "overview", {"hn": {}})
-    assert twice(vma.record, {"instances": [{"instance": SHOP}]}, "registry", "lease", "last", "wait").result == {"records": []}
+    assert twice(vma.record, {"instances": [{"instance": SHOP}]}, "registry", "lease", "last").result == {"records": []}
     assert twice(vma.look, {"instance": SHOP}, "registry", "domain", "operations").result == {"hn": {}}
     usual = vma.OPTION["default"]
     assert [args for args, unused in update_all.calls] == [(usual, [{"instance": SHOP}], False, None, False)] * 2

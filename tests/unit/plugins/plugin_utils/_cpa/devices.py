@@ -387,10 +387,8 @@ class Vma:
         return self._asked(vma.release, arguments, check)
 
     def _asked(self, call: t.Callable[[dict, bool], Outcome], arguments: dict, check: bool) -> Outcome:
-        # Nobody else gets on with his work while one waits here.
-        asked = {key: value for key, value in arguments.items() if key != "wait"}
-        question = (call.__name__, json.dumps(asked, sort_keys=True), check)
-        self.registry, outcome, error = self._remembered(question, lambda url: call({**asked, "registry": url}, check))
+        question = (call.__name__, json.dumps(arguments, sort_keys=True), check)
+        self.registry, outcome, error = self._remembered(question, lambda url: call({**arguments, "registry": url}, check))
         if error:
             raise error
         return outcome
