@@ -80,8 +80,9 @@ class ActionModule(ActionBase):
             usual = {"arguments": {}, "check": check, "goes_on": True}
             calls = [{"ids": [each["call"]], **usual, **each} for each in args["calls"]]
             if any(each["call"] in leases.LEASED for each in calls):
-                unused, plan = planned(task_vars["hostvars"])
-                calls = [_signed(each, plan, {}) for each in calls]
+                run, plan = planned(task_vars["hostvars"])
+                known = answers_so_far(plan, run, task_vars["hostvars"])
+                calls = [_signed(each, plan, known) for each in calls]
             result = self._answered(self._carried_out(calls, task_vars), {}, args["device"])
             if args["packed"]:
                 result["answers"] = {step: {**answer, "result": json.dumps(answer["result"])} for step, answer in result["answers"].items()}

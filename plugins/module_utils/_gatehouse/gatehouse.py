@@ -34,7 +34,13 @@ class Place(t.NamedTuple):
 
 
 def apply(
-    desired: Document, parcels: t.Sequence[dict[str, t.Any]], place: Place, tunnel_timeout: float, dry_run: bool = False, **how: t.Any
+    desired: Document,
+    parcels: t.Sequence[dict[str, t.Any]],
+    place: Place,
+    tunnel_timeout: float,
+    dry_run: bool = False,
+    leases: t.Mapping[str, int] | None = None,
+    **how: t.Any,
 ) -> router.Report:
     """Bring the router of a domain, and its tunnels, to what *desired* says; a tunnel is up before its service's new members are published.
 
@@ -44,6 +50,7 @@ def apply(
         place: where the router is.
         tunnel_timeout: seconds that what is new of tunnels has for coming up; 0 does not wait.
         dry_run: whether to only say what would change.
+        leases: for which instances *desired* speaks, as C(router.apply) takes it.
         how: further arguments of C(router.apply).
 
     Returns:
@@ -58,19 +65,24 @@ def apply(
     endpoint = place.tunnels(desired["domain"])
     done: list[tunnel.Report] = []
 
-    def companion() -> None:
-        wanted = _tunnels(plain, mappings, {parcel["service"]: parcel for parcel in parcels}, state.load(endpoint))
+    def companion(older: bool) -> None:
+        known = state.load(endpoint)
+        used = _merged(mappings, known, leases) if older and leases is not None else mappings
+        wanted = _tunnels(plain, used, {parcel["service"]: parcel for parcel in parcels}, known)
         done.append(tunnel.apply_tunnels(endpoint, wanted, {parcel["service"] for parcel in parcels}, tunnel_timeout, dry_run))
 
     concerned = _concerned(endpoint, parcels or any(mappings.values()))
-    report = router.apply(
-        plain, place.switch_of, place.bridge, place.wan, dry_run=dry_run, directory=place.directory, companion=companion if concerned else None, **how
-    )
+    where = (place.switch_of, place.bridge, place.wan)
+    report = router.apply(plain, *where, dry_run=dry_run, directory=place.directory, companion=companion if concerned else None, leases=leases, **how)
     return _joined(report, done, endpoint)
 
 
-def remove(domain: str, place: Place, dry_run: bool = False, generation: int | None = None) -> router.Report:
+def remove(
+    domain: str, place: Place, dry_run: bool = False, generation: int | None = None, leases: t.Mapping[str, int] | None = None
+) -> router.Report:
     """Remove the router of a domain, and before it the tunnels that begin there; *generation* is that of the document that says so, if one does.
+
+    With *leases*, as C(router.remove) takes them, what others have brought into it since stays, with all tunnels.
 
     Raises:
         What C(router.remove) and C(tunnel.apply_tunnels) raise.
@@ -82,7 +94,7 @@ def remove(domain: str, place: Place, dry_run: bool = False, generation: int | N
         done.append(tunnel.apply_tunnels(endpoint, [], (), 0, dry_run))
 
     concerned = _concerned(endpoint, False)
-    return _joined(router.remove(domain, place.switch_of, dry_run, place.directory, companion if concerned else None, generation), done, endpoint)
+    return _joined(router.remove(domain, place.switch_of, dry_run, place.directory, companion if concerned else None, generation, leases), done, endpoint)
 
 
 def _concerned(endpoint: state.Endpoint, wanted: t.Any) -> bool:
@@ -91,6 +103,15 @@ def _concerned(endpoint: state.Endpoint, wanted: t.Any) -> bool:
     if concerned:
         libraries.require()
     return concerned
+
+
+def _merged(mappings: dict[str, list], known: dict[str, Document], mine: t.Collection[str]) -> dict[str, list]:
+    """Return who uses which tunnel when an older document speaks for the instances *mine* only."""
+    found = {}
+    for service in {*mappings, *known}:
+        others = [each for each in known.get(service, {}).get("mappings", []) if each["instance"] not in mine]
+        found[service] = [*others, *(each for each in mappings.get(service, []) if each["instance"] in mine)]
+    return found
 
 
 def _tunnels(document: Document, mappings: dict[str, list], parcels: dict[str, dict], known: dict[str, Document]) -> list[Document]:

@@ -74,6 +74,48 @@ def without_new(document: Document, previous: Document | None) -> Document:
     return {**document, "services": kept}
 
 
+def merged(document: Document, previous: Document | None, mine: t.Collection[str]) -> Document:
+    """Return what a router is to be when *document* comes from an operation that speaks for the instances *mine*, and for no others.
+
+    Of all others the newer document counts. But those who would be new in it enter the rotation by their own operation, when they have answered: it may be
+    under way, or may have failed.
+
+    Args:
+        document: what the operation says; one without services says that none is left.
+        previous: what is in force.
+        mine: the names of the instances.
+    """
+    if previous is None or document["generation"] >= previous["generation"]:
+        new = {member["instance"] for member in new_members(document, previous)} - set(mine)
+        return {**document, "services": [_having(service, lambda name: name not in new) for service in document["services"]]}
+    there, asked = ({service["name"]: service for service in either["services"]} for either in (previous, document))
+    own = {names.instance(name).service for name in mine}
+    services = []
+    for name in sorted({*there, *asked}):
+        others = _having(there[name], lambda instance: instance not in mine) if name in there else {**asked[name], "members": []}
+        arriving = [member for member in asked[name]["members"] if member["instance"] in mine] if name in asked else []
+        members = sorted([*others["members"], *arriving], key=lambda member: member["instance"])
+        if members or (name in there and name not in own) or (name in asked and name in own):
+            services.append(_led(others, members, asked.get(name, {}).get("forward_to")))
+    gateways = {*document["gateways"], *previous["gateways"]}
+    return {**previous, "gateways": _sorted(gateways), "services": services}
+
+
+def _having(service: Service, kept: t.Callable[[str], bool]) -> Service:
+    return {**service, "members": [member for member in service["members"] if kept(member["instance"])]}
+
+
+def _led(service: Service, members: list[dict[str, t.Any]], elsewhere: str | None) -> Service:
+    """Return a service with these members; when there are none, callers are led elsewhere, if anybody says where."""
+    plain = {key: value for key, value in service.items() if key != "forward_to"}
+    forward_to = None if members else elsewhere or service.get("forward_to")
+    return {**plain, **({"forward_to": forward_to} if forward_to else {}), "members": members}
+
+
+def _sorted(gateways: t.Iterable[str]) -> list[str]:
+    return [str(gateway) for gateway in sorted(ipaddress.ip_interface(item) for item in gateways)]
+
+
 def left_members(document: Document | None, previous: Document | None) -> list[str]:
     """Return the addresses that were members of some service in *previous* and are of none in *document*."""
     now, before = (
@@ -94,7 +136,7 @@ def prepared(document: Document, previous: Document | None) -> Document:
         "domain": document["domain"],
         "vlan": document["vlan"],
         "generation": previous["generation"] if previous else 0,
-        "gateways": [str(gateway) for gateway in sorted(ipaddress.ip_interface(item) for item in gateways)],
+        "gateways": _sorted(gateways),
         "services": [services[name] for name in sorted(services)],
     }
 

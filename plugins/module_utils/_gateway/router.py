@@ -21,6 +21,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.document imp
     Document,
     checked,
     left_members,
+    merged,
     new_members,
     prepared,
     public_addresses,
@@ -78,7 +79,8 @@ def apply(
     prepare: bool = False,
     dry_run: bool = False,
     directory: str = state.DIRECTORY,
-    companion: t.Callable[[], None] | None = None,
+    companion: t.Callable[[bool], None] | None = None,
+    leases: t.Mapping[str, int] | None = None,
 ) -> Report:
     """Bring the router of a domain to what *desired* says.
 
@@ -92,56 +94,91 @@ def apply(
         prepare: whether new members stay out of the rotation for now: the network is to be ready for them, and nobody has seen them answer.
         dry_run: whether to only say what would change.
         directory: where the states of the routers are kept.
-        companion: brings what else lives in the router to what it must be (or foresees that). Called once, with the router held, when its network is
-            there: before new members are asked for an answer, else at the end. An error of it ends the call; new members are not in the rotation then.
+        companion: brings what else lives in the router to what it must be (or foresees that); it is told whether *desired* is older than what is in force.
+            Called once, with the router held, when its network is there: before new members are asked for an answer, else at the end. An error of it
+            ends the call; new members are not in the rotation then.
+        leases: the instances that whoever says *desired* has leased, each with the number of the lease. He speaks for these only, as document.merged() says;
+            None is one who speaks for all. Nobody waits behind the router's lock for the answers of new members.
 
     Raises:
         InvalidInput: the document is invalid.
-        Refused: a newer document is in force (the result says C(stale) then), or another router of this gateway, or the gateway itself, has the VLAN or a
-            public address.
+        Refused: the router was changed under a later lease; or, without leases, a newer document is in force (the result says C(stale) then); or another
+            router of this gateway, or the gateway itself, has the VLAN or a public address.
         DeadlineExceeded: a new member did not answer (Refused: somebody called the wait off); the network is ready for it, the rotation is as it was.
     """
-    document = checked(desired)
+    checked_in = checked(desired)
+    domain = checked_in["domain"]
     switch = switch_of(bridge)
     namespace.check_wan(wan)
-    with state.locked(document["domain"]):
-        known = state.load(document["domain"], directory)
+    with state.locked(domain):
+        known = state.load(domain, directory)
         previous = known.document if known else None
-        _refuse_stale(document["domain"], document["generation"], previous)
-        if prepare:
-            document = without_new(document, previous)
+        document = _wanted(checked_in, known, leases, prepare)
+        older = previous is not None and checked_in["generation"] < previous["generation"]
         _refuse_conflicts(document, directory)
-        seen = _observe(document["domain"], known.wan_interface if known else wan, switch, [document, previous])
+        seen = _observe(domain, known.wan_interface if known else wan, switch, [document, previous])
         wrong = _drift(known, seen) if known else []
         moved = known is not None and (known.wan_interface, known.bridge) != (wan, switch.bridge)
         before, after = {"router": previous, "drift": wrong}, {"router": document, "drift": []}
         changed = document != previous or bool(wrong) or moved
         if dry_run or not changed:
             if companion:
-                companion()
+                companion(older)
             return Report(changed, before, after, [])
         if moved:
             _unplug(known, switch_of(known.bridge))
             seen = NOTHING
-        waited: list[answers.Waited] = []
         newcomers = new_members(document, previous)
         if newcomers and (companion or answer_timeout > 0):
             network = prepared(document, previous)
             if network != previous or wrong or moved:
-                known = _enforce(network, known, seen, switch, wan, directory)
-                seen = _observe(document["domain"], wan, switch, [document, network])
+                known = _enforce(network, known, seen, switch, wan, directory, leases)
+                seen = _observe(domain, wan, switch, [document, network])
             if companion:
-                companion()
-        if newcomers and answer_timeout > 0:
-            namespace.forget_neighbours(document["domain"], [member["address"] for member in newcomers])
-            with state.call_off(document["domain"], document["generation"]) as called_off:
-                waited = answers.wait(namespace.names(document["domain"]).namespace, newcomers, answer_timeout, called_off)
-        _enforce(document, known, seen, switch, wan, directory)
-        if close_connections:
-            connections.close(namespace.names(document["domain"]).namespace, left_members(document, previous))
-        if companion and not newcomers:
-            companion()
-        return Report(True, before, after, waited)
+                companion(older)
+        if not newcomers or answer_timeout <= 0:
+            _changed(document, previous, known, seen, switch, wan, directory, leases, close_connections)
+            if companion and not newcomers:
+                companion(older)
+            return Report(True, before, after, [])
+        namespace.forget_neighbours(domain, [member["address"] for member in newcomers])
+    with state.call_off(domain, checked_in["generation"]) as called_off:
+        waited = answers.wait(namespace.names(domain).namespace, newcomers, answer_timeout, called_off)
+    with state.locked(domain):
+        found = state.load(domain, directory)
+        if found != known:
+            # Another call came in between.
+            document = _wanted(checked_in, found, leases, prepare)
+            seen = _observe(domain, wan, switch, [document, found.document if found else None])
+        _changed(document, found.document if found else None, found, seen, switch, wan, directory, leases, close_connections)
+    return Report(True, before, {"router": document, "drift": []}, waited)
+
+
+def _wanted(document: Document, known: state.State | None, leases: t.Mapping[str, int] | None, prepare: bool = False) -> Document:
+    """Return what a router is to be; raise Refused when that is outdated."""
+    previous = known.document if known else None
+    if leases is None:
+        _refuse_stale(document["domain"], document["generation"], previous)
+    else:
+        _refuse_followed(leases, known)
+        document = merged(document, previous, leases)
+    return without_new(document, previous) if prepare else document
+
+
+def _changed(
+    document: Document,
+    previous: Document | None,
+    known: state.State | None,
+    seen: Seen,
+    switch: Switch,
+    wan: str,
+    directory: str,
+    leases: t.Mapping[str, int] | None,
+    close_connections: bool,
+) -> None:
+    _enforce(document, known, seen, switch, wan, directory, leases)
+    if close_connections:
+        connections.close(namespace.names(document["domain"]).namespace, left_members(document, previous))
 
 
 def remove(
@@ -151,8 +188,9 @@ def remove(
     directory: str = state.DIRECTORY,
     companion: t.Callable[[], None] | None = None,
     generation: int | None = None,
+    leases: t.Mapping[str, int] | None = None,
 ) -> Report:
-    """Remove the router of a domain.
+    """Remove the router of a domain; what others than who says so have brought into it since stays.
 
     Args:
         domain: whose router.
@@ -161,15 +199,23 @@ def remove(
         directory: where the states of the routers are kept.
         companion: removes what else lives in the router before it goes.
         generation: of the document that has no service left, if one says so.
+        leases: the instances that whoever says so has leased, each with the number of the lease; None is one who speaks for all.
 
     Raises:
-        Refused: that document is older than the one in force (the result says C(stale)).
+        Refused: the router was changed under a later lease; or, without leases, that document is older than the one in force (the result says C(stale)).
     """
     core_names.domain(domain)
     with state.locked(domain):
         known = state.load(domain, directory)
-        if generation is not None:
-            _refuse_stale(domain, generation, known.document if known else None)
+        if known and generation is not None:
+            left = _wanted({"domain": domain, "generation": generation, "gateways": [], "services": []}, known, leases)
+            if left["services"]:
+                switch = switch_of(known.bridge)
+                seen = _observe(domain, known.wan_interface, switch, [left, known.document])
+                if not dry_run and left != known.document:
+                    _enforce(left, known, seen, switch, known.wan_interface, directory, leases)
+                drift = _drift(known, seen)
+                return Report(left != known.document, {"router": known.document, "drift": drift}, {"router": left, "drift": []}, [])
         before, after = {"router": known.document if known else None, "drift": []}, {"router": None, "drift": []}
         if companion:
             companion()
@@ -225,7 +271,9 @@ def _drift(known: state.State, seen: Seen) -> list[str]:
     return [part for part, well in found.items() if not well]
 
 
-def _enforce(document: Document, known: state.State | None, seen: Seen, switch: Switch, wan: str, directory: str) -> state.State:
+def _enforce(
+    document: Document, known: state.State | None, seen: Seen, switch: Switch, wan: str, directory: str, leases: t.Mapping[str, int] | None = None
+) -> state.State:
     """Make everything as *document* says and remember it; rules come before links, so that no packet passes unfiltered."""
     domain, called, want = document["domain"], namespace.names(document["domain"]), namespace.wanted(document)
     if seen.links is None:
@@ -243,7 +291,7 @@ def _enforce(document: Document, known: state.State | None, seen: Seen, switch: 
         switch.guard_port(called.port, document["vlan"], namespace.MAC, document["gateways"], forwards=True)
     if seen.links != want:
         announce(wan, namespace.arrange(domain, wan, want, namespace.bare(seen.links)))
-    new = state.State(document, digest, wan, switch.bridge, down)
+    new = state.State(document, digest, wan, switch.bridge, down, {**(known.leases if known else {}), **(leases or {})})
     if new != known:
         state.save(new, directory)
     return new
@@ -294,6 +342,13 @@ def _refuse_stale(domain: str, generation: int, previous: Document | None) -> No
             f"either another operation of {domain} was faster (run this one again), or the registry was restored from a copy (rebuild it).",
             {"stale": True},
         )
+
+
+def _refuse_followed(leases: t.Mapping[str, int], known: state.State | None) -> None:
+    for instance, number in leases.items():
+        latest = known.leases.get(instance, 0) if known else 0
+        if number < latest:
+            raise Refused(f"Another operation has come to {instance} since this one began (its lease is {latest}, and this one's {number}): nothing was done.")
 
 
 def _refuse_conflicts(document: Document, directory: str) -> None:

@@ -26,16 +26,17 @@ def apply(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
     Args:
         arguments: C(document); whether to only C(prepare) the network, so that members stay as they are; C(tunnels) that are brought to it (none),
             C(tunnel_timeout) for those (20 s), C(answer_timeout) for new members (0: no wait), whether to C(close_connections) of members that leave,
-            C(wan_interface) and C(bridge).
+            C(wan_interface) and C(bridge); C(lease), which says for which instances the document speaks.
     """
     arguments = given(arguments)
     document = arguments["document"]
+    leases = arguments["lease"]["numbers"] if "lease" in arguments else None
     place = gatehouse.Place(switch.find, arguments.get("bridge", "br-mesh"), arguments.get("wan_interface", "wan0"))
     if not document["services"]:
-        report = gatehouse.remove(document["domain"], place, check, document["generation"])
+        report = gatehouse.remove(document["domain"], place, check, document["generation"], leases)
     else:
         waits = {key: arguments.get(key, usual) for key, usual in (("answer_timeout", 0), ("close_connections", False), ("prepare", False))}
-        report = gatehouse.apply(dict(document), arguments.get("tunnels", []), place, arguments.get("tunnel_timeout", 20), check, **waits)
+        report = gatehouse.apply(dict(document), arguments.get("tunnels", []), place, arguments.get("tunnel_timeout", 20), check, leases, **waits)
     result = {key: report.after[key] for key in ("router", "tunnels")}
     return Outcome(report.changed, report.before, report.after, {**result, "waited": [one._asdict() for one in report.waited]})
 

@@ -23,10 +23,10 @@ from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.progress import 
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
 #: Calls that say for which operation they are made.
-LEASED = ("consent", "hand_over", "instances", "lease", "record", "release")
+LEASED = ("consent", "hand_over", "instances", "lease", "record", "release", "router")
 #: Calls that may be made before anything is leased: what they do harms nobody, whoever else is at work.
 HARMLESS = ("bring", "consent", "hold", "lease", "ready", "unpack_tunnel", "wrap_tunnel", "wrapping_key")
-#: Calls that may be made when the leases have ended: a router takes no document that is older than its own.
+#: Calls that may be made when the leases have ended: a router does nothing for an operation that another one has followed.
 FENCED = (*HARMLESS, "call_off", "record", "release", "router")
 
 

@@ -11,7 +11,7 @@ import copy
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.document import checked, left_members, new_members, prepared
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.document import checked, left_members, merged, new_members, prepared
 
 DOCUMENT = {
     "domain": "example.com",
@@ -137,3 +137,66 @@ def test_a_prepared_network_keeps_the_rotation_as_it_was():
     assert first["generation"] == 0
     assert [service["members"] for service in first["services"]] == [[], []]
     assert checked(first) == first
+
+
+ONE, TWO, MAIL = "shop-1.example.com", "shop-2.example.com", "mail-1.example.com"
+
+
+def router(generation, services, forward_to=None):
+    """Return a document; *services* are the numbers of the members of each."""
+    described = [
+        {
+            "name": name,
+            "public_address": "198.18.1.1",
+            "ports": [{"protocol": "tcp", "port": 25 if name == "mail" else 80}],
+            "members": [{"instance": f"{name}-{number}.example.com", "address": f"192.168.1.{number}{len(name)}"} for number in numbers],
+            **({"forward_to": forward_to} if forward_to else {}),
+        }
+        for name, numbers in services.items()
+    ]
+    return checked({"domain": "example.com", "vlan": 101, "generation": generation, "gateways": ["192.168.1.1/24"], "services": described})
+
+
+def shown(document):
+    return {service["name"]: [int(member["instance"].split("-")[1].split(".")[0]) for member in service["members"]] for service in document["services"]}
+
+
+NOTHING = {"domain": "example.com", "generation": 3, "gateways": [], "services": []}
+
+
+@pytest.mark.parametrize(
+    "desired, previous, mine, expected",
+    [
+        (router(7, {"shop": [1, 2]}), None, [ONE], {"shop": [1]}),
+        (router(7, {"shop": [1, 2]}), router(6, {"shop": [2]}), [ONE], {"shop": [1, 2]}),
+        (router(7, {"shop": [1, 2], "mail": [1]}), router(6, {"shop": [2]}), [ONE], {"shop": [1, 2], "mail": []}),
+        (router(7, {"shop": [1]}), router(6, {"shop": [2]}), [ONE], {"shop": [1]}),
+        (router(7, {"shop": [1, 2]}), router(6, {"shop": [2]}), [], {"shop": [2]}),
+        # What is in force is newer.
+        (router(3, {"shop": [1]}), router(6, {"shop": [2]}), [ONE], {"shop": [1, 2]}),
+        (router(3, {"shop": [2]}), router(6, {"shop": [1, 2]}), [ONE], {"shop": [2]}),
+        (router(3, {"shop": [2]}), router(6, {"shop": [1], "mail": [1]}), [ONE], {"shop": [], "mail": [1]}),
+        (router(3, {"shop": [2], "mail": [1]}), router(6, {"shop": [2]}), [MAIL], {"shop": [2], "mail": [1]}),
+        (router(3, {"shop": [], "mail": [1]}), router(6, {"mail": [1]}), [ONE], {"shop": [], "mail": [1]}),
+        (router(3, {"mail": [1]}), router(6, {"shop": [1], "mail": [1]}), [ONE], {"mail": [1]}),
+        (router(3, {"mail": [1]}), router(6, {"shop": [1, 2], "mail": [1]}), [ONE], {"shop": [2], "mail": [1]}),
+        (router(3, {"shop": [1], "mail": [1]}), router(6, {"shop": [1]}), [ONE], {"shop": [1]}),
+        (NOTHING, router(6, {"shop": [1, 2], "mail": []}), [ONE, TWO], {"mail": []}),
+        (NOTHING, router(6, {"shop": [1]}), [ONE], {}),
+        (NOTHING, router(2, {"shop": [1, 2]}), [ONE], {}),
+    ],
+)
+def test_an_operation_speaks_for_its_own_instances(desired, previous, mine, expected):
+    found = merged(desired, previous, mine)
+    assert shown(found) == expected
+    assert found["generation"] == max(desired["generation"], previous["generation"] if previous else 0)
+    assert merged(found, previous, mine) == found or previous is None
+    if found["services"]:
+        assert checked(found) == found
+
+
+def test_where_nobody_is_left_callers_are_led_to_where_the_last_one_went():
+    left = merged(router(3, {"shop": []}, "198.18.2.1"), router(6, {"shop": [1]}), [ONE])
+    assert left["services"][0]["forward_to"] == "198.18.2.1"
+    assert "forward_to" not in merged(router(3, {"shop": []}, "198.18.2.1"), router(6, {"shop": [1, 2]}), [ONE])["services"][0]
+    assert "forward_to" not in merged(router(3, {"shop": [1]}), router(6, {"shop": []}, "198.18.2.1"), [ONE])["services"][0]

@@ -549,6 +549,59 @@ def test_an_older_document_is_refused_and_one_of_the_same_generation_is_not(mesh
     assert router.remove(DOMAIN, lambda _bridge: mesh.switch, dry_run, mesh.directory, generation=7).changed
 
 
+def members_of(mesh):
+    known = state.load(DOMAIN, mesh.directory)
+    return [member["instance"] for service in known.document["services"] for member in service["members"]] if known else None
+
+
+def test_who_has_leased_an_instance_speaks_for_that_one_only(mesh):
+    one, two = mesh.guests
+    one.serve(80)
+    apply(mesh, document([one.member], 1), leases={one.instance: 1})
+    # The other one is on its way, and has not answered yet.
+    report = apply(mesh, document([one.member, two.member], 3), leases={one.instance: 1}, answer_timeout=5)
+    assert members_of(mesh) == [one.instance] and report.waited == []
+    two.serve(80)
+    apply(mesh, document([one.member, two.member], 2), leases={two.instance: 2}, answer_timeout=5)
+    assert members_of(mesh) == [one.instance, two.instance], "an older document of his counts for him"
+    assert state.load(DOMAIN, mesh.directory).document["generation"] == 3
+    apply(mesh, document([two.member], 2), leases={one.instance: 3})
+    assert members_of(mesh) == [two.instance]
+    with pytest.raises(Refused, match=f"Another operation has come to {one.instance} since this one began .its lease is 3, and this one's 1.: nothing was done"):
+        apply(mesh, document([one.member, two.member], 9), leases={one.instance: 1})
+    assert members_of(mesh) == [two.instance]
+
+
+def test_a_router_stays_as_long_as_others_are_in_it(mesh):
+    one, two = mesh.guests
+    for guest in (one, two):
+        guest.serve(80)
+    apply(mesh, document([one.member, two.member], 5), leases={one.instance: 1, two.instance: 1})
+    gone = {"switch_of": lambda _bridge: mesh.switch, "directory": mesh.directory}
+    foreseen = router.remove(DOMAIN, generation=4, leases={one.instance: 2}, dry_run=True, **gone)
+    assert foreseen.changed and members_of(mesh) == [one.instance, two.instance]
+    assert router.remove(DOMAIN, generation=4, leases={one.instance: 2}, **gone).after == foreseen.after
+    assert members_of(mesh) == [two.instance] and connect_from(mesh) == "open"
+    with pytest.raises(Refused, match="Another operation has come"):
+        router.remove(DOMAIN, generation=9, leases={one.instance: 1}, **gone)
+    assert router.remove(DOMAIN, generation=6, leases={two.instance: 2}, **gone).after["router"] is None
+    assert members_of(mesh) is None
+
+
+def test_nobody_waits_for_the_answer_of_anothers_member(mesh):
+    one, two = mesh.guests
+    one.serve(80)
+    with concurrent.futures.ThreadPoolExecutor(1, initializer=enter, initargs=(f"{MARK}-gw",)) as pool:
+        waiting = pool.submit(apply, mesh, document([two.member], 1), leases={two.instance: 1}, answer_timeout=60)
+        wait_for(lambda: members_of(mesh) == [], 10, "the network of the first is there")
+        apply(mesh, document([one.member, two.member], 2), leases={one.instance: 2}, answer_timeout=5)
+        assert members_of(mesh) == [one.instance] and not waiting.done()
+        two.serve(80)
+        assert [each.instance for each in waiting.result(timeout=30).waited] == [two.instance]
+    assert members_of(mesh) == [one.instance, two.instance]
+    assert not state.load(DOMAIN, mesh.directory) is None and router.drift(state.load(DOMAIN, mesh.directory), mesh.switch) == []
+
+
 @pytest.mark.parametrize(
     ("by_hand", "part"),
     [
@@ -589,7 +642,7 @@ def test_a_companion_is_called_once_before_new_members_are_published_else_at_the
     one.serve(80)
     seen = []
 
-    def companion():
+    def companion(_older=False):
         known = state.load(DOMAIN, mesh.directory)
         seen.append((connect_from(mesh), [member["instance"] for service in known.document["services"] for member in service["members"]]))
 
@@ -614,7 +667,7 @@ def test_a_companion_that_fails_leaves_the_rotation_as_it_was(mesh):
     two.serve(80)
     apply(mesh, document([one.member], 1))
 
-    def companion():
+    def companion(_older):
         raise DeadlineExceeded("The tunnel did not come up.")
 
     with pytest.raises(DeadlineExceeded, match="The tunnel did not come up"):

@@ -278,22 +278,28 @@ class Gateway:
     def __init__(self, name: str, hn: str) -> None:
         self.name, self.hn = name, hn
         self.routers: dict[str, dict] = {}
+        self.leases: dict[str, int] = {}
         self.keys: set[str] = set()
 
     def apply(self, arguments: dict, lives: t.Callable[[str], bool], check: bool) -> Outcome:
         """Bring a router to a document, as C(_gatehouse.gatehouse) does; *lives* says whether an instance of this HN could answer."""
         desired = arguments["document"]
         domain, previous = desired["domain"], self.routers.get(desired["domain"])
-        if previous and desired["generation"] < previous["generation"]:
-            raise Refused(f"The document of generation {desired['generation']} for the router of {domain} is stale.", {"stale": True})
-        if not desired["services"]:
+        leases = arguments["lease"]["numbers"]
+        for name, number in leases.items():
+            if number < self.leases.get(name, 0):
+                raise Refused(f"Another operation has come to {name}.")
+        if not check:
+            self.leases.update(leases)
+        plain = [{key: value for key, value in service.items() if key != "mappings"} for service in desired["services"]]
+        document = documents.checked({**desired, "services": plain}) if plain else {**desired, "gateways": []}
+        document = documents.merged(document, previous, leases)
+        if not document["services"]:
             if not check:
                 self.routers.pop(domain, None)
                 self.keys.clear()
             return Outcome(previous is not None, None, None, {"router": None, "tunnels": {}})
         mappings = {service["name"]: service.get("mappings") for service in desired["services"]}
-        plain = [{key: value for key, value in service.items() if key != "mappings"} for service in desired["services"]]
-        document = documents.checked({**desired, "services": plain})
         if arguments.get("prepare"):
             document = documents.without_new(document, previous)
         if check:

@@ -160,7 +160,7 @@ def all_tried(start, wishes):
     return found
 
 
-@pytest.mark.parametrize("pair", ["move and move", "move and suspend", "move and scale"])
+@pytest.mark.parametrize("pair", [*NEW, "move and move", "move and remove"])
 def test_without_leases_something_would_go_wrong(root, pair):
     with mock.patch.object(leases, "take", lambda tx, lease, instances: dict.fromkeys(instances, 1)):
         found = all_tried(*began(root, pair))

@@ -218,7 +218,10 @@ class World:
             hostvars[host]["operation_stage"]["answers"].update(fresh)
             follow_up = progress.follow_up(plan, stage, host, {**answers, **fresh}) if cuts_over else None
             if follow_up:
-                calls = [{"check": False, **each} for each in follow_up["calls"]]
+                calls = [
+                    {"check": False, **each, "arguments": leases.signed(each["call"], each["arguments"], plan, {**answers, **fresh})}
+                    for each in follow_up["calls"]
+                ]
                 told = self._carried_out(follow_up["device"], calls)
                 known = {step: answer for each in told for step, answer in progress.answers_of(each, follow_up["device"]).items()}
                 hostvars[host]["operation_follow_up"] = {"run": "now", "answers": known}
