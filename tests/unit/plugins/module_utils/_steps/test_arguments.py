@@ -213,10 +213,10 @@ def test_a_router_without_services_goes(engine, services):
     if services:
         assert apply.calls[0] == apply.calls[1] and not remove.calls
         args, waits = apply.calls[0]
-        assert args == (document, [], place, 20, False)
+        assert args == (document, [], place, 20, False, None)
         assert (waits["answer_timeout"], waits["close_connections"]) == (0, False)
     else:
-        assert remove.calls == [(("example.com", place, False, 7), {})] * 2 and not apply.calls
+        assert remove.calls == [(("example.com", place, False, 7, None), {})] * 2 and not apply.calls
 
 
 def test_a_drain_has_its_usual_patience(engine):
