@@ -85,7 +85,7 @@ def carry_out(calls: t.Sequence[t.Mapping[str, t.Any]]) -> list[dict[str, t.Any]
                 continue
             return answers
         known.update(dict.fromkeys(call["ids"], outcome.result))
-        granted.update(outcome.result.get("leases", {}))
+        granted.update(outcome.result.get("leased", {}))
         answers.append({**_shown(call, outcome), "seconds": round(time.monotonic() - began, 4)})
         if call["check"] and call.get("reserves") and outcome.changed:
             # What is not really reserved cannot be asked about.

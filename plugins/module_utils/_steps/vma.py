@@ -39,9 +39,9 @@ def record(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
 
 
 def lease(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
-    """Lease C(instances), and do nothing else; return their C(leases), by name."""
+    """Lease C(instances), and do nothing else; return their numbers, by name (C(leased))."""
     with transaction(_registry(arguments), check) as tx:
-        return Outcome(False, None, None, {"leases": leases.take(tx, leases.Lease(**arguments["lease"]), arguments["instances"])})
+        return Outcome(False, None, None, {"leased": leases.take(tx, leases.Lease(**arguments["lease"]), arguments["instances"])})
 
 
 def release(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:

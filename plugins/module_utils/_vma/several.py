@@ -23,7 +23,7 @@ def update_all(url: str, wanted: t.Sequence[dict[str, t.Any]], dry_run: bool = F
 
     Args:
         wanted: what instances.update() takes, for each; where C(reservation) is not None, it is what reservations.reserve() takes, and is made first.
-        lease: of the operation that this is a part of; its number for each instance is among what is returned (C(leases)). None: this is all of it.
+        lease: of the operation that this is a part of; its number for each instance is among what is returned (C(leased)). None: this is all of it.
         last: whether the operation's leases here end with this.
 
     Raises:
@@ -49,7 +49,7 @@ def update_all(url: str, wanted: t.Sequence[dict[str, t.Any]], dry_run: bool = F
         after = {instance: records.view(tx, instance) for instance in asked}
         result = {"records": [view["record"] for view in after.values()], "router": records.router(tx, domains[0])}
         if lease is not None:
-            result["leases"] = granted
+            result["leased"] = granted
             if last:
                 leases.release(tx, lease.run)
         return Change(before != after, before, after, result)

@@ -57,7 +57,7 @@ def signed(call: str, arguments: dict[str, t.Any], plan: Plan, answers: Answers)
         return arguments
     numbers: dict[str, int] = {}
     for answer in answers.values():
-        for instance, number in (answer.get("result") or {}).get("leases", {}).items():
+        for instance, number in (answer.get("result") or {}).get("leased", {}).items():
             numbers[instance] = max(number, numbers.get(instance, 0))
     return {**arguments, "lease": {**plan.claim, "numbers": numbers}}
 
@@ -72,7 +72,7 @@ def holders(plan: Plan, answers: Answers) -> list[str]:
         if answer["failed"] or answer["unreachable"]:
             # One that does not answer is not asked again: its leases end by themselves.
             continue
-        mine |= set(answer["result"].get("leases", ()))
+        mine |= set(answer["result"].get("leased", ()))
         if step.call == "consent":
             mine -= {life["instance"] for life in step.arguments["lives"]}
         if step.call == "release" or step.arguments.get("last"):

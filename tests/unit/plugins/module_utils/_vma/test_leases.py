@@ -161,7 +161,7 @@ def test_a_single_call_does_not_disturb_an_operation_and_is_noticed_by_the_next(
 def test_what_is_recorded_for_an_operation_is_leased_in_passing(url, ask, clock):
     asked = [{"instance": SHOP, "operation": "place", "reservation": ask()}]
     told = several.update_all(url, asked, lease=operation("a"))
-    assert told.result["leases"] == {SHOP: 1} and leased(url) == {SHOP: ("a", 1)}
+    assert told.result["leased"] == {SHOP: 1} and leased(url) == {SHOP: ("a", 1)}
     running = [{"instance": SHOP, "state": "running"}]
     with pytest.raises(leases.Busy):
         several.update_all(url, running, lease=operation("b", above=9))

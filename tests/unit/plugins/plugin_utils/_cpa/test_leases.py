@@ -111,10 +111,10 @@ def test_others_may_be_at_work_on_other_instances():
 def test_calls_say_what_was_granted_to_them():
     seen = mesh.view([mesh.record()])
     made = leased(suspend.plan(seen, mesh.naming(seen), SHOP), seen)
-    answers = {"lease.gw-east": {"result": {"leases": {SHOP: 3}}}, "coming": {"result": {"leases": {SHOP: 5}}}, "bring": {"result": None}}
+    answers = {"lease.gw-east": {"result": {"leased": {SHOP: 3}}}, "coming": {"result": {"leased": {SHOP: 5}}}, "bring": {"result": None}}
     signed = leases.signed("instances", {"instances": []}, made, answers)
     assert signed["lease"]["numbers"] == {SHOP: 5} and signed["lease"]["run"] == "now"
-    assert leases.signed("router", {"document": {}}, made, answers) == {"document": {}}
+    assert leases.signed("drain", {"domain": "example.com"}, made, answers) == {"domain": "example.com"}
     assert leases.signed("instances", {}, made._replace(claim={}), answers) == {}
 
 
@@ -125,7 +125,7 @@ def answer(device, failed=False, unreachable=False, **result):
 def test_after_a_failure_the_vmas_are_known_that_still_have_leases():
     seen = mesh.view([mesh.record()])
     made = leased(suspend.plan(seen, mesh.naming(seen), SHOP), seen)
-    granted = answer("gw-east", leases={SHOP: 3})
+    granted = answer("gw-east", leased={SHOP: 3})
     steps = {step.call: step.id for stage in made.stages for step in stage.steps}
     assert leases.holders(made, {}) == []
     assert leases.holders(made, {steps["lease"]: granted}) == ["gw-east"]
