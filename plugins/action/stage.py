@@ -79,18 +79,20 @@ class ActionModule(ActionBase):
         if args["calls"] is not None:
             usual = {"arguments": {}, "check": check, "goes_on": True}
             calls = [{"ids": [each["call"]], **usual, **each} for each in args["calls"]]
+            run = None
             if any(each["call"] in leases.LEASED for each in calls):
-                run, plan = planned(task_vars["hostvars"])
-                known = answers_so_far(plan, run, task_vars["hostvars"])
+                current, plan = planned(task_vars["hostvars"])
+                known = answers_so_far(plan, current, task_vars["hostvars"])
                 calls = [_signed(each, plan, known) for each in calls]
-            result = self._answered(self._carried_out(calls, task_vars), {}, args["device"])
+                run = None if check else _journaled(plan)
+            result = self._answered(self._carried_out(calls, task_vars, run), {}, args["device"])
             if args["packed"]:
                 result["answers"] = {step: {**answer, "result": json.dumps(answer["result"])} for step, answer in result["answers"].items()}
             return {**result, "run": run_id(task_vars["hostvars"])}
         run, plan = planned(task_vars["hostvars"])
         host, kept = task_vars["inventory_hostname"], answers_so_far(plan, run, task_vars["hostvars"])
         answers = {step: _opened(answer) for step, answer in kept.items()}
-        mine = {step: answer for step, answer in kept.items() if answer["device"] == host}
+        mine = {step: answer for step, answer in kept.items() if answer["device"] == host and not answer.get("taken_up")}
         try:
             made = progress.calls(plan, args["stage"], host, answers, check)
         except progress.Stalled as exc:
@@ -105,6 +107,7 @@ class ActionModule(ActionBase):
                 "arguments": progress.written(each.arguments),
                 "check": check or each.rehearses,
                 "reserves": each.reserves,
+                "secret": progress.stage_of(plan, args["stage"])[0].secret,
             }
             for each in made
         ]
@@ -113,7 +116,8 @@ class ActionModule(ActionBase):
         if secret:
             # Connections that are told to be talkative (-vvv) show all that a host says.
             self._connection._play_context.no_log = True
-        result = self._answered(self._carried_out(calls, task_vars), mine, host)
+        told = self._carried_out(calls, task_vars, None if check else _journaled(plan))
+        result = self._answered(told, mine, host)
         if secret:
             result["answers"] = {step: answer if step in mine else _sealed(answer) for step, answer in result["answers"].items()}
         follow_up = progress.follow_up(plan, args["stage"], host, {**answers, **result["answers"]})
@@ -137,11 +141,11 @@ class ActionModule(ActionBase):
                 result["trace"] = wrong[-1]["exception"].splitlines()
         return result
 
-    def _carried_out(self, calls: list[dict[str, t.Any]], task_vars: dict[str, t.Any]) -> list[dict[str, t.Any]]:
-        """Have the host make the calls, and return its answers; those that it never gave have failed."""
+    def _carried_out(self, calls: list[dict[str, t.Any]], task_vars: dict[str, t.Any], run: str | None = None) -> list[dict[str, t.Any]]:
+        """Have the host make the calls, and write them down as those of a run; return its answers. Those that it never gave have failed."""
         where = f"{CACHE}/{DIGEST}"
         command = f"test -d {where} || exit {ABSENT}; PYTHONPATH={where} exec {self._python(task_vars)} -m {RESIDENT} {DIGEST}"
-        asked = json.dumps({"calls": calls}).encode()
+        asked = json.dumps({"calls": calls, "run": run}).encode()
         try:
             done = self._piped(command, asked)
             if done["rc"] == ABSENT:
@@ -168,6 +172,11 @@ class ActionModule(ActionBase):
     def _python(task_vars: dict[str, t.Any]) -> str:
         chosen = task_vars.get("ansible_python_interpreter") or C.config.get_config_value("INTERPRETER_PYTHON", variables=task_vars)
         return "/usr/bin/python3" if str(chosen).startswith("auto") else shlex.quote(str(chosen))
+
+
+def _journaled(plan: Plan) -> str:
+    """Return the run in whose journals it is written down what is done; what takes up another one goes on in that one's."""
+    return str(plan.claim["run"]).partition(".")[0]
 
 
 def _signed(call: dict[str, t.Any], plan: Plan, answers: progress.Answers) -> dict[str, t.Any]:

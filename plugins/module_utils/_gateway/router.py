@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import typing as t
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import fence
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names as core_names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
@@ -113,7 +114,7 @@ def apply(
     with state.locked(domain):
         known = state.load(domain, directory)
         previous = known.document if known else None
-        document = _wanted(checked_in, known, leases, prepare)
+        document = _wanted(checked_in, known, leases, dry_run, prepare)
         older = previous is not None and checked_in["generation"] < previous["generation"]
         _refuse_conflicts(document, directory)
         seen = _observe(domain, known.wan_interface if known else wan, switch, [document, previous])
@@ -132,12 +133,12 @@ def apply(
         if newcomers and (companion or answer_timeout > 0):
             network = prepared(document, previous)
             if network != previous or wrong or moved:
-                known = _enforce(network, known, seen, switch, wan, directory, leases)
+                known = _enforce(network, known, seen, switch, wan, directory)
                 seen = _observe(domain, wan, switch, [document, network])
             if companion:
                 companion(older)
         if not newcomers or answer_timeout <= 0:
-            _changed(document, previous, known, seen, switch, wan, directory, leases, close_connections)
+            _changed(document, previous, known, seen, switch, wan, directory, close_connections)
             if companion and not newcomers:
                 companion(older)
             return Report(True, before, after, [])
@@ -148,19 +149,19 @@ def apply(
         found = state.load(domain, directory)
         if found != known:
             # Another call came in between.
-            document = _wanted(checked_in, found, leases, prepare)
+            document = _wanted(checked_in, found, leases, dry_run, prepare)
             seen = _observe(domain, wan, switch, [document, found.document if found else None])
-        _changed(document, found.document if found else None, found, seen, switch, wan, directory, leases, close_connections)
+        _changed(document, found.document if found else None, found, seen, switch, wan, directory, close_connections)
     return Report(True, before, {"router": document, "drift": []}, waited)
 
 
-def _wanted(document: Document, known: state.State | None, leases: t.Mapping[str, int] | None, prepare: bool = False) -> Document:
+def _wanted(document: Document, known: state.State | None, leases: t.Mapping[str, int] | None, check: bool, prepare: bool = False) -> Document:
     """Return what a router is to be; raise Refused when that is outdated."""
     previous = known.document if known else None
     if leases is None:
         _refuse_stale(document["domain"], document["generation"], previous)
     else:
-        _refuse_followed(leases, known)
+        fence.follow(leases, check)
         document = merged(document, previous, leases)
     return without_new(document, previous) if prepare else document
 
@@ -173,10 +174,9 @@ def _changed(
     switch: Switch,
     wan: str,
     directory: str,
-    leases: t.Mapping[str, int] | None,
     close_connections: bool,
 ) -> None:
-    _enforce(document, known, seen, switch, wan, directory, leases)
+    _enforce(document, known, seen, switch, wan, directory)
     if close_connections:
         connections.close(namespace.names(document["domain"]).namespace, left_members(document, previous))
 
@@ -208,12 +208,12 @@ def remove(
     with state.locked(domain):
         known = state.load(domain, directory)
         if known and generation is not None:
-            left = _wanted({"domain": domain, "generation": generation, "gateways": [], "services": []}, known, leases)
+            left = _wanted({"domain": domain, "generation": generation, "gateways": [], "services": []}, known, leases, dry_run)
             if left["services"]:
                 switch = switch_of(known.bridge)
                 seen = _observe(domain, known.wan_interface, switch, [left, known.document])
                 if not dry_run and left != known.document:
-                    _enforce(left, known, seen, switch, known.wan_interface, directory, leases)
+                    _enforce(left, known, seen, switch, known.wan_interface, directory)
                 drift = _drift(known, seen)
                 return Report(left != known.document, {"router": known.document, "drift": drift}, {"router": left, "drift": []}, [])
         before, after = {"router": known.document if known else None, "drift": []}, {"router": None, "drift": []}
@@ -271,9 +271,7 @@ def _drift(known: state.State, seen: Seen) -> list[str]:
     return [part for part, well in found.items() if not well]
 
 
-def _enforce(
-    document: Document, known: state.State | None, seen: Seen, switch: Switch, wan: str, directory: str, leases: t.Mapping[str, int] | None = None
-) -> state.State:
+def _enforce(document: Document, known: state.State | None, seen: Seen, switch: Switch, wan: str, directory: str) -> state.State:
     """Make everything as *document* says and remember it; rules come before links, so that no packet passes unfiltered."""
     domain, called, want = document["domain"], namespace.names(document["domain"]), namespace.wanted(document)
     if seen.links is None:
@@ -291,7 +289,7 @@ def _enforce(
         switch.guard_port(called.port, document["vlan"], namespace.MAC, document["gateways"], forwards=True)
     if seen.links != want:
         announce(wan, namespace.arrange(domain, wan, want, namespace.bare(seen.links)))
-    new = state.State(document, digest, wan, switch.bridge, down, {**(known.leases if known else {}), **(leases or {})})
+    new = state.State(document, digest, wan, switch.bridge, down)
     if new != known:
         state.save(new, directory)
     return new
@@ -342,13 +340,6 @@ def _refuse_stale(domain: str, generation: int, previous: Document | None) -> No
             f"either another operation of {domain} was faster (run this one again), or the registry was restored from a copy (rebuild it).",
             {"stale": True},
         )
-
-
-def _refuse_followed(leases: t.Mapping[str, int], known: state.State | None) -> None:
-    for instance, number in leases.items():
-        latest = known.leases.get(instance, 0) if known else 0
-        if number < latest:
-            raise Refused(f"Another operation has come to {instance} since this one began (its lease is {latest}, and this one's {number}): nothing was done.")
 
 
 def _refuse_conflicts(document: Document, directory: str) -> None:

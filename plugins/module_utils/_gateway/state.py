@@ -30,7 +30,6 @@ class State(t.NamedTuple):
         wan_interface: the interface that it faces the world by.
         bridge: the switch that its guests are on.
         down: the addresses of members that failed their health checks.
-        leases: the number of the latest lease that it was changed under for each instance.
     """
 
     document: Document
@@ -38,7 +37,6 @@ class State(t.NamedTuple):
     wan_interface: str
     bridge: str
     down: tuple[str, ...] = ()
-    leases: t.Mapping[str, int] = {}
 
 
 def load(domain: str, directory: str = DIRECTORY) -> State | None:

@@ -5,10 +5,9 @@
 # Note that this module util is private to the collection. It can break at any time.
 # Do not use it from other collections or your own code.
 
-"""Fencing: the highest epoch that this RM knows of an instance, whether the right to run it was granted here, and the latest lease that it acted under.
+"""Fencing: the highest epoch that this RM knows of an instance, and whether the right to run it was granted here.
 
-An RM with an older or equal epoch that was granted elsewhere never runs the instance, whatever else lies on its disk. And it does nothing for an operation
-whose lease was followed by another one: its controller may have slept since it was planned.
+An RM with an older or equal epoch that was granted elsewhere never runs the instance, whatever else lies on its disk.
 """
 
 from __future__ import annotations
@@ -28,34 +27,16 @@ class Epoch(t.NamedTuple):
     here: bool
 
 
-#: What an RM knows that has never heard of an instance.
-NONE = Epoch(0, False)
-
-
 def known(places: Places, name: str) -> Epoch:
     """Return what this RM knows of the epochs of *name*."""
     found = read_json(places.epoch(name))
-    return Epoch(found["epoch"], found["here"]) if found else NONE
+    return Epoch(found["epoch"], found["here"]) if found else Epoch(0, False)
 
 
 def remembered(places: Places, name: str | None = None) -> dict[str, int]:
     """Return the highest epoch that this RM knows of, of every instance that it ever held, or of *name* only."""
     found = sorted(os.path.splitext(entry) for entry in os.listdir(places.epochs()))
-    numbers = {each: known(places, each).number for each, suffix in found if suffix == ".json" and name in (None, each)}
-    return {each: number for each, number in numbers.items() if number}
-
-
-def follow(places: Places, name: str, lease: int | None, check: bool = False) -> None:
-    """Act under a lease of *name*, and under no earlier one from now on; None is a call that belongs to no operation.
-
-    Raises:
-        Refused: this RM has acted under a later one.
-    """
-    latest = (read_json(places.epoch(name)) or {}).get("lease", 0)
-    if lease is not None and lease < latest:
-        raise Refused(f"Another operation has come to {name} since this one began (its lease is {latest}, and this one's {lease}): nothing was done.")
-    if lease is not None and lease > latest and not check:
-        _write(places.epoch(name), known(places, name), lease)
+    return {each: known(places, each).number for each, suffix in found if suffix == ".json" and name in (None, each)}
 
 
 def check_grant(places: Places, name: str, epoch: int) -> Epoch:
@@ -100,8 +81,7 @@ def fence(places: Places, name: str, epoch: int) -> None:
         _write(places.epoch(name), Epoch(epoch, False))
 
 
-def _write(path: str, epoch: Epoch, lease: int | None = None) -> None:
-    latest = (read_json(path) or {}).get("lease") if lease is None else lease
-    write_json(path, {"epoch": epoch.number, "here": epoch.here, **({"lease": latest} if latest else {})})
+def _write(path: str, epoch: Epoch) -> None:
+    write_json(path, {"epoch": epoch.number, "here": epoch.here})
     # The other RM runs the instance on the strength of this record: it must outlast a power cut from now on.
     sync(os.path.dirname(path))

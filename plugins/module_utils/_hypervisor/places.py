@@ -41,6 +41,10 @@ class Places(t.NamedTuple):
         """Return the directory that holds the epoch records."""
         return os.path.join(self.root, "epochs")
 
+    def leases(self) -> str:
+        """Return the directory of the numbers of leases."""
+        return os.path.join(self.root, "leases")
+
     def directory(self, name: str) -> str:
         """Return the directory of instance *name*."""
         names.instance(name)

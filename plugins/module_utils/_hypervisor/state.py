@@ -14,7 +14,7 @@ import os
 import shutil
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import fence, names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import lock, read_json, sync, write_json
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import durable, epochs
@@ -102,7 +102,7 @@ def held(host: Host, name: str, timeout: float, check: bool, lease: int | None =
         DeadlineExceeded: another call held it all the time.
     """
     with lock(host.places.ready().lock(name), f"instance {name}", timeout):
-        epochs.follow(host.places, name, lease, check)
+        fence.follow({} if lease is None else {name: lease}, check, host.places.leases())
         if not check:
             settle(host, name)
         yield find(host, name)

@@ -7,8 +7,9 @@
 
 """Carry out the calls of an operation on this device: a JSON text on standard input, one on standard output.
 
-In come C(calls), each with C(ids), C(call), C(arguments), C(check), C(reserves), C(goes_on), whether the next one is made even if it fails, and C(quiet),
-whether its result is for later calls of these only. Out come C(answers), one for each call up to the first that failed: C(ids), C(changed), C(failed),
+In come C(calls), each with C(ids), C(call), C(arguments), C(check), C(reserves), C(goes_on), whether the next one is made even if it fails, C(quiet),
+whether its result is for later calls of these only, and C(secret), whether it is kept out of the journal; and the id of the C(run) in whose journal they are
+written down, if they are to be. Out come C(answers), one for each call up to the first that failed: C(ids), C(changed), C(failed),
 C(msg), C(result), C(before), C(after) and C(seconds).
 Arguments may hold C({"_answer": [id, ...path]}): a part of what an earlier call of these answered. A C(lease) among them goes on with what earlier calls
 were granted.
@@ -25,6 +26,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.journal import Journal
 
 #: Where each call is found, in this room.
 CALLS = {
@@ -37,10 +39,12 @@ CALLS = {
     "drain": ("router", "drain"),
     "engines": ("engines", "install"),
     "hand_over": ("cutovers", "hand_over"),
+    "history": ("vma", "history"),
     "hn": ("vma", "declare"),
     "hold": ("vma", "hold"),
     "host": ("host", "compare"),
     "instances": ("instances", "ensure"),
+    "journal": ("journal", "look"),
     "key": ("zones", "key"),
     "lease": ("vma", "lease"),
     "look": ("vma", "look"),
@@ -69,24 +73,30 @@ CALLS = {
 }
 
 
-def carry_out(calls: t.Sequence[t.Mapping[str, t.Any]]) -> list[dict[str, t.Any]]:
-    """Make the calls in their order, up to the first that fails, and return their answers."""
+def carry_out(calls: t.Sequence[t.Mapping[str, t.Any]], journal: Journal | None = None) -> list[dict[str, t.Any]]:
+    """Make the calls in their order, up to the first that fails, and return their answers; each is written down in the journal, if there is one."""
     answers: list[dict[str, t.Any]] = []
     known: dict[str, t.Any] = {}
     granted: dict[str, int] = {}
     for call in calls:
+        if journal:
+            journal.begin(call["ids"])
         began = time.monotonic()
         try:
             outcome = _act(call["call"])(_leased(_filled(call["arguments"], known), granted), call["check"])
         except MeshError as exc:
-            failed = {"ids": call["ids"], "changed": False, "failed": True, "msg": exc.message, "result": exc.result, "exception": traceback.format_exc()}
-            answers.append({**failed, "seconds": round(time.monotonic() - began, 4)})
+            failed = {"ids": call["ids"], "changed": False, "failed": True, "msg": exc.message, "result": exc.result}
+            answers.append({**failed, "seconds": round(time.monotonic() - began, 4), "exception": traceback.format_exc()})
+            if journal:
+                journal.end(failed, call.get("secret", False))
             if call.get("goes_on"):
                 continue
             return answers
         known.update(dict.fromkeys(call["ids"], outcome.result))
         granted.update(outcome.result.get("leased", {}))
         answers.append({**_shown(call, outcome), "seconds": round(time.monotonic() - began, 4)})
+        if journal:
+            journal.end({key: value for key, value in answers[-1].items() if key not in ("before", "after")}, call.get("secret", False))
         if call["check"] and call.get("reserves") and outcome.changed:
             # What is not really reserved cannot be asked about.
             break
@@ -131,7 +141,8 @@ def _shown(call: t.Mapping[str, t.Any], outcome: Outcome) -> dict[str, t.Any]:
 
 def main() -> None:
     """Carry out what standard input says."""
-    json.dump({"answers": carry_out(json.load(sys.stdin)["calls"])}, sys.stdout)
+    asked = json.load(sys.stdin)
+    json.dump({"answers": carry_out(asked["calls"], Journal(asked["run"]) if asked.get("run") else None)}, sys.stdout)
 
 
 if __name__ == "__main__":

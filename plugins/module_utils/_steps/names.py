@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import fence
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns import options, service, shapes
 from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.libraries import LIBRARIES
@@ -43,8 +44,10 @@ CHANGE = ("publish", "retire", "only", "ask", "ask_timeout", "hold")
 
 
 def follow(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
-    """Let the name follow as the arguments say, which are those of the module C(dns_service)."""
-    wanted = {**USUAL, **given(arguments)}
+    """Let the name follow as the arguments say, which are those of the module C(dns_service), under a C(lease) if it is a part of an operation."""
+    if "lease" in arguments:
+        fence.follow(arguments["lease"]["numbers"], check)
+    wanted = {**USUAL, **{key: value for key, value in given(arguments).items() if key != "lease"}}
     zone = shapes.name(wanted["zone"])
     name = shapes.within(wanted["name"], zone)
     ask = {"path": "/", "host": name, **given(wanted["ask"])}

@@ -13,11 +13,11 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.answers import given
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import agreement, capsules, hn, leases, overview, rms, several
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import agreement, capsules, hn, leases, overview, rms, runs, several
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import LIBRARIES
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import OPTION, reading, transaction
 
-__all__ = ["LIBRARIES", "consent", "declare", "hold", "lease", "look", "record", "release", "subscribe", "subscriptions"]
+__all__ = ["LIBRARIES", "consent", "declare", "history", "hold", "lease", "look", "record", "release", "subscribe", "subscriptions"]
 
 #: What an HN is declared with, besides its name and pools.
 NUMBERS = ("vlan_first", "vlan_last", "vcpu_overcommit")
@@ -45,9 +45,9 @@ def lease(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
 
 
 def release(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
-    """End the leases of the run that C(lease) is of, of C(instances) only if they are given."""
+    """End the leases of the operation that C(lease) is of, of C(instances) only if they are given."""
     with transaction(_registry(arguments), check) as tx:
-        return Outcome(False, None, None, {"instances": leases.release(tx, arguments["lease"]["run"], arguments.get("instances"))})
+        return Outcome(False, None, None, {"instances": leases.release(tx, leases.Lease(**arguments["lease"]), arguments.get("instances"))})
 
 
 def consent(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
@@ -71,6 +71,14 @@ def look(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
     arguments = given(arguments)
     found = overview.overview(_registry(arguments), arguments.get("instance"), arguments.get("domain"), arguments.get("operations", 20))
     return Outcome(False, None, None, found)
+
+
+def history(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
+    """Return the C(runs) of operations that have not ended and the C(last) ones that have, only those with an C(instance) if one is given."""
+    arguments = given(arguments)
+    with reading(_registry(arguments)) as tx:
+        found = runs.listing(tx, arguments.get("last", 20), arguments.get("instance"))
+    return Outcome(False, None, None, {"runs": [{key: value for key, value in row.items() if key != "plan"} for row in found]})
 
 
 def subscribe(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:

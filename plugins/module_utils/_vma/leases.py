@@ -20,7 +20,7 @@ import time
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import busy, schema
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import busy, runs, schema
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import sa
 
 if t.TYPE_CHECKING:
@@ -43,6 +43,9 @@ class Lease(t.NamedTuple):
         above: the highest number that any VMA had granted when the operation looked at them.
         numbers: what was granted to it so far, by instance.
         over: the numbers of leases, by instance, that it may replace although they have not ended.
+        resumes: the run that was cut off and that this one takes up, if it does: nobody may have come to the instances since.
+        opening: at the first call of a run, what is kept of it, as runs.begin() takes it.
+        closing: at the last one, C(outcome) and C(steps), as runs.end() takes them.
     """
 
     run: str
@@ -53,6 +56,9 @@ class Lease(t.NamedTuple):
     above: int = 0
     numbers: t.Mapping[str, int] = {}
     over: t.Mapping[str, t.Sequence[int]] = {}
+    resumes: str | None = None
+    opening: t.Mapping[str, t.Any] | None = None
+    closing: t.Mapping[str, t.Any] | None = None
 
 
 def take(tx: Transaction, lease: Lease, instances: t.Iterable[str]) -> dict[str, int]:
@@ -62,7 +68,10 @@ def take(tx: Transaction, lease: Lease, instances: t.Iterable[str]) -> dict[str,
         Busy: another operation has leased one of them.
         Refused: another operation has done so since this one looked, or since its own lease ended.
     """
-    return {instance: _grant(tx, lease, instance, _free(tx, instance, lease)) for instance in instances}
+    granted = {instance: _grant(tx, lease, instance, _free(tx, instance, lease)) for instance in instances}
+    if lease.opening:
+        runs.begin(tx, lease.run, lease.opening)
+    return granted
 
 
 @contextlib.contextmanager
@@ -79,9 +88,11 @@ def without(tx: Transaction, instances: t.Collection[str]) -> t.Iterator[None]:
             _write(tx, row, instance, number=highest(tx) + 1, run=None, holder={}, until=0)
 
 
-def release(tx: Transaction, run: str, instances: t.Collection[str] | None = None) -> list[str]:
-    """End the leases that a run has here, of *instances* only if they are given, and return the names of its instances."""
-    mine = schema.LEASES.c.run == run
+def release(tx: Transaction, lease: Lease, instances: t.Collection[str] | None = None) -> list[str]:
+    """End the leases that an operation has here, of *instances* only if they are given, and return the names of its instances."""
+    mine = schema.LEASES.c.run == lease.run
+    if lease.closing:
+        runs.end(tx, lease.run, lease.closing["outcome"], lease.closing["steps"])
     if instances is not None:
         mine = sa.and_(mine, schema.LEASES.c.instance.in_(instances))
     found = [row["instance"] for row in tx.rows(sa.select(schema.LEASES.c.instance).where(mine).order_by(schema.LEASES.c.instance))]
@@ -108,6 +119,8 @@ def highest(tx: Transaction) -> int:
 
 def _grant(tx: Transaction, lease: Lease, instance: str, row: dict[str, t.Any] | None) -> int:
     mine, known = lease.numbers.get(instance), row["number"] if row else 0
+    if lease.resumes and row and row["run"] is not None and runs.identity(row["run"]) != lease.resumes:
+        raise Refused(f"Another operation has come to {instance} in {tx.hn['name']} since this one was cut off, so it is not taken up.")
     if row and row["run"] == lease.run:
         number: int = max(known, mine or 0)
     elif known > (lease.above if mine is None else mine) and not _gives_way(lease, row):

@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import capsules, claims, journal, leases, placement, records, rms, schema, surroundings
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import capsules, claims, journal, leases, placement, records, rms, runs, schema, surroundings
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import reading
 
 if t.TYPE_CHECKING:
@@ -24,7 +24,8 @@ def overview(url: str, instance: str | None = None, domain: str | None = None, l
     """Return what the registry knows.
 
     That is hn, rms (with what is left, and whether what they hold is known), capsules (each with the rms that hold it), records, routers by domain, epochs by
-    instance, operations (the open ones and the *last* closed ones), and the leases that have not ended, with the highest number of all in hn.
+    instance, operations (the open ones and the *last* closed ones), the leases that have not ended, with the highest number of all in hn, and the runs
+    that have not ended, with their plans.
 
     Args:
         instance: look at this one only.
@@ -45,6 +46,7 @@ def overview(url: str, instance: str | None = None, domain: str | None = None, l
         shown = records.everything(tx) if domain is None else records.of_domain(tx, domain)
         vlans = _vlans(tx, domain)
         held, listed = capsules.everything(tx, domain), capsules.listed(tx)
+        cut_off = runs.unfinished(tx, instance, domain)
         leased, highest = leases.listing(tx, instance, domain), leases.highest(tx)
         epochs, operations = records.epochs(tx, instance, domain), journal.listing(tx, last, instance, domain)
     # A commit waits for those who read, so what else there is to do is done afterwards.
@@ -65,6 +67,7 @@ def overview(url: str, instance: str | None = None, domain: str | None = None, l
         "epochs": epochs,
         "operations": operations,
         "leases": leased,
+        "runs": cut_off,
     }
 
 

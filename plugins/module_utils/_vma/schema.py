@@ -17,7 +17,7 @@ VERSION = 6
 #: The first version that this one is made of by adding tables.
 OLDEST = 4
 #: Tables that are not there from the first version on, and with which one they came.
-SINCE = {"capsules": 5, "holders": 5, "listings": 5, "leases": 6}
+SINCE = {"capsules": 5, "holders": 5, "listings": 5, "leases": 6, "runs": 6}
 
 if sa is not None:
     METADATA = sa.MetaData()
@@ -138,6 +138,22 @@ if sa is not None:
         sa.Column("run", sa.String(64), index=True),
         sa.Column("holder", sa.JSON, nullable=False),
         sa.Column("until", sa.Float, nullable=False),
+    )
+
+    #: The runs of operations; the plan is there until the run has ended.
+    RUNS = sa.Table(
+        "runs",
+        METADATA,
+        sa.Column("run", sa.String(64), primary_key=True),
+        sa.Column("operation", sa.String(16), nullable=False),
+        sa.Column("subject", sa.Text, nullable=False),
+        sa.Column("who", sa.String(253), nullable=False),
+        sa.Column("instances", sa.JSON, nullable=False),
+        sa.Column("began", sa.String(32), nullable=False, index=True),
+        sa.Column("ended", sa.String(32), index=True),
+        sa.Column("outcome", sa.String(16)),
+        sa.Column("steps", sa.JSON, nullable=False),
+        sa.Column("plan", sa.Text),
     )
 
     #: The journal.

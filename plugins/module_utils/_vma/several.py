@@ -51,5 +51,5 @@ def update_all(url: str, wanted: t.Sequence[dict[str, t.Any]], dry_run: bool = F
         if lease is not None:
             result["leased"] = granted
             if last:
-                leases.release(tx, lease.run)
+                leases.release(tx, lease)
         return Change(before != after, before, after, result)

@@ -14,20 +14,19 @@ that, the record is where others find it.
 
 from __future__ import annotations
 
+import json
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.busy import said
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan, Stage, Step
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.progress import Answers
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan, Stage, Step, encode
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.progress import Answers, settled, verdict
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
 #: Calls that say for which operation they are made.
-LEASED = ("consent", "hand_over", "instances", "lease", "record", "release", "router")
+LEASED = ("consent", "hand_over", "instances", "journal", "lease", "name", "record", "release", "router")
 #: Calls that may be made before anything is leased: what they do harms nobody, whoever else is at work.
 HARMLESS = ("bring", "consent", "hold", "lease", "ready", "unpack_tunnel", "wrap_tunnel", "wrapping_key")
-#: Calls that may be made when the leases have ended: a router does nothing for an operation that another one has followed.
-FENCED = (*HARMLESS, "call_off", "record", "release", "router")
 
 
 def leased(plan: Plan, view: View, take_over: bool, gone: t.Callable[[t.Mapping[str, t.Any]], bool], **holder: t.Any) -> Plan:
@@ -45,10 +44,13 @@ def leased(plan: Plan, view: View, take_over: bool, gone: t.Callable[[t.Mapping[
     Raises:
         Refused: another operation is under way on one of its instances.
     """
-    needed, over = _needed(plan, view), _over(plan, view, take_over, gone)
-    made = _given_back(_taken(plan, needed))
-    above = max((site.lease for site in view.sites.values()), default=0)
-    return made._replace(claim={"operation": plan.operation, "above": above, "over": over, **holder})
+    over = _over(plan, view, take_over, gone)
+    claim = {"operation": plan.operation, "above": max((site.lease for site in view.sites.values()), default=0), "over": over, **holder}
+    if plan.recovers:
+        # Whoever was cut off is not believed when he comes back.
+        return _taken_over(plan)._replace(claim={**claim, "run": f"{plan.recovers}.{holder['run']}", "resumes": plan.recovers})
+    made = _opened(_given_back(_taken(plan, _needed(plan, view))))
+    return made._replace(claim={**claim, "plan": json.dumps(encode(plan))})
 
 
 def signed(call: str, arguments: dict[str, t.Any], plan: Plan, answers: Answers) -> dict[str, t.Any]:
@@ -59,7 +61,17 @@ def signed(call: str, arguments: dict[str, t.Any], plan: Plan, answers: Answers)
     for answer in answers.values():
         for instance, number in (answer.get("result") or {}).get("leased", {}).items():
             numbers[instance] = max(number, numbers.get(instance, 0))
-    return {**arguments, "lease": {**plan.claim, "numbers": numbers}}
+    said: dict[str, t.Any] = {key: value for key, value in plan.claim.items() if key != "plan"}
+    if arguments.get("opens"):
+        kept = {"subject": plan.subject, "instances": instances(plan), **{key: plan.claim[key] for key in ("operation", "who", "plan")}}
+        said["opening"] = kept
+    if arguments.get("last"):
+        # After the last call of a VMA nothing comes that would have to be taken up.
+        on = verdict(plan, answers).way == "on"
+        if on or settled(plan, answers):
+            said["closing"] = {"outcome": "done" if on else "undone", "steps": _made(answers)}
+    plain = {key: value for key, value in arguments.items() if key != "opens"}
+    return {**plain, "lease": {**said, "numbers": numbers}}
 
 
 def holders(plan: Plan, answers: Answers) -> list[str]:
@@ -94,6 +106,14 @@ def _over(plan: Plan, view: View, take_over: bool, gone: t.Callable[[t.Mapping[s
             raise Refused(said(lease["instance"], site.name, lease, lease["left"]))
         over.setdefault(lease["instance"], []).append(lease["number"])
     return over
+
+
+def _made(answers: Answers) -> list[dict[str, t.Any]]:
+    """Return what is kept of each step, in their order."""
+    return [
+        {"id": step, "device": answer["device"], "failed": bool(answer["failed"] or answer["unreachable"]), "seconds": answer.get("seconds")}
+        for step, answer in answers.items()
+    ]
 
 
 def _of(step: Step) -> list[str]:
@@ -152,38 +172,67 @@ def _lease(vma: str, names: list[str]) -> Step:
     return Step(f"lease.{vma}", vma, "lease", {"instances": names}, f"be sure that nobody else is at work on {' and '.join(names)}")
 
 
-def _given_back(plan: Plan) -> Plan:
-    """Have the last call of each VMA end the leases there, or a step after all that could be in the way of another operation."""
-    stages = list(plan.stages)
-    unsafe = [number for number, stage in enumerate(stages) if any(step.call not in FENCED and not step.rehearses for step in stage.steps)]
-    # Whoever publishes in a cut-over has waited for all that others do in it.
-    safe_from = max((number if stages[number] is plan.cut_over and _waits(stages[number]) else number + 1 for number in unsafe), default=0)
-    left: dict[str, None] = {}
-    last: dict[str, tuple[int, str]] = {}
-    for number, stage in enumerate(stages):
-        for step in stage.steps:
-            if step.call in ("lease", "record") and isinstance(step.device, str):
-                left[step.device] = None
-                if step.call == "record" and number >= safe_from:
-                    last[step.device] = (number, step.id)
-    for number, identity in last.values():
-        stages[number] = stages[number]._replace(steps=tuple(_ended(step) if step.id == identity else step for step in stages[number].steps))
-    plan = _with(plan, stages)
-    steps = [Step(f"release.{vma}", vma, "release", {}, "let others be at work again", optional=True) for vma in left if vma not in last]
-    steps = [step for step in steps if not _agreed(plan, step.device)]
-    if not steps:
+def _taken_over(plan: Plan) -> Plan:
+    """Put the steps first that take over what was leased, whatever was done before; and give it back in the end, when all is said."""
+    held: dict[str, list[str]] = {}
+    for step in (step for stage in plan.stages for step in stage.steps if isinstance(step.device, str)):
+        if step.call in ("lease", "record"):
+            held.setdefault(step.device, []).extend(step.arguments["instances"] if step.call == "lease" else _of(step))
+    if not held:
         return plan
-    if plan.settle and len(stages) - 1 >= safe_from:
-        return plan._replace(settle=(*plan.settle[:-1], plan.settle[-1]._replace(steps=(*plan.settle[-1].steps, *steps))))
-    return plan._replace(settle=(*plan.settle, Stage("release", "Let others be at work again", tuple(steps))))
+    takes = tuple(_lease(vma, list(dict.fromkeys(names))) for vma, names in held.items())
+    return plan._replace(
+        prepare=(Stage("lease", "Be sure that nobody else is at work", takes), *plan.prepare),
+        settle=(*plan.settle, Stage("release", "Let others be at work again", tuple(map(_release, held)))),
+    )
 
 
-def _waits(stage: Stage) -> bool:
-    return all(step.call != "name" for step in stage.steps)
+def _release(vma: str) -> Step:
+    return Step(f"release.{vma}", vma, "release", {"last": True}, "let others be at work again", optional=True)
 
 
-def _ended(step: Step) -> Step:
-    return step._replace(arguments={**step.arguments, "last": True})
+def _opened(plan: Plan) -> Plan:
+    """Have each VMA that records something keep the plan from its first call on."""
+    records = {step.device for stage in plan.stages for step in stage.steps if step.call == "record"}
+    seen: set[t.Any] = set()
+    stages = []
+    for stage in plan.stages:
+        steps = []
+        for step in stage.steps:
+            if step.call in ("lease", "record") and step.device in records - seen:
+                seen.add(step.device)
+                step = step._replace(arguments={**step.arguments, "opens": True})
+            steps.append(step)
+        stages.append(stage._replace(steps=tuple(steps)))
+    return _with(plan, stages)
+
+
+def _given_back(plan: Plan) -> Plan:
+    """End the leases at each VMA, and with them the run there, when all is done that would have to be taken up if the controller died.
+
+    That is in the last stage, if all of it is done by the VMAs themselves, or by devices that another one waits for in it; else in one more.
+    """
+    vmas = {step.device: None for stage in plan.stages for step in stage.steps if step.call in ("lease", "record") and isinstance(step.device, str)}
+    vmas = dict.fromkeys(vma for vma in vmas if not _agreed(plan, vma))
+    stages = list(plan.stages)
+    final = max((number for number, stage in enumerate(stages) if any(_acts(step) for step in stage.steps)), default=None)
+    if not vmas or final is None:
+        return plan
+    acting = [step for step in stages[final].steps if _acts(step)]
+    # Whoever publishes in a cut-over has waited for all that others do in it.
+    waited_for = stages[final] is plan.cut_over and all(step.call != "name" for step in acting) and any(step.device in vmas for step in acting)
+    by_others = {step.device for step in acting} - set(vmas)
+    if (by_others and not waited_for) or (waited_for and set(vmas) - {step.device for step in acting}):
+        return plan._replace(settle=(*plan.settle, Stage("release", "Let others be at work again", tuple(map(_release, vmas)))))
+    steps = list(stages[final].steps)
+    for vma in vmas:
+        last = next((step for step in reversed(acting) if step.device == vma), None)
+        if last is not None and last.call == "record":
+            steps[steps.index(last)] = last._replace(arguments={**last.arguments, "last": True})
+        else:
+            steps.append(_release(vma))
+    stages[final] = stages[final]._replace(steps=tuple(steps))
+    return _with(plan, stages)
 
 
 def _agreed(plan: Plan, vma: t.Any) -> bool:

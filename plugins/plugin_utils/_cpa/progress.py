@@ -98,6 +98,9 @@ def calls(plan: Plan, stage: str, device: str, answers: Answers, check: bool = F
         _refuse_gap(plan, found, answers, [step.id for step in mine])
     made: list[Call] = []
     for step in found.steps:
+        if step.id in answers and (not takes_back or done(answers, step.id)):
+            # It was made before the operation was cut off.
+            continue
         try:
             if resolve(step.device, plan, answers) == device and _due(step, plan, answers, takes_back, made):
                 _add(made, Call((step.id,), step.call, resolve(dict(step.arguments), plan, {**answers, **_own(made)}), step.rehearses, step.reserves))
@@ -336,7 +339,7 @@ def report(plan: Plan, answers: Answers, check: bool = False) -> Report:
         if left:
             # Who did not answer before was not asked again, though what failed then did not matter any more.
             return Report(True, " ".join([*left, _said(plan.stopped, facts)]).strip(), {"operation": plan.operation, "outcome": "stopped"})
-        return Report(False, _said(plan.done, facts), {"operation": plan.operation, "outcome": "done", **_known(plan, answers)})
+        return Report(plan.unfulfilled, _said(plan.done, facts), {"operation": plan.operation, "outcome": "done", **_known(plan, answers)})
     if way == "on":
         return Report(False, f"This is what {plan.operation} would do.", {"operation": plan.operation, "outcome": "planned"})
     reasons = sentences(plan, answers, plan.stages)
@@ -348,6 +351,13 @@ def report(plan: Plan, answers: Answers, check: bool = False) -> Report:
     else:
         ending = [_said(plan.stopped if way == "stopped" else why, facts)]
     return Report(True, " ".join([*reasons, *ending]).strip(), {"operation": plan.operation, "outcome": {"back": "undone"}.get(way, way)})
+
+
+def settled(plan: Plan, answers: Answers) -> bool:
+    """Whether an operation has come to an end after which there is nothing to take up: all is done, or all was taken back."""
+    way = verdict(plan, answers).way
+    back = way == "back"
+    return way in ("on", "back") and not _left_undone(plan, answers, takes_back=back) and not (back and sentences(plan, answers, plan.take_back))
 
 
 def _left_undone(plan: Plan, answers: Answers, takes_back: bool) -> list[str]:

@@ -115,6 +115,41 @@ def _transfer(host: str, found: t.Mapping[str, t.Any]) -> tuple[t.Any, ...]:
     return host, found["what"], found["total"] >> 20, part, found["bytes_per_second"] >> 20, left
 
 
+def mesh_history(hostvars: HostVars, groups: Groups, instance: str) -> str:
+    """Return which operations there were, as a table, and if it is those of an *instance* the steps of each.
+
+    Raises:
+        Refused: no VMA can be asked.
+    """
+    silent = {host: _why(hostvars, host, "history") for host in groups.get("vmas", []) if not told(hostvars, host, "history")}
+    if len(silent) == len(groups.get("vmas", [])):
+        raise Refused(f"No VMA can be asked, so nothing can be shown: {'; '.join(f'{host}: {why}' for host, why in silent.items())}.")
+    runs: dict[str, dict[str, t.Any]] = {}
+    for host in groups["vmas"]:
+        for run in _answer(hostvars, host, "history", "runs"):
+            known = runs.setdefault(run["run"], {**run, "in": []})
+            known["in"].append(hostvars[host]["hn"])
+            # What one VMA was told last holds more of the steps.
+            if len(run["steps"]) > len(known["steps"]):
+                known.update(run)
+    shown = sorted(runs.values(), key=lambda run: run["began"])
+    rows = [
+        (_second(run["began"]), run["operation"], run["subject"], ", ".join(run["in"]), run["who"], _second(run["ended"]), run["outcome"] or "not ended")
+        for run in shown
+    ]
+    parts = [table(("BEGAN", "OPERATION", "OF", "IN", "WHO", "ENDED", "OUTCOME"), rows)]
+    for run in shown if instance else ():
+        steps = [(step["id"], step["device"], "-" if step["seconds"] is None else step["seconds"], "failed" if step["failed"] else "") for step in run["steps"]]
+        parts.append(f"{run['operation']} of {run['subject']}, {_second(run['began'])}\n{table(('STEP', 'DEVICE', 'SECONDS', ''), steps)}")
+    if silent:
+        parts.append("\n".join(["These cannot be asked:", *(f"{host}: {why}." for host, why in silent.items())]))
+    return "\n\n".join(parts)
+
+
+def _second(moment: str | None) -> str:
+    return f"{moment.partition('.')[0]}Z" if moment else "-"
+
+
 def mesh_found(hostvars: HostVars, groups: Groups, hn: str) -> dict[str, list[dict]]:
     """Return what really runs in one HN: C(instances) as its RMs tell (each with its C(rm)) and C(routers) as its gateway tells.
 
@@ -156,7 +191,7 @@ def told(hostvars: HostVars, host: str, call: str) -> t.Mapping[str, t.Any]:
 
 
 def _asked(hostvars: HostVars, host: str, call: str) -> t.Mapping[str, t.Any] | None:
-    registered = ((hostvars.get(host) or {}).get(name) or {} for name in ("status_told", "names_seen"))
+    registered = ((hostvars.get(host) or {}).get(name) or {} for name in ("status_told", "names_seen", "history_told"))
     return next((found["answers"][call] for found in registered if call in found.get("answers", {})), None)
 
 

@@ -13,7 +13,7 @@ import json
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import leases
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import leases, recovery
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan, decode
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.progress import Answers, busy, verdict
 
@@ -51,6 +51,8 @@ def answers_so_far(plan: Plan, run: str, hostvars: HostVars) -> Answers:
                 found = hostvars[device].get(registered) or {}
                 if found.get("run") == run:
                     answers.update(found["answers"])
+            if plan.recovers:
+                answers = dict(recovery.expanded(plan, answers))
         asked |= fresh
     return answers
 

@@ -31,6 +31,7 @@ class Site(t.NamedTuple):
         held: the capsules that its RMs hold as far as its VMA was told, each with its C(manifest) and C(rms).
         leases: which operations are under way on which instances.
         lease: the highest number of a lease that its VMA knows of.
+        runs: the runs of operations that have not ended, with their plans.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Site(t.NamedTuple):
     held: t.Sequence[dict] = ()
     leases: t.Sequence[dict] = ()
     lease: int = 0
+    runs: t.Sequence[dict] = ()
 
 
 class RealMachine(t.NamedTuple):
@@ -99,7 +101,8 @@ def mesh_view(groups: t.Mapping[str, t.Sequence[str]], hostvars: t.Mapping[str, 
         wan = hostvars[gateway].get("gateway_wan_interface", "wan0")
         overcommit = answer.get("hn", {}).get("vcpu_overcommit", 1)
         site = Site(name, host, gateway, wan, records, epochs, accelerators, unfinished, _problem(answer, "records"), offers, overcommit)
-        sites[name] = site._replace(held=answer.get("capsules", []), leases=answer.get("leases", []), lease=answer.get("hn", {}).get("lease", 0))
+        highest, cut_off = answer.get("hn", {}).get("lease", 0), answer.get("runs", [])
+        sites[name] = site._replace(held=answer.get("capsules", []), leases=answer.get("leases", []), lease=highest, runs=cut_off)
     places = _places(sites.values())
     rms = {host: RealMachine(host, *_stands(host, places, hostvars), [], [], None, False) for host in groups.get("rms", [])}
     rms.update({host: _heard(rms[host], hostvars[host].get("observe_held")) for host in asked if host in rms})

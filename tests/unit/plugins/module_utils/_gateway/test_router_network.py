@@ -19,9 +19,11 @@ import socketserver
 import subprocess
 import threading
 import time
+from unittest import mock
 
 import pytest
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import fence
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, InvalidInput, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
@@ -158,7 +160,8 @@ def call_back_home(descriptor):
 def mesh(net, tmp_path):
     """The same network with no router and no server yet, and an empty state directory."""
     net.directory = str(tmp_path / "routers")
-    yield net
+    with mock.patch.object(fence, "DIRECTORY", str(tmp_path / "leases")):
+        yield net
     for guest in net.guests:
         guest.quit()
     router.remove(DOMAIN, lambda _bridge: net.switch, directory=net.directory)
@@ -567,7 +570,7 @@ def test_who_has_leased_an_instance_speaks_for_that_one_only(mesh):
     assert state.load(DOMAIN, mesh.directory).document["generation"] == 3
     apply(mesh, document([two.member], 2), leases={one.instance: 3})
     assert members_of(mesh) == [two.instance]
-    with pytest.raises(Refused, match=f"Another operation has come to {one.instance} since this one began .its lease is 3, and this one's 1.: nothing was done"):
+    with pytest.raises(Refused, match=f"Another operation has come to {one.instance} since this one began .its lease is 3, this one's 1.; nothing was done"):
         apply(mesh, document([one.member, two.member], 9), leases={one.instance: 1})
     assert members_of(mesh) == [two.instance]
 

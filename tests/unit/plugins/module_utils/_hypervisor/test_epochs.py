@@ -49,22 +49,6 @@ def test_what_is_gone_is_remembered(places):
     assert caught.value.result == {"known_epoch": 7}
 
 
-def test_nothing_is_done_under_a_lease_that_was_followed_by_another(places):
-    epochs.follow(places, NAME, None)
-    epochs.follow(places, NAME, 7, check=True)
-    epochs.follow(places, NAME, 5)
-    assert epochs.known(places, NAME) == (0, False) and epochs.remembered(places) == {}, "nothing is known of epochs yet"
-    epochs.grant(places, NAME, 3)
-    epochs.follow(places, NAME, 6)
-    epochs.fence(places, NAME, 4)
-    epochs.follow(places, NAME, 6)
-    for check in (False, True):
-        with pytest.raises(Refused, match=f"Another operation has come to {NAME} since this one began .its lease is 6, and this one's 5."):
-            epochs.follow(places, NAME, 5, check)
-    epochs.follow(places, NAME, None)
-    assert epochs.known(places, NAME) == (4, False)
-
-
 def test_no_name_leads_elsewhere(places):
     for name in ("../x", "shop-1.example.com/../../x", "", "shop-1"):
         with pytest.raises(InvalidInput):

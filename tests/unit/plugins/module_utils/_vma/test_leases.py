@@ -43,7 +43,7 @@ def taken(url, lease, *names):
 
 def released(url, run, names=None):
     with registry.transaction(url) as tx:
-        return leases.release(tx, run, names)
+        return leases.release(tx, operation(run), names)
 
 
 def leased(url):

@@ -340,9 +340,15 @@ class NameServer:
 
     def __init__(self) -> None:
         self.names: dict[str, dict[str, list[str]]] = {}
+        self.leases: dict[str, int] = {}
 
     def follow(self, arguments: dict, served: t.Callable[[str, str], bool | None], check: bool) -> Outcome:
         """Let a name follow, as C(_dns.service.follow) does; *served* says whether somebody serves behind an HN's public address, None if it is not there."""
+        for instance, number in arguments["lease"]["numbers"].items():
+            if number < self.leases.get(instance, 0):
+                raise Refused(f"Another operation has come to {instance}.")
+        if not check:
+            self.leases.update(arguments["lease"]["numbers"])
         name = arguments["name"].partition(".steer.")[0]
         before = dict(self.names.get(name, {}))
         for site in arguments["publish"]:

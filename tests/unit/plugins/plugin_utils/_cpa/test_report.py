@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound, Refused
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.report import mesh_found, mesh_names, mesh_status, running_rms, table
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.report import mesh_found, mesh_history, mesh_names, mesh_status, running_rms, table
 
 GROUPS = {"vmas": ["gw-east"], "gateways": ["gw-east"], "rms": ["rm-east-1"]}
 RECORD = {"instance": "shop-1.example.com", "rm": "rm-east-1", "state": "running", "epoch": 3, "public_address": "198.18.1.1", "in_rotation": True}
@@ -131,3 +131,30 @@ def test_name_servers_that_cannot_say_and_names_that_are_wrong():
         "What cpa-3 answers is not known: it does not answer.",
     ]
     assert "What cpa-1 answers is not known: no key." in mesh_names({"cpa-1": {"names_seen": answered(steering="no key.")}}, {"dns_servers": ["cpa-1"]})
+
+
+def remembered(**more):
+    usual = {"run": "a1", "operation": "move", "subject": "shop-1.example.com", "who": "ada@ctl", "began": "2026-11-30T09:00:00.123456Z"}
+    steps = [{"id": "reserve", "device": "gw-west", "failed": False, "seconds": 0.02}, {"id": "follow", "device": "ns-1", "failed": True, "seconds": None}]
+    return {**usual, "ended": "2026-11-30T09:00:04.5Z", "outcome": "done", "steps": steps, **more}
+
+
+def asked(*runs, **more):
+    return {"hn": "hn-east", "history_told": {"answers": {"history": {"failed": False, "unreachable": False, "result": {"runs": list(runs)}}}}, **more}
+
+
+def test_a_history_says_what_was_done_by_whom_and_how_long_it_took():
+    begun = remembered(run="b2", operation="suspend", began="2026-11-30T09:10:00.000000Z", ended=None, outcome=None, steps=[])
+    hostvars = {"gw-east": asked(remembered(steps=[]), begun), "gw-west": asked(remembered(), hn="hn-west")}
+    shown = mesh_history(hostvars, {"vmas": ["gw-east", "gw-west"]}, "").splitlines()
+    assert shown[2].split() == "2026-11-30T09:00:00Z move shop-1.example.com hn-east, hn-west ada@ctl 2026-11-30T09:00:04Z done".split()
+    assert shown[3].endswith("-                     not ended") and len(shown) == 4
+    steps = mesh_history(hostvars, {"vmas": ["gw-east", "gw-west"]}, "shop-1.example.com")
+    assert "move of shop-1.example.com, 2026-11-30T09:00:00Z\nSTEP     DEVICE   SECONDS\n" in steps and "follow   ns-1     -        failed" in steps
+
+
+def test_a_history_names_who_cannot_be_asked():
+    hostvars = {"gw-east": asked(remembered()), "gw-west": {"hn": "hn-west"}}
+    assert mesh_history(hostvars, {"vmas": ["gw-east", "gw-west"]}, "").endswith("These cannot be asked:\ngw-west: it does not answer.")
+    with pytest.raises(Refused, match="No VMA can be asked"):
+        mesh_history(hostvars, {"vmas": ["gw-west"]}, "")

@@ -20,7 +20,7 @@ from unittest import mock
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import agreement, journal, leases, registry
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import agreement, journal, leases, registry, runs
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import leases as planned_leases
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import progress
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import clone, drain, move, remove, resume, scale, suspend, update
@@ -68,7 +68,7 @@ def root():
     directory = tempfile.mkdtemp(dir=MEMORY)
     engine = functools.lru_cache(maxsize=None)(registry._engine)
     with mock.patch.object(registry, "_engine", engine), mock.patch.object(journal, "_now", lambda: "2026-11-24T03:00:00Z"):
-        with mock.patch.object(leases, "_now", lambda: 0.0):
+        with mock.patch.object(leases, "_now", lambda: 0.0), mock.patch.object(runs, "_now", lambda: "2026-11-24T03:00:00.000000Z"):
             yield directory
     shutil.rmtree(directory)
 

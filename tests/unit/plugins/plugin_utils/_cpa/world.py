@@ -15,10 +15,10 @@ from unittest import mock
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import document as documents
-from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import main
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import journal, main
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn as hosting_network
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import rms
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, leases, progress, run
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, leases, progress, recovery, run
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View, mesh_view
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import mesh
@@ -35,6 +35,8 @@ from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devic
     Vma,
 )
 
+#: What can befall a call besides: see Died.
+DIED_BEFORE, DIED_AFTER = "died before", "died after"
 SUBSCRIPTION = {"memory_mib": 4096, "vcpus": 8, "disk_bytes": 1 << 40, "machine_types": ["pc-i440fx-7.2"], "cpus": ["qemu64"], "accelerator": "tcg"}
 PARTS = ("prepare", "cut_over", "settle", "take_back")
 #: Who makes its part of a cut-over before whom: who waits comes last.
@@ -63,6 +65,27 @@ class Halt(t.NamedTuple):
     part: str
 
 
+class Died(Exception):
+    """The controller died, and so did the call that was made just then, before or after it did something."""
+
+
+class Written:
+    """A device's journal, as C(_steps.journal) keeps it."""
+
+    def __init__(self, entries: list[dict[str, t.Any]]) -> None:
+        self._entries = entries
+
+    def begin(self, ids: list[str]) -> None:
+        self._entries.append({"begun": ids})
+
+    def end(self, answer: dict[str, t.Any], secret: bool) -> None:
+        self._entries.append({"ended": json.loads(json.dumps(answer)), "secret": secret})
+
+
+def _journaled(plan: Plan) -> str:
+    return str(plan.claim["run"]).partition(".")[0]
+
+
 class World:
     """A mesh.
 
@@ -72,6 +95,7 @@ class World:
         done: the ids of the steps that were carried out, in order.
         copies: whether an instance may live twice, if in two epochs.
         runs: how many operations were planned.
+        journals: what each device has written down of each run.
     """
 
     def __init__(self, directory: str, groups: t.Mapping[str, list[str]], capsules: t.Iterable[dict]) -> None:
@@ -96,6 +120,8 @@ class World:
         self.done: list[str] = []
         self.copies = False
         self.runs = 0
+        self.journals: dict[tuple[str, str], list[dict[str, t.Any]]] = {}
+        self._run = ""
         self._highest: dict[tuple[str, str], int] = {}
 
     # What the controller sees
@@ -134,8 +160,9 @@ class World:
         """
         seen = self.look(verb, wish)
         self.runs += 1
-        holder = {"run": f"run {self.runs}", "who": "op@ctl", "controller": {}, "seconds": 600}
-        return leases.leased(verb.plan(seen, mesh.naming(seen), **wish), seen, False, lambda controller: dead, **holder)
+        holder = {"run": f"run{self.runs}", "who": "op@ctl", "controller": {}, "seconds": 600}
+        plan = recovery.first(seen, verb.__name__.rpartition(".")[2], wish) or verb.plan(seen, mesh.naming(seen), **wish)
+        return leases.leased(plan, seen, False, lambda controller: dead, **holder)
 
     # What the controller does
 
@@ -157,6 +184,12 @@ class World:
         self.silent, self.faults = set(), []
         return self.reported(plan, answers)
 
+    def forsaken(self) -> None:
+        """The controller of a walk has died in it: nobody is at work any more."""
+        self.silent, self.faults = set(), []
+        for rm in self.rms.values():
+            rm.awaits.clear()
+
     def stages(self, plan: Plan, since: Halt | None = None) -> t.Iterator[Halt]:
         """Carry out a plan, and tell before each stage how far it is; the last one that is told has no part."""
         hostvars: dict[str, t.Any] = copy.deepcopy(since.hostvars) if since else {host: {} for host in {*self.rms, *self.gateways, *self.vmas, "ns-1"}}
@@ -177,7 +210,8 @@ class World:
         with self._planned(plan):
             for host in run.hosts(hostvars, "release") if plan.claim else ():
                 if host not in self.silent:
-                    self.vmas[host].release(leases.signed("release", {}, plan, {}), False)
+                    known = run.answers_so_far(plan, "now", hostvars)
+                    self.vmas[host].release(leases.signed("release", {"last": True}, plan, known), False)
         yield Halt(self, hostvars, hosts, number, "")
 
     def reported(self, plan: Plan, hostvars: dict[str, t.Any]) -> progress.Report:
@@ -194,7 +228,7 @@ class World:
         answers = run.answers_so_far(plan, "now", hostvars)
         due: dict[str, list[progress.Call]] = {}
         for host in hosts:
-            mine = {step: answer for step, answer in answers.items() if answer["device"] == host}
+            mine = {step: answer for step, answer in answers.items() if answer["device"] == host and not answer.get("taken_up")}
             fresh: dict[str, t.Any] = {}
             try:
                 due[host] = progress.calls(plan, stage, host, answers)
@@ -211,9 +245,11 @@ class World:
                     "call": each.call,
                     "arguments": leases.signed(each.call, progress.written(each.arguments), plan, answers),
                     "check": each.rehearses,
+                    "secret": progress.stage_of(plan, stage)[0].secret,
                 }
                 for each in made
             ]
+            self._run = _journaled(plan)
             fresh = {step: answer for told in self._carried_out(host, calls) for step, answer in progress.answers_of(told, host).items()}
             hostvars[host]["operation_stage"]["answers"].update(fresh)
             follow_up = progress.follow_up(plan, stage, host, {**answers, **fresh}) if cuts_over else None
@@ -222,6 +258,7 @@ class World:
                     {"check": False, **each, "arguments": leases.signed(each["call"], each["arguments"], plan, {**answers, **fresh})}
                     for each in follow_up["calls"]
                 ]
+                self._run = _journaled(plan)
                 told = self._carried_out(follow_up["device"], calls)
                 known = {step: answer for each in told for step, answer in progress.answers_of(each, follow_up["device"]).items()}
                 hostvars[host]["operation_follow_up"] = {"run": "now", "answers": known}
@@ -258,7 +295,8 @@ class World:
         pending = iter(calls)
         with mock.patch.object(main, "_act", lambda name: self._act(host, next(pending))):
             try:
-                return json.loads(json.dumps(main.carry_out(json.loads(json.dumps(calls)))))
+                written = self.journals.setdefault((host, self._run), [])
+                return json.loads(json.dumps(main.carry_out(json.loads(json.dumps(calls)), Written(written))))
             except Lost:
                 self.silent.add(host)
                 return gone
@@ -272,11 +310,15 @@ class World:
         def act(arguments: dict, check: bool) -> Outcome:
             if SILENT in modes.values():
                 raise Lost
+            if DIED_BEFORE in modes.values():
+                raise Died
             self.done += call["ids"]
             try:
                 outcome = self._made(host, call["call"], [modes.get(step) for step in call["ids"]], arguments, check)
             finally:
                 self.watch()
+            if DIED_AFTER in modes.values():
+                raise Died
             if LOST in modes.values():
                 raise Lost
             return outcome
@@ -296,6 +338,12 @@ class World:
     def _whole(self, host: str, call: str, arguments: dict, check: bool) -> Outcome:
         if call == "record":
             return self.vmas[host].record(arguments, check)
+        if call == "journal":
+            for device in (each[host] for each in (self.rms, self.gateways) if host in each):
+                device.leases.update(arguments["lease"]["numbers"])
+            if host not in {**self.rms, **self.gateways, **self.vmas}:
+                self.names.leases.update(arguments["lease"]["numbers"])
+            return Outcome(False, None, None, {"told": journal.answers(self.journals.get((host, arguments["run"]), []))})
         if call in ("consent", "lease", "release"):
             return getattr(self.vmas[host], call)(arguments, check)
         if call == "hold":
@@ -398,7 +446,7 @@ class World:
         """Return what does not agree: records, guests, routers, names, and what is open."""
         found, registries = [], self.registries()
         for hn, known in registries.items():
-            found += [f"{each['instance']} is leased in {hn} by {each['operation']}" for each in known["leases"] if each["run"] == f"run {self.runs}"]
+            found += [f"{each['instance']} is leased in {hn} by {each['operation']}" for each in known["leases"] if each["run"].rpartition(".")[2] == f"run{self.runs}"]
             found += [f"{each['kind']} of {each['instance']} is open in {hn}" for each in known["operations"] if each["closed"] is None]
             found += [problem for record in known["records"] for problem in self._of_record(hn, record)]
             found += self._of_routers(hn, known)

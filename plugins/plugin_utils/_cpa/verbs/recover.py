@@ -1,0 +1,37 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""Take up an operation that was cut off."""
+
+from __future__ import annotations
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names as core_names
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups, parts, recovery
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
+
+
+def plan(view: View, _names: parts.Naming, instance: str | None) -> Plan:
+    """Plan to take up the oldest operation that was cut off.
+
+    Args:
+        view: the observed mesh.
+        _names: how names follow now; they follow as was planned.
+        instance: only one on this instance, if there is one.
+
+    Raises:
+        InvalidInput, Refused: one sentence for the operator.
+    """
+    if instance:
+        core_names.instance(instance)
+    run = recovery.cut_off(view, [instance] if instance else None)
+    if run is None:
+        # A VMA that does not answer may know of one.
+        lookups.all_answered(view)
+        about = f" of {instance}" if instance else ""
+        return Plan("recover", instance or "", nothing=f"No operation{about} was cut off; there is nothing to recover.")
+    return recovery.taken_up(run)

@@ -1,0 +1,180 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Wherever a controller dies in an operation, it is taken up: brought to its end, or taken back. One life stays, and nothing is left."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import shutil
+import tempfile
+from unittest import mock
+
+import pytest
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import journal, leases, registry, runs
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import recover, suspend
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_one_life import (
+    MAY_END,
+    MEMORY,
+    SHOP,
+    WISHES,
+    Trial,
+    differences,
+    essence,
+    planned,
+    told,
+)
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world import DIED_AFTER, DIED_BEFORE, Died, Fault
+
+ANY = (recover, {"instance": None})
+
+
+@pytest.fixture(scope="module")
+def root():
+    """Where the registries are."""
+    directory = tempfile.mkdtemp(dir=MEMORY)
+    engine = functools.lru_cache(maxsize=None)(registry._engine)
+    standing = [
+        mock.patch.object(registry, "_engine", engine),
+        mock.patch.object(journal, "_now", lambda: "2026-11-24T03:00:00Z"),
+        mock.patch.object(runs, "_now", lambda: "2026-11-24T03:00:00.000000Z"),
+        mock.patch.object(leases, "_now", lambda: 0.0),
+    ]
+    for each in standing:
+        each.start()
+    yield directory
+    for each in standing:
+        each.stop()
+    shutil.rmtree(directory)
+
+
+def cut_off(trial, step, mode):
+    """Carry a wish out until the controller dies at a step; return the mesh."""
+    since = trial._halts[step]
+    world = copy.deepcopy(since.world)
+    with pytest.raises(Died):
+        world.walk(trial.plan, Fault(step, mode), since=since)
+    world.forsaken()
+    return world
+
+
+def judged(trial, step, mode):
+    """Return what is wrong when what was cut off at a step is taken up, and the wish is then carried out once more."""
+    try:
+        world = cut_off(trial, step, mode)
+        report = world.walk(planned(world, ANY))
+        wrong = []
+        if "again" not in report.message:
+            wrong += world.problems()
+            if trial.wish[0] not in MAY_END:
+                wrong += [f"{name} does not run any more" for name in trial.start.lives() if name not in world.lives()]
+        if report.result["outcome"] in ("undone", "done") and "again" not in report.message:
+            ended = differences(trial.ended, essence(world, trial.wish))
+            back = differences(trial.start.picture(), world.picture())
+            wrong += ended and back and [f"it is neither as it was nor as it should be: {ended} {back}"]
+        again = world.walk(planned(world, ANY))
+        wrong += [] if again.result["outcome"] == "nothing" or report.result["outcome"] in ("unknown",) else [f"there is more to recover: {again.message}"]
+        for unused in range(3):
+            last = world.walk(planned(world, trial.wish))
+            if not last.failed:
+                break
+        wrong += [f"run again it failed: {last.message} (after {report.message!r})"] if last.failed else []
+        wrong += [f"run again {each}" for each in [*world.problems(), *differences(trial.ended, essence(world, trial.wish))]]
+        return wrong
+    except MeshError as exc:
+        return [f"it is refused: {exc.message}"]
+    except AssertionError as exc:
+        return [str(exc).partition("\n")[0]]
+
+
+@pytest.mark.parametrize("name", WISHES)
+def test_a_controller_may_die_at_each_step(root, name):
+    trial = Trial(root, name)
+    steps = [step for step in trial.steps if step in trial._halts]
+    wrong = {f"{mode} {step}": judged(trial, step, mode) for step in steps for mode in (DIED_BEFORE, DIED_AFTER)}
+    assert not any(wrong.values()), told(wrong)
+
+
+@pytest.mark.parametrize("name", WISHES)
+def test_what_was_cut_off_between_two_stages_is_brought_to_its_end(root, name):
+    trial = Trial(root, name)
+    for halted in {halt.number: halt for halt in trial._halts.values() if halt.number and halt.part != "take_back"}.values():
+        world = copy.deepcopy(halted.world)
+        report = world.walk(planned(world, ANY))
+        if not [run for known in halted.world.registries().values() for run in known["runs"]]:
+            # Nothing was recorded yet, so there is nothing to take up.
+            assert report.result["outcome"] == "nothing" and not differences(trial.start.picture(), world.picture())
+            continue
+        assert not report.failed and report.message.startswith("Taken up was the "), (halted.number, report.message)
+        assert not world.problems() and not differences(trial.ended, essence(world, trial.wish)), (halted.number, world.problems())
+        assert world.walk(planned(world, ANY)).result["outcome"] == "nothing"
+
+
+@pytest.mark.parametrize("name", ["place", "suspend", "move", "move within", "scale up", "update", "remove"])
+def test_a_recovery_may_be_cut_off_itself(root, name):
+    trial = Trial(root, name)
+    wrong = {}
+    for step in [step for step in trial.steps if step in trial._halts][:: 2 if name in ("update", "scale up") else 1]:
+        world = cut_off(trial, step, DIED_AFTER)
+        plan = planned(world, ANY)
+        walked = copy.deepcopy(world)
+        walked.walk(plan)
+        for again in dict.fromkeys(walked.done):
+            trying = copy.deepcopy(world)
+            with pytest.raises(Died):
+                trying.walk(plan, Fault(again, DIED_AFTER))
+            trying.forsaken()
+            report = trying.walk(planned(trying, ANY))
+            if report.result["outcome"] not in ("done", "undone", "nothing") or trying.problems():
+                wrong[f"{step}, then {again}"] = [report.message, *trying.problems()]
+    assert not wrong, told(wrong)
+
+
+@pytest.mark.parametrize("name", ["place", "suspend", "move", "scale up"])
+def test_who_comes_back_after_that_changes_nothing(root, name):
+    trial = Trial(root, name)
+    for halted in {halt.number: halt for halt in trial._halts.values() if halt.number and halt.part != "take_back"}.values():
+        world = copy.deepcopy(halted.world)
+        if world.walk(planned(world, ANY)).result["outcome"] == "nothing":
+            continue
+        before = world.picture()
+        # The first controller had merely slept.
+        hostvars = copy.deepcopy(halted.hostvars)
+        world.walk(trial.plan, since=halted._replace(world=world, hostvars=hostvars))
+        assert not differences(before, world.picture()) and not world.problems(), halted.number
+
+
+def test_nothing_is_touched_while_a_device_does_not_say_what_it_did(root):
+    trial = Trial(root, "move")
+    world = cut_off(trial, "cut_over.publish", DIED_BEFORE)
+    before = world.picture()
+    world.silent.add("rm-east-1")
+    plan = planned(world, ANY)
+    world.silent.add("rm-east-1")
+    report = world.walk(plan)
+    assert report.result["outcome"] == "unknown" and "rm-east-1 does not say what it did, so all is left as it is." in report.message
+    assert not differences(before, world.picture())
+    report = world.walk(planned(world, ANY))
+    assert not report.failed and not world.problems()
+
+
+def test_whoever_meets_it_takes_it_up_first(root):
+    trial = Trial(root, "move")
+    world = cut_off(trial, "release", DIED_BEFORE)
+    report = world.walk(planned(world, (suspend, {"instance": SHOP})))
+    assert report.failed and report.message.endswith("This was done first; now run the suspend again."), report.message
+    assert "Taken up was the move of shop-1.example.com that op@ctl began at 2026-11-24T03:00:00Z and that was cut off: shop-1.example.com moved" in report.message
+    assert not world.problems()
+    assert not world.walk(planned(world, (suspend, {"instance": SHOP}))).failed
+
+
+def test_a_living_one_is_not_taken_up(root):
+    trial = Trial(root, "move")
+    world = cut_off(trial, "coming", DIED_AFTER)
+    for wish in (ANY, (suspend, {"instance": SHOP})):
+        with pytest.raises(Refused, match="shop-1.example.com is busy in hn-"):
+            world.plan(*wish, dead=False)
