@@ -41,6 +41,7 @@ TOLD = (
     "lives in",
     "so a restart would leave none",
     "is on its way between",
+    "stands in",
     "only a running or suspended instance can be moved",
 )
 #: Seconds after which the second one begins, at most.

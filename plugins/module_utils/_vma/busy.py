@@ -23,5 +23,5 @@ def said(instance: str, hn: str, holder: t.Mapping[str, t.Any], left: float) -> 
     """
     return (
         f"{instance} is busy in {hn}: {holder['operation']} by {holder['who']} since {holder['since']}. Run this again when that has ended. If it is dead, "
-        f"say so with -e operation_take_over=true, or wait until its lease ends in {max(0, round(left))} s."
+        f"say so with -e operation_take_over=true, or wait until its lease ends in {max(0, round(left))} s; the playbook recover takes up what it did."
     )

@@ -127,6 +127,9 @@ def _grant(tx: Transaction, lease: Lease, instance: str, row: dict[str, t.Any] |
         raise Refused(f"Another operation came to {instance} in {tx.hn['name']} since this one looked there; run this again when that has ended.")
     else:
         number = max(highest(tx), lease.above) + 1 if mine is None else max(mine, known)
+    if row and row["run"] and runs.identity(row["run"]) != runs.identity(lease.run):
+        # Its instance is in other hands now, so it cannot be taken up any more.
+        runs.end(tx, row["run"], "replaced", [])
     since = row["holder"]["since"] if row and row["run"] == lease.run else _shown(_now())
     holder = {"operation": lease.operation, "who": lease.who, "controller": dict(lease.controller), "since": since}
     _write(tx, row, instance, number=number, run=lease.run, holder=holder, until=_now() + lease.seconds)

@@ -66,10 +66,10 @@ def signed(call: str, arguments: dict[str, t.Any], plan: Plan, answers: Answers)
         kept = {"subject": plan.subject, "instances": instances(plan), **{key: plan.claim[key] for key in ("operation", "who", "plan")}}
         said["opening"] = kept
     if arguments.get("last"):
-        # After the last call of a VMA nothing comes that would have to be taken up.
-        on = verdict(plan, answers).way == "on"
-        if on or settled(plan, answers):
-            said["closing"] = {"outcome": "done" if on else "undone", "steps": _made(answers)}
+        way = verdict(plan, answers).way
+        # Whoever says in the end what is to be done has ended, however that was. But what was cut off stays so until all is done, or was taken back.
+        if way == "on" or not plan.recovers or settled(plan, answers):
+            said["closing"] = {"outcome": {"on": "done", "back": "undone"}.get(way, way), "steps": _made(answers)}
     plain = {key: value for key, value in arguments.items() if key != "opens"}
     return {**plain, "lease": {**said, "numbers": numbers}}
 

@@ -48,6 +48,8 @@ def plan_move(view: View, instance: str, to_hn: str | None = None, to_rm: str | 
         plans.all_answered(view)
         if not found:
             raise NotFound(f"No HN knows the instance {instance}; known are: {plans.known_instances(view)}.")
+        if len(found) > 1:
+            raise Refused(f"{instance} is on its way between {' and '.join(site.name for unused, site in found)}; finish that move first.")
         raise InvalidInput(f"Say where {instance} shall live: an HN, or an RM of its own HN.")
     if strategy == "clone_first":
         return {**plan_clone_first(view, instance, to_hn, to_rm), "way": "clone_first"}

@@ -161,7 +161,6 @@ class Plan(t.NamedTuple):
         nothing: why there is nothing to do; then there are no stages.
         claim: what its calls say of the operation where they need a lease, as C(_vma.leases) takes it.
         recovers: the run that was cut off and is taken up by this, if it is that.
-        unfulfilled: whether something else was wished for, so that all being well does not mean that the wish is fulfilled.
     """
 
     operation: str
@@ -183,7 +182,6 @@ class Plan(t.NamedTuple):
     nothing: t.Optional[str] = None
     claim: t.Mapping[str, t.Any] = {}
     recovers: t.Optional[str] = None
-    unfulfilled: bool = False
 
     @property
     def stages(self) -> tuple[Stage, ...]:

@@ -110,6 +110,15 @@ def calls(plan: Plan, stage: str, device: str, answers: Answers, check: bool = F
     return made
 
 
+def possible(step: Step, plan: Plan, answers: Answers) -> bool:
+    """Whether a step that leads forward is to be made some time, as far as it can be known by now."""
+    try:
+        resolve(step.device, plan, answers)
+        return not step.optional and _wanted(step, plan, answers, False)
+    except Missing:
+        return False
+
+
 def _is_of(step: Step, device: str, plan: Plan, answers: Answers) -> bool:
     try:
         return bool(resolve(step.device, plan, answers) == device)
@@ -256,6 +265,9 @@ def failed(plan: Plan, stages: t.Iterable[Stage], answers: Answers) -> list[Step
 
 def verdict(plan: Plan, answers: Answers) -> Verdict:
     """Return where the operation goes from here."""
+    if any(step.id in answers for stage in plan.take_back for step in stage.steps):
+        # Whoever takes it up may hear that all was done, where the one before him had no answer and turned back.
+        return Verdict("back")
     if not failed(plan, plan.stages, answers):
         return Verdict("on")
     if plan.forward and all(done(answers, step) for step in plan.forward):
@@ -339,7 +351,7 @@ def report(plan: Plan, answers: Answers, check: bool = False) -> Report:
         if left:
             # Who did not answer before was not asked again, though what failed then did not matter any more.
             return Report(True, " ".join([*left, _said(plan.stopped, facts)]).strip(), {"operation": plan.operation, "outcome": "stopped"})
-        return Report(plan.unfulfilled, _said(plan.done, facts), {"operation": plan.operation, "outcome": "done", **_known(plan, answers)})
+        return Report(False, _said(plan.done, facts), {"operation": plan.operation, "outcome": "done", **_known(plan, answers)})
     if way == "on":
         return Report(False, f"This is what {plan.operation} would do.", {"operation": plan.operation, "outcome": "planned"})
     reasons = sentences(plan, answers, plan.stages)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import typing as t
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.journal import CUT_OFF
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import progress
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Plan, Stage, Step, Unknown, decode, references
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
@@ -25,47 +26,17 @@ from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
 READ = "journal."
 
 
-def cut_off(view: View, instances: t.Collection[str] | None = None, service: tuple[str, str] | None = None) -> dict[str, t.Any] | None:
-    """Return the oldest run that has not ended, as a VMA keeps it.
-
-    Args:
-        view: the observed mesh.
-        instances: only one with one of these, if they are given.
-        service: or, if it is given, with one of this service and domain.
-    """
-    runs = {run["run"]: run for site in view.sites.values() for run in site.runs}
-    for run in sorted(runs.values(), key=lambda run: run["began"]):
-        named = {tuple(name.partition(".")[::2]) for name in run["instances"]}
-        served = service is not None and any((label.rpartition("-")[0], domain) == service for label, domain in named)
-        if served or instances is None and service is None or set(run["instances"]) & set(instances or ()):
-            return run
-    return None
+def cut_off(view: View, instance: str | None = None) -> dict[str, t.Any] | None:
+    """Return the oldest run that has not ended, as a VMA keeps it; only one with *instance*, if that is given."""
+    runs = {run["run"]: run for site in view.sites.values() for run in site.runs if instance in (None, *run["instances"])}
+    return min(runs.values(), key=lambda run: run["began"], default=None)
 
 
-def first(view: View, operation: str, wish: t.Mapping[str, t.Any]) -> Plan | None:
-    """Return the plan that comes before an operation: to take up the oldest run that has not ended and is about what is wished for, if there is one.
-
-    What is wished for may not even be possible until then.
-    """
-    if operation == "recover":
-        return None
-    named = [wish.get("instance"), *(wish.get("instances") or ()), *(wish.get("clones") or ())]
-    service = (wish["service"], wish["domain"]) if wish.get("service") and wish.get("domain") else None
-    run = cut_off(view, [name for name in named if name], service)
-    return taken_up(run, operation) if run else None
-
-
-def taken_up(run: t.Mapping[str, t.Any], instead_of: str | None = None) -> Plan:
-    """Return the plan of a run that was cut off, which reads first what was done.
-
-    Args:
-        run: as a VMA keeps it.
-        instead_of: the operation that met it, and is not carried out now.
-    """
+def taken_up(run: t.Mapping[str, t.Any]) -> Plan:
+    """Return the plan of a run that was cut off, as a VMA keeps it, which reads first what was done."""
     plan: Plan = decode(json.loads(run["plan"]))
     which = f"the {run['operation']} of {run['subject']} that {run['who']} began at {run['began'].partition('.')[0]}Z and that was cut off"
     began = f"Taken up was {which}:"
-    again = f" This was done first; now run the {instead_of} again." if instead_of else ""
     read = [_reading(f"{READ}{device}", device, run["run"]) for device in _named(plan)]
     # Who they are may stand in what the others wrote down.
     chosen = [_reading(f"{READ}chosen.{number}", device, run["run"]) for number, device in enumerate(_chosen(plan))]
@@ -75,11 +46,12 @@ def taken_up(run: t.Mapping[str, t.Any], instead_of: str | None = None) -> Plan:
     return plan._replace(
         prepare=(*stages, *plan.prepare),
         unknown=(*(Unknown(step.id, _braced(f"{began} {silent.format(step.device)}")) for step in read), *plan.unknown),
-        was=f"{_braced(began)} {plan.was}{again}",
-        stopped=f"{_braced(began)} {plan.stopped}{again}",
-        done=f"{_braced(began)} {plan.done}{again}",
+        was=f"{_braced(began)} {plan.was}",
+        stopped=f"{_braced(began)} {plan.stopped}",
+        done=f"{_braced(began)} {plan.done}",
+        # Whom the VMAs have chosen stands in what they wrote down, so all RMs are at hand.
+        candidates=tuple(plan.peers),
         recovers=run["run"],
-        unfulfilled=instead_of is not None,
     )
 
 
@@ -102,7 +74,23 @@ def expanded(plan: Plan, answers: progress.Answers) -> progress.Answers:
     if not _all_read(plan, known):
         return known
     # Where the only way is forward, what failed is tried once more.
-    return {**cut_short, **failed, **known} if progress.verdict(plan, {**failed, **known}).way == "back" else known
+    back = {step.id for stage in plan.take_back for step in stage.steps}
+    turned = {step: said for step, said in cut_short.items() if step in back}
+    if progress.verdict(plan, {**failed, **turned, **known}).way != "back":
+        return known
+    begun = {**cut_short, **failed, **known}
+    return {**_sent(plan, begun), **begun}
+
+
+def _sent(plan: Plan, begun: progress.Answers) -> dict[str, t.Any]:
+    """Return the steps that other devices had to make at the same time as one that was begun: they may have been asked, and not have heard of it."""
+    found = {}
+    for stage in (stage for stage in plan.stages if any(step.id in begun for step in stage.steps)):
+        for step in stage.steps:
+            if step.id not in begun and progress.possible(step, plan, begun):
+                device = progress.resolve(step.device, plan, begun)
+                found[step.id] = {"device": device, "changed": None, "failed": True, "unreachable": False, "msg": CUT_OFF, "result": {}, "taken_up": True}
+    return found
 
 
 def _needed(secret: str, steps: t.Iterable[Step], answers: progress.Answers) -> bool:

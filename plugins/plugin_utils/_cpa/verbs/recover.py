@@ -28,7 +28,7 @@ def plan(view: View, _names: parts.Naming, instance: str | None) -> Plan:
     """
     if instance:
         core_names.instance(instance)
-    run = recovery.cut_off(view, [instance] if instance else None)
+    run = recovery.cut_off(view, instance)
     if run is None:
         # A VMA that does not answer may know of one.
         lookups.all_answered(view)

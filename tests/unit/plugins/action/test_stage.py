@@ -23,6 +23,7 @@ ROUTER = {"document": Answer("tell", ("router",))}
 PLAN = Plan(
     "place",
     "it",
+    claim={"run": "a1.b2"},
     prepare=(
         Stage("key", "Wrap it", (Step("wrap", "gw-2", "wrap_tunnel", {}, "wrap it"),), secret=True),
         Stage("tell", "Tell", (Step("tell", "gw-1", "record", {"instances": []}, "tell", reserves=True), Step("publish", "gw-1", "router", ROUTER, "publish"))),
@@ -80,10 +81,13 @@ def test_all_that_a_host_has_to_do_goes_there_in_one_round_trip():
     told = host.carry([WRAPPED])
     ((command, unused),) = host.asked
     assert command.startswith(f"test -d {stage.CACHE}/{stage.DIGEST} || exit 89; ") and command.endswith(f"/usr/bin/python3 -m {stage.RESIDENT} {stage.DIGEST}")
+    how = {"check": False, "secret": False}
+    lease = {"run": "a1.b2", "numbers": {}}
     assert host.calls() == [
-        {"ids": ["tell"], "call": "record", "arguments": {"instances": []}, "check": False, "reserves": True},
-        {"ids": ["publish"], "call": "router", "arguments": {"document": {"_answer": ["tell", "router"]}}, "check": False, "reserves": False},
+        {"ids": ["tell"], "call": "record", "arguments": {"instances": [], "lease": lease}, "reserves": True, **how},
+        {"ids": ["publish"], "call": "router", "arguments": {"document": {"_answer": ["tell", "router"]}, "lease": lease}, "reserves": False, **how},
     ]
+    assert json.loads(host.asked[0][1])["run"] == "a1", "in whose journal it is written down"
     assert (told["changed"], told["run"], list(told["answers"]), told.get("failed")) == (True, "now", ["tell", "publish"], None)
     assert told["diff"] == [{"before_header": "tell", "after_header": "tell", "before": {}, "after": {"there": True}}]
 

@@ -58,7 +58,7 @@ def test_one_operation_has_an_instance_until_it_gives_it_back(url, clock):
         taken(url, operation("b", above=9))
     assert caught.value.message == (
         f"{SHOP} is busy in hn-east: move by ada@ctl since 1970-01-01T00:16:40Z. Run this again when that has ended. If it is dead, say so with "
-        "-e operation_take_over=true, or wait until its lease ends in 500 s."
+        "-e operation_take_over=true, or wait until its lease ends in 500 s; the playbook recover takes up what it did."
     )
     assert leased(url) == {SHOP: ("a", 1), TWO: ("c", 2)}
     assert released(url, "a") == [SHOP] and released(url, "a") == []

@@ -78,3 +78,9 @@ def test_nothing_moves_while_a_vma_does_not_answer(wish, host):
     # What runs behind it could have a higher epoch, or be on its way.
     with pytest.raises(Refused, match=f"The VMA of hn-{host[3:]} on gw-{host[3:]} cannot be asked: it does not answer."):
         plan_move(view(**{host: silent()}), SHOP, **wish)
+
+
+def test_what_is_on_its_way_to_another_hn_moves_nowhere_else():
+    seen = view(east=[{**HERE, "state": "leaving"}], west=[{**HERE, "rm": "rm-west-1"}])
+    with pytest.raises(Refused, match=f"{SHOP} is on its way between hn-east and hn-west; finish that move first."):
+        plan_move(seen, SHOP, to_rm="rm-east-2")

@@ -16,11 +16,10 @@ import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import journal, leases, registry, runs
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import recover, suspend
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import recover
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_one_life import (
     MAY_END,
     MEMORY,
-    SHOP,
     WISHES,
     Trial,
     differences,
@@ -162,19 +161,16 @@ def test_nothing_is_touched_while_a_device_does_not_say_what_it_did(root):
     assert not report.failed and not world.problems()
 
 
-def test_whoever_meets_it_takes_it_up_first(root):
+def test_what_somebody_else_has_brought_to_an_end_is_not_taken_up(root):
     trial = Trial(root, "move")
     world = cut_off(trial, "release", DIED_BEFORE)
-    report = world.walk(planned(world, (suspend, {"instance": SHOP})))
-    assert report.failed and report.message.endswith("This was done first; now run the suspend again."), report.message
-    assert "Taken up was the move of shop-1.example.com that op@ctl began at 2026-11-24T03:00:00Z and that was cut off: shop-1.example.com moved" in report.message
-    assert not world.problems()
-    assert not world.walk(planned(world, (suspend, {"instance": SHOP}))).failed
+    assert not world.walk(planned(world, trial.wish)).failed
+    report = world.walk(planned(world, ANY))
+    assert report.message == "No operation was cut off; there is nothing to recover." and not world.problems()
 
 
 def test_a_living_one_is_not_taken_up(root):
     trial = Trial(root, "move")
     world = cut_off(trial, "coming", DIED_AFTER)
-    for wish in (ANY, (suspend, {"instance": SHOP})):
-        with pytest.raises(Refused, match="shop-1.example.com is busy in hn-"):
-            world.plan(*wish, dead=False)
+    with pytest.raises(Refused, match="shop-1.example.com is busy in hn-"):
+        world.plan(*ANY, dead=False)

@@ -18,7 +18,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import docum
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import journal, main
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn as hosting_network
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import rms
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, leases, progress, recovery, run
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, leases, progress, run
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View, mesh_view
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import mesh
@@ -161,8 +161,7 @@ class World:
         seen = self.look(verb, wish)
         self.runs += 1
         holder = {"run": f"run{self.runs}", "who": "op@ctl", "controller": {}, "seconds": 600}
-        plan = recovery.first(seen, verb.__name__.rpartition(".")[2], wish) or verb.plan(seen, mesh.naming(seen), **wish)
-        return leases.leased(plan, seen, False, lambda controller: dead, **holder)
+        return leases.leased(verb.plan(seen, mesh.naming(seen), **wish), seen, False, lambda controller: dead, **holder)
 
     # What the controller does
 
