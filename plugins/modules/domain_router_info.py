@@ -55,6 +55,11 @@ routers:
       type: str
       returned: success
       sample: example.com
+    lease:
+      description: The highest number of a lease that the gateway acted under, of all routers.
+      type: int
+      returned: success
+      sample: 42
     vlan:
       description: Its VLAN.
       type: int

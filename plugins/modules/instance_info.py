@@ -104,6 +104,11 @@ instances:
       sample:
         instance: shop-1.example.com
         epoch: 1
+lease:
+  description: The highest number of a lease that this RM acted under, of all instances.
+  type: int
+  returned: success
+  sample: 42
 epochs:
   description: The highest epoch that this RM knows of, of each instance that it ever held; with O(name), of that one.
   type: dict

@@ -33,8 +33,8 @@ if TWIN:
     os.environ.update(VMATRIX_LAB_NAME=f"{_name}-twin", VMATRIX_LAB_DIRECTORY=LAB.name, VMATRIX_LAB_CACHE=f"/var/cache/{_name}")
 #: ansible-playbook of this Python, whoever calls.
 os.environ["PATH"] = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
-#: What may differ between two looks at a mesh that nobody changed.
-RESTLESS = r"grep -vE '\.lock |/(accelerator|capabilities|capacity)\.json |/console\.log |\.qcow2 '"
+#: What may differ between two looks at a mesh that nobody changed: also what is kept of the runs of operations, and of their leases.
+RESTLESS = r"grep -vE '\.lock |/(accelerator|capabilities|capacity)\.json |/console\.log |\.qcow2 |/vmatrix/(journal|leases)/'"
 
 
 #: Operations, whose variables begin with their name; settings of other roles keep theirs.
@@ -302,7 +302,10 @@ class Mesh:
             f"find /var/lib/vmatrix -type f -printf '%p %s %T@\\n' | {RESTLESS} | sort"
         )
         # Who only looks makes no database where there is none.
-        registry = "import sqlite3; print(*sqlite3.connect('file:/var/lib/vmatrix/vma/registry.db?mode=ro', uri=True).iterdump(), sep=chr(10))"
+        registry = (
+            "import sqlite3; registry = sqlite3.connect('file:/var/lib/vmatrix/vma/registry.db?mode=ro', uri=True); "
+            "print(*(line for line in registry.iterdump() if not any(table in line[:20] for table in ('leases', 'runs'))), sep=chr(10))"
+        )
         gateways = (
             "for ns in $(ip netns list | cut -d' ' -f1 | sort); do echo $ns; ip netns exec $ns nft -s list ruleset; ip -n $ns -br addr; done; "
             f'ip route; ip neigh show proxy; cat /etc/vmatrix/routers/*.json 2>/dev/null; python3 -c "{registry}"; '

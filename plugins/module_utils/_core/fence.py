@@ -47,6 +47,13 @@ def follow(numbers: t.Mapping[str, int], check: bool = False, directory: str | N
         sync(directory)
 
 
+def highest(directory: str | None = None) -> int:
+    """Return the highest number of a lease that this device acted under, of all instances; 0 if there is none."""
+    directory = directory or DIRECTORY
+    names_of = [os.path.splitext(entry)[0] for entry in os.listdir(directory) if entry.endswith(".json")] if os.path.isdir(directory) else []
+    return max((_latest(directory, instance) for instance in names_of), default=0)
+
+
 def _latest(directory: str, instance: str) -> int:
     found: int = (read_json(_path(directory, instance)) or {"lease": 0})["lease"]
     return found

@@ -12,6 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import libraries
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import fence
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.fan_out import Told
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.host import this_host
@@ -45,9 +46,10 @@ def ready(_arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
 
 
 def look(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
-    """Return the RM's C(instances), or the one of that C(name), and the highest C(epochs) that it knows of."""
+    """Return the RM's C(instances), or the one of that C(name), the highest C(epochs) that it knows of, and the highest C(lease) that it acted under."""
     host, name = this_host(), arguments.get("name")
-    return Outcome(False, None, None, {"instances": state.tell(host, name), "epochs": epochs.remembered(host.places, name)})
+    told = {"instances": state.tell(host, name), "epochs": epochs.remembered(host.places, name), "lease": fence.highest(host.places.leases())}
+    return Outcome(False, None, None, told)
 
 
 def _shown(told: Told) -> dict[str, t.Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import fence
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gatehouse import gatehouse
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import drain as drains
@@ -42,10 +43,11 @@ def apply(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
 
 
 def look(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
-    """Return the C(routers) of this gateway, or that of a C(domain), as C(_gateway.router.look) shows them."""
+    """Return the C(routers) of this gateway, or that of a C(domain), as C(_gateway.router.look) shows them, each with the highest C(lease) that it acted under."""
     domain = arguments.get("domain")
+    highest = fence.highest()
     known = state.load_all() if domain is None else [one for one in [state.load(domain)] if one]
-    return Outcome(False, None, None, {"routers": [routers.look(one, switch.find(one.bridge)) for one in known]})
+    return Outcome(False, None, None, {"routers": [{**routers.look(one, switch.find(one.bridge)), "lease": highest} for one in known]})
 
 
 def call_off(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:

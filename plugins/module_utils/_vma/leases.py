@@ -88,6 +88,13 @@ def without(tx: Transaction, instances: t.Collection[str]) -> t.Iterator[None]:
             _write(tx, row, instance, number=highest(tx) + 1, run=None, holder={}, until=0)
 
 
+def know(tx: Transaction, number: int, instances: t.Iterable[str]) -> None:
+    """Grant no lease of *number* or less any more; it was granted for one of *instances*."""
+    if highest(tx) < number:
+        for instance in sorted(instances):
+            _write(tx, _free(tx, instance), instance, number=number, run=None, holder={}, until=0)
+
+
 def release(tx: Transaction, lease: Lease, instances: t.Collection[str] | None = None) -> list[str]:
     """End the leases that an operation has here, of *instances* only if they are given, and return the names of its instances."""
     mine = schema.LEASES.c.run == lease.run

@@ -26,8 +26,9 @@ def rebuild(url: str, instances: list[Instance], routers: list[dict[str, t.Any]]
     """Replace the records by those of what runs.
 
     Args:
-        instances: what every RM of the HN holds: name, state, epoch, record, rm, and whether the epoch was granted "here" (true if not said).
-        routers: the documents in force on the HN's gateway; more keys than a document's do no harm.
+        instances: what every RM of the HN holds: name, state, epoch, record, rm, whether the epoch was granted "here" (true if not said), and the highest
+            number of a "lease" that the RM acted under (0).
+        routers: the documents in force on the HN's gateway, each with the highest "lease" that it acted under (0); more keys do no harm.
 
     What is merely reserved stays, because nothing of it runs yet; so does what was handed over but not yet cleared, because a move that was cut short needs it.
     The generation rises above those of the documents, or the gateway would ignore the next one.
@@ -55,6 +56,8 @@ def rebuild(url: str, instances: list[Instance], routers: list[dict[str, t.Any]]
             _store(tx, before, after)
         for found in instances:
             records.remember_epoch(tx, found["name"], found["epoch"])
+        # Or devices would take the next operations for earlier ones.
+        leases.know(tx, max((each.get("lease", 0) for each in (*instances, *routers)), default=0), {found["name"] for found in instances})
         newest = max((router["generation"] for router in routers), default=0)
         if newest > tx.generation:
             tx.raise_generation(newest)

@@ -166,7 +166,11 @@ def mesh_found(hostvars: HostVars, groups: Groups, hn: str) -> dict[str, list[di
     if silent:
         raise Refused(f"The registry of {hn} cannot be rebuilt while {', '.join(silent)} does not answer.")
     return {
-        "instances": [{**found, "rm": host} for host in here["rms"] for found in _held(told(hostvars, host, "running"))],
+        "instances": [
+            {**found, "rm": host, "lease": told(hostvars, host, "running").get("lease", 0)}
+            for host in here["rms"]
+            for found in _held(told(hostvars, host, "running"))
+        ],
         "routers": [router for host in here["gateways"] for router in _answer(hostvars, host, "routers", "routers")],
     }
 

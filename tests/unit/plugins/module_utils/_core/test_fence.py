@@ -33,6 +33,7 @@ def test_numbers_of_leases_only_grow(directory):
             fence.follow({TWO: 4, ONE: 5}, check, directory)
         assert caught.value.message == f"Another operation has come to {ONE} since this one began (its lease is 6, this one's 5); nothing was done."
     fence.follow({TWO: 3}, directory=directory)
+    assert fence.highest(directory) == 6 and fence.highest(f"{directory}/none") == 0
 
 
 def test_no_name_leads_elsewhere(directory):

@@ -172,3 +172,12 @@ def test_what_is_recorded_for_an_operation_is_leased_in_passing(url, ask, clock)
 def test_check_mode_leases_nothing(url, ask, clock):
     told = several.update_all(url, [{"instance": SHOP, "operation": "place", "reservation": ask()}], True, operation("a"))
     assert told.changed and not leased(url)
+
+
+def test_a_rebuilt_registry_grants_no_number_that_devices_know(url, ask, clock):
+    found = {**LIVES, "record": ask(TWO, 11) | PLACED, "lease": 41}
+    assert rebuild.rebuild(url, [found], []).changed
+    assert not rebuild.rebuild(url, [found], []).changed
+    assert taken(url, operation("a", above=41)) == {SHOP: 42}
+    with pytest.raises(Refused, match="since this one looked there"):
+        taken(url, operation("b"), TWO)

@@ -85,8 +85,8 @@ def test_status_shows_what_is_under_way():
 def test_found_adds_the_rm():
     found = mesh_found(hostvars(), GROUPS, "hn-east")
     assert found["instances"] == [
-        {"name": "shop-1.example.com", "state": "running", "rm": "rm-east-1"},
-        {"name": "gone-1.example.org", "state": "absent", "epoch": 5, "rm": "rm-east-1"},
+        {"name": "shop-1.example.com", "state": "running", "rm": "rm-east-1", "lease": 0},
+        {"name": "gone-1.example.org", "state": "absent", "epoch": 5, "rm": "rm-east-1", "lease": 0},
     ]
     assert [router["domain"] for router in found["routers"]] == ["example.com"]
 
