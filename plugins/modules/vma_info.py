@@ -189,6 +189,22 @@ leases:
       sample: {where: 3f0e/4026531836, process: 4711, started: "81520"}
     since: {description: When it began here (UTC)., type: str, returned: success, sample: "2026-01-01T12:00:00Z"}
     left: {description: Seconds after which another operation need not wait for it any more., type: float, returned: success, sample: 599.2}
+runs:
+  description: The runs of operations that have not ended, oldest first.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    run: {description: Its id., type: str, returned: success, sample: 8d1f3c2a4b5e4f60a1b2c3d4e5f60718}
+    operation: {description: What is done., type: str, returned: success, sample: move}
+    subject: {description: What it is done to., type: str, returned: success, sample: shop-1.example.com}
+    who: {description: Who runs it., type: str, returned: success, sample: ada@controller}
+    instances: {description: The instances that it is about., type: list, elements: str, returned: success, sample: [shop-1.example.com]}
+    began: {description: When it was begun (UTC)., type: str, returned: success, sample: "2026-01-01T12:00:00.000000Z"}
+    ended: {description: When it ended; null., type: str, returned: success, sample: null}
+    outcome: {description: How it ended; null., type: str, returned: success, sample: null}
+    steps: {description: What each step was; empty until it has ended., type: list, elements: dict, returned: success, sample: []}
+    plan: {description: Its plan as text., type: str, returned: success, sample: "{}"}
 """
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_info_module
