@@ -73,7 +73,8 @@ def play(mesh: Mesh, pair: str, seed: str) -> Round:
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         plays = list(pool.map(act, (0, 1)))
-    wrong = twice(mesh) + [f"nobody is told why: {each.messages}" for each in plays if not each.ok and not any(words in " ".join(each.messages) for words in TOLD)]
+    refused = [each.messages for each in plays if not each.ok]
+    wrong = twice(mesh) + [f"nobody is told why: {messages}" for messages in refused if not any(words in " ".join(messages) for words in TOLD)]
     if not any(each.ok for each in plays):
         wrong.append("both were refused")
     return Round(offset, plays, wrong + left(mesh, "after it") + ended(mesh))

@@ -38,7 +38,8 @@ def follow(numbers: t.Mapping[str, int], check: bool = False, directory: str | N
     known = {instance: _latest(directory, instance) for instance in numbers}
     for instance, number in numbers.items():
         if number < known[instance]:
-            raise Refused(f"Another operation has come to {instance} since this one began (its lease is {known[instance]}, this one's {number}); nothing was done.")
+            both = f"its lease is {known[instance]}, this one's {number}"
+            raise Refused(f"Another operation has come to {instance} since this one began ({both}); nothing was done.")
     newer = [instance for instance, number in numbers.items() if number > known[instance]]
     if newer and not check:
         os.makedirs(directory, mode=0o700, exist_ok=True)

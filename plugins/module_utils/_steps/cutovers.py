@@ -30,7 +30,8 @@ def hand_over(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
 
     Args:
         arguments: C(side), source or target; C(instances) with C(name), C(epoch), at the source (or where it is C(live)) C(peer), at the target C(vlan),
-            and as far as they are not as usual C(state) and C(record); whether the instance runs on meanwhile (C(live)); C(timeout) in seconds; C(lease), under which it is done.
+            and as far as they are not as usual C(state) and C(record); whether the instance runs on meanwhile (C(live)); C(timeout) in seconds;
+            C(lease), under which it is done.
     """
     arguments = given(arguments)
     asked = numbered(arguments)

@@ -43,7 +43,10 @@ def apply(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
 
 
 def look(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
-    """Return the C(routers) of this gateway, or that of a C(domain), as C(_gateway.router.look) shows them, each with the highest C(lease) that it acted under."""
+    """Return the C(routers) of this gateway, or that of a C(domain), as C(_gateway.router.look) shows them.
+
+    Each has the highest C(lease) that the gateway acted under.
+    """
     domain = arguments.get("domain")
     highest = fence.highest()
     known = state.load_all() if domain is None else [one for one in [state.load(domain)] if one]

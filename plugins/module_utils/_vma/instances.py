@@ -25,7 +25,8 @@ def update(url: str, wanted: dict[str, t.Any], dry_run: bool = False) -> Change:
     """Write down what has become, or is about to become, of an instance.
 
     Args:
-        wanted: instance; state (a state of records, or absent), expected (the states it may be in), in_rotation, epoch_above, forward_to, move, rm, step, operation and operation_done may be None.
+        wanted: instance; state (a state of records, or absent), expected (the states it may be in), in_rotation, epoch_above,
+            forward_to, move, rm, step, operation and operation_done may be None.
 
     Raises:
         InvalidInput: something is malformed.

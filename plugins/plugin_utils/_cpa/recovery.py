@@ -8,8 +8,9 @@
 """Taking up an operation that was cut off: its plan, and what its devices have written down, say what is to be done. Pure functions.
 
 VMAs keep the plan of a run until it has ended, and each device writes down what it does in it. So the operation goes on as it would have gone on: to its end if
-nothing failed, or nothing can be taken back any more; back if something failed. A step that was begun, and of which nobody wrote down what became of it, is made once more on the way forward: every
-call brings its device into a state, and finds it there if it has been made before. On the way back it counts as begun.
+nothing failed, or nothing can be taken back any more; back if something failed. A step that was begun, and of which nobody wrote down what became of it, is
+made once more on the way forward: every call brings its device into a state, and finds it there if it has been made before. On the way back it counts as
+begun.
 """
 
 from __future__ import annotations

@@ -445,7 +445,8 @@ class World:
         """Return what does not agree: records, guests, routers, names, and what is open."""
         found, registries = [], self.registries()
         for hn, known in registries.items():
-            found += [f"{each['instance']} is leased in {hn} by {each['operation']}" for each in known["leases"] if each["run"].rpartition(".")[2] == f"run{self.runs}"]
+            mine = [each for each in known["leases"] if each["run"].rpartition(".")[2] == f"run{self.runs}"]
+            found += [f"{each['instance']} is leased in {hn} by {each['operation']}" for each in mine]
             found += [f"{each['kind']} of {each['instance']} is open in {hn}" for each in known["operations"] if each["closed"] is None]
             found += [problem for record in known["records"] for problem in self._of_record(hn, record)]
             found += self._of_routers(hn, known)
