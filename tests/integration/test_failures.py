@@ -92,7 +92,7 @@ def test_a_controller_killed_in_the_cutover_is_taken_up(trip, mesh):
     taken_up = mesh.play("recover")
     assert taken_up.ok and f"Taken up was the move of {SHOP} that " in taken_up.output, taken_up.output
     trip.arrives()
-    assert "there is nothing to recover" in mesh.play("recover").output
+    assert "there is nothing to recover" in mesh.nothing_left("recover").output
 
 
 def test_what_the_source_cannot_withdraw_keeps_its_address_until_a_second_run(trip, mesh):

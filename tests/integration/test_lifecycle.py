@@ -31,6 +31,7 @@ def test_site_import_and_status_change_nothing_the_second_time(mesh):
     mesh.nothing_left("site")
     mesh.nothing_left("capsule_import", rm="rm-east-1", **CAPSULE)
     mesh.nothing_left("status")
+    mesh.nothing_left("history")
 
 
 def test_suspend_and_resume(shop, mesh):

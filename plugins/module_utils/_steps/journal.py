@@ -56,12 +56,12 @@ class Journal:
         os.fdatasync(self._file)
 
 
-def look(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
+def look(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
     """Return what this device did in a C(run): C(told), the last answer of each call, in their order; of what is C(secret), not what it was.
 
     Whoever takes the run up has a C(lease), under which this device does nothing any more for whoever was at work before.
     """
-    fence.follow(arguments["lease"]["numbers"])
+    fence.follow(arguments["lease"]["numbers"], check)
     return Outcome(False, None, None, {"told": read(arguments["run"])})
 
 
