@@ -74,10 +74,13 @@ def look(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
 
 
 def history(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
-    """Return the C(runs) of operations that have not ended and the C(last) ones that have, only those with an C(instance) if one is given."""
+    """Return the C(runs) of operations that have not ended and the C(last) ones that have, only those with an C(instance) if one is given.
+
+    Out of a template numbers may come as text, and nothing as an empty text.
+    """
     arguments = given(arguments)
     with reading(_registry(arguments)) as tx:
-        found = runs.listing(tx, arguments.get("last", 20), arguments.get("instance"))
+        found = runs.listing(tx, int(arguments.get("last", 20)), arguments.get("instance") or None)
     return Outcome(False, None, None, {"runs": [{key: value for key, value in row.items() if key != "plan"} for row in found]})
 
 
