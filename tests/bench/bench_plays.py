@@ -4,15 +4,18 @@
 
 """Whole plays, from the start of ansible-playbook to its end: against those of another checkout of the collection (--against), in turn, on another lab (--lab).
 
-The other checkout needs what an operator's has: a .build/collections with the collection's tree in it. --defaults takes Ansible's own configuration.
+The other checkout needs what an operator's has: a .build/collections with the collection's tree in it. --defaults installs both from their tarballs instead,
+and takes Ansible's own configuration.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -48,7 +51,8 @@ class Checkout:
     """One tree of the collection, the lab that it works on, and how its plays are run."""
 
     def __init__(self, root: pathlib.Path, lab: pathlib.Path, defaults: bool) -> None:
-        self.root, self.lab, self._defaults = root, lab, defaults
+        self.root, self.lab = root, lab
+        self._installed = installed(root) if defaults else None
         # Variables of playbooks begin with the verb since there are plans.
         self.plans = (root / "roles" / "operation").is_dir()
 
@@ -60,15 +64,16 @@ class Checkout:
             named = {"publish_host": "", **{"instance" if name == "instances" else name: value for name, value in variables.items()}}
         environment = {
             **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(self.root / ".build" / "collections"),
+            "ANSIBLE_COLLECTIONS_PATH": str(self._installed or self.root / ".build" / "collections"),
             "ANSIBLE_INVENTORY": str(self.lab / "inventory.yml"),
         }
         with tempfile.NamedTemporaryFile("w", suffix=".json") as said, tempfile.NamedTemporaryFile("w", suffix=".cfg") as plain:
             json.dump(named, said)
             said.flush()
-            environment["ANSIBLE_CONFIG"] = plain.name if self._defaults else str(self.root / "ansible.cfg")
+            environment["ANSIBLE_CONFIG"] = plain.name if self._installed else str(self.root / "ansible.cfg")
             began = time.monotonic()
-            argv = ["ansible-playbook", str(self.root / "playbooks" / f"{playbook}.yml"), "-e", f"@{said.name}"]
+            what = f"vmatrix.mesh.{playbook}" if self._installed else str(self.root / "playbooks" / f"{playbook}.yml")
+            argv = ["ansible-playbook", what, "-e", f"@{said.name}"]
             done = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
             seconds = time.monotonic() - began
         assert done.returncode == 0, done.stdout
@@ -84,6 +89,18 @@ class Checkout:
             self.play("remove", {"instance": gone})
         self.play("scale", {**OF_SERVICE, "count": 5})
         self.play("scale", {**OF_SERVICE, "count": 0, "surplus": "absent"})
+
+
+def installed(root: pathlib.Path) -> pathlib.Path:
+    """Build the tarball of a checkout and install it, as users get it; return where."""
+    place = pathlib.Path(tempfile.mkdtemp(prefix="vmatrix-bench-"))
+    atexit.register(shutil.rmtree, place)
+    build = ["ansible-galaxy", "collection", "build", str(root), "--output-path", str(place)]
+    subprocess.run(build, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
+    (tarball,) = place.glob("*.tar.gz")
+    install = ["ansible-galaxy", "collection", "install", "--no-deps", "--collections-path", str(place), str(tarball)]
+    subprocess.run(install, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
+    return place
 
 
 def measured(what: str, checkout: Checkout, playbook: str, variables: t.Mapping[str, t.Any]) -> float:
