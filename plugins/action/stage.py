@@ -84,7 +84,7 @@ class ActionModule(ActionBase):
                 current, plan = planned(task_vars["hostvars"])
                 known = answers_so_far(plan, current, task_vars["hostvars"])
                 calls = [_signed(each, plan, known) for each in calls]
-                run = None if check else _journaled(plan)
+                run = None if check else leases.journaled(plan)
             result = self._answered(self._carried_out(calls, task_vars, run), {}, args["device"])
             if args["packed"]:
                 result["answers"] = {step: {**answer, "result": json.dumps(answer["result"])} for step, answer in result["answers"].items()}
@@ -100,6 +100,7 @@ class ActionModule(ActionBase):
             return {**self._answered([failed], mine, host), "run": run}
         if not made:
             return {"skipped": True, "changed": False, "skip_reason": "This host has nothing to do in this stage.", "answers": mine, "run": run}
+        secret = progress.stage_of(plan, args["stage"])[0].secret
         calls = [
             {
                 "ids": list(each.ids),
@@ -107,16 +108,15 @@ class ActionModule(ActionBase):
                 "arguments": progress.written(each.arguments),
                 "check": check or each.rehearses,
                 "reserves": each.reserves,
-                "secret": progress.stage_of(plan, args["stage"])[0].secret,
+                "secret": secret,
             }
             for each in made
         ]
         calls = [_signed(each, plan, kept) for each in calls]
-        secret = progress.stage_of(plan, args["stage"])[0].secret
         if secret:
             # Connections that are told to be talkative (-vvv) show all that a host says.
             self._connection._play_context.no_log = True
-        told = self._carried_out(calls, task_vars, None if check else _journaled(plan))
+        told = self._carried_out(calls, task_vars, None if check else leases.journaled(plan))
         result = self._answered(told, mine, host)
         if secret:
             result["answers"] = {step: answer if step in mine else _sealed(answer) for step, answer in result["answers"].items()}
@@ -172,11 +172,6 @@ class ActionModule(ActionBase):
     def _python(task_vars: dict[str, t.Any]) -> str:
         chosen = task_vars.get("ansible_python_interpreter") or C.config.get_config_value("INTERPRETER_PYTHON", variables=task_vars)
         return "/usr/bin/python3" if str(chosen).startswith("auto") else shlex.quote(str(chosen))
-
-
-def _journaled(plan: Plan) -> str:
-    """Return the run in whose journals it is written down what is done; what takes up another one goes on in that one's."""
-    return str(plan.claim["run"]).partition(".")[0]
 
 
 def _signed(call: dict[str, t.Any], plan: Plan, answers: progress.Answers) -> dict[str, t.Any]:

@@ -74,6 +74,11 @@ def signed(call: str, arguments: dict[str, t.Any], plan: Plan, answers: Answers)
     return {**plain, "lease": {**said, "numbers": numbers}}
 
 
+def journaled(plan: Plan) -> str:
+    """Return the run in whose journals it is written down what is done; what takes up another one goes on in that one's."""
+    return str(plan.claim["run"]).partition(".")[0]
+
+
 def holders(plan: Plan, answers: Answers) -> list[str]:
     """Return the VMAs where an operation that came to its end may still have leases."""
     held: dict[str, set[str]] = {}
@@ -176,8 +181,8 @@ def _taken_over(plan: Plan) -> Plan:
     """Put the steps first that take over what was leased, whatever was done before; and give it back in the end, when all is said."""
     held: dict[str, list[str]] = {}
     for step in (step for stage in plan.stages for step in stage.steps if isinstance(step.device, str)):
-        if step.call in ("lease", "record"):
-            held.setdefault(step.device, []).extend(step.arguments["instances"] if step.call == "lease" else _of(step))
+        if step.call == "record":
+            held.setdefault(step.device, []).extend(_of(step))
     if not held:
         return plan
     takes = tuple(_lease(vma, list(dict.fromkeys(names))) for vma, names in held.items())

@@ -82,10 +82,6 @@ class Written:
         self._entries.append({"ended": json.loads(json.dumps(answer)), "secret": secret})
 
 
-def _journaled(plan: Plan) -> str:
-    return str(plan.claim["run"]).partition(".")[0]
-
-
 class World:
     """A mesh.
 
@@ -248,7 +244,7 @@ class World:
                 }
                 for each in made
             ]
-            self._run = _journaled(plan)
+            self._run = leases.journaled(plan)
             fresh = {step: answer for told in self._carried_out(host, calls) for step, answer in progress.answers_of(told, host).items()}
             hostvars[host]["operation_stage"]["answers"].update(fresh)
             follow_up = progress.follow_up(plan, stage, host, {**answers, **fresh}) if cuts_over else None
@@ -257,7 +253,7 @@ class World:
                     {"check": False, **each, "arguments": leases.signed(each["call"], each["arguments"], plan, {**answers, **fresh})}
                     for each in follow_up["calls"]
                 ]
-                self._run = _journaled(plan)
+                self._run = leases.journaled(plan)
                 told = self._carried_out(follow_up["device"], calls)
                 known = {step: answer for each in told for step, answer in progress.answers_of(each, follow_up["device"]).items()}
                 hostvars[host]["operation_follow_up"] = {"run": "now", "answers": known}
