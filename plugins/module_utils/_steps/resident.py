@@ -20,9 +20,11 @@ import json
 import os
 import selectors
 import signal
+import site
 import socket
 import sys
 import traceback
+import zlib
 
 DIRECTORY = "/run/vmatrix/engines"
 #: Seconds that the process waits for a further call: as long as the connection of the one before is usually kept.
@@ -30,6 +32,12 @@ IDLE = 300.0
 #: The exit status when the fork ended without telling its own.
 LOST = 70
 MAIN = "ansible_collections.vmatrix.mesh.plugins.module_utils._steps.main"
+
+
+def path_of(name: str) -> str:
+    """Return the path of the socket for the engines *name* and the libraries that are installed at this moment."""
+    moments = [os.stat(directory).st_mtime_ns for directory in site.getsitepackages() if os.path.isdir(directory)]
+    return f"{DIRECTORY}/{name}-{zlib.crc32(repr(moments).encode()):08x}"
 
 
 def call(path: str) -> int:
@@ -144,4 +152,4 @@ def _carry_out(connection: socket.socket) -> None:
 
 if __name__ == "__main__":
     # Nothing is left to be done in here, and this is no module.
-    os._exit(call(f"{DIRECTORY}/{sys.argv[1]}"))
+    os._exit(call(path_of(sys.argv[1])))

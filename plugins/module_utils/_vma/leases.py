@@ -9,7 +9,8 @@
 
 A lease has a number, which grows with every one that is granted for the instance (M. Burrows, The Chubby lock service, OSDI 2006, section 2.4, calls it a
 sequencer). Whoever acts for the operation says the number, and who knows of a higher one refuses. So a lease may end while its operation still
-believes in it, as when its controller slept: nothing has to trust clocks but the wait for a controller that died.
+believes in it, as when its controller slept: nothing has to trust clocks but the wait for a controller that died. Numbers are not below the milliseconds of
+the clock (S. Kulkarni et al., Logical Physical Clocks, OPODIS 2014), so a registry that was lost grants none again either.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def without(tx: Transaction, instances: t.Collection[str]) -> t.Iterator[None]:
     yield
     if tx.raised:
         for instance, row in rows.items():
-            _write(tx, row, instance, number=highest(tx) + 1, run=None, holder={}, until=0)
+            _write(tx, row, instance, number=_next(tx), run=None, holder={}, until=0)
 
 
 def know(tx: Transaction, number: int, instances: t.Iterable[str]) -> None:
@@ -133,7 +134,7 @@ def _grant(tx: Transaction, lease: Lease, instance: str, row: dict[str, t.Any] |
     elif known > (lease.above if mine is None else mine) and not _gives_way(lease, row):
         raise Refused(f"Another operation came to {instance} in {tx.hn['name']} since this one looked there; run this again when that has ended.")
     else:
-        number = max(highest(tx), lease.above) + 1 if mine is None else max(mine, known)
+        number = _next(tx, lease.above) if mine is None else max(mine, known)
     if row and row["run"] and runs.identity(row["run"]) != runs.identity(lease.run):
         # Its instance is in other hands now, so it cannot be taken up any more.
         runs.end(tx, row["run"], "replaced", [])
@@ -141,6 +142,10 @@ def _grant(tx: Transaction, lease: Lease, instance: str, row: dict[str, t.Any] |
     holder = {"operation": lease.operation, "who": lease.who, "controller": dict(lease.controller), "since": since}
     _write(tx, row, instance, number=number, run=lease.run, holder=holder, until=_now() + lease.seconds)
     return number
+
+
+def _next(tx: Transaction, above: int = 0) -> int:
+    return max(highest(tx), above, _milliseconds()) + 1
 
 
 def _free(tx: Transaction, instance: str, lease: Lease | None = None) -> dict[str, t.Any] | None:
@@ -165,6 +170,10 @@ def _gives_way(lease: Lease | None, row: t.Mapping[str, t.Any] | None) -> bool:
 
 def _now() -> float:
     return time.time()
+
+
+def _milliseconds() -> int:
+    return int(_now() * 1000)
 
 
 def _shown(moment: float) -> str:

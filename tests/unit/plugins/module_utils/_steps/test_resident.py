@@ -135,3 +135,14 @@ def test_those_that_come_at_once_are_all_answered(host):
         with each:
             assert json.loads(each.communicate(timeout=30)[0])["pid"]
             assert each.returncode == 0
+
+
+def test_whatever_is_installed_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr("site.getsitepackages", lambda: [str(tmp_path), str(tmp_path / "missing")])
+    before = resident.path_of("f" * 62)
+    assert resident.path_of("f" * 62) == before
+    os.utime(tmp_path, ns=(1, 1))
+    (tmp_path / "vici").mkdir()
+    assert resident.path_of("f" * 62) != before
+    # With a process id behind it, it has to fit into the address of a socket.
+    assert len(f"{before}.4194304") < 108

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn, rms
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn, leases, rms
 
 
 def subscription(**different) -> dict:
@@ -48,6 +48,14 @@ def set_up(directory, pools=("198.18.1.0/28",), machines=("rm-east-1", "rm-east-
     for name in machines:
         rms.subscribe(url, name, subscription(**different))
     return url
+
+
+@pytest.fixture(name="by_clock", autouse=True)
+def _by_clock(monkeypatch):
+    """Have the numbers of leases begin with 1, so that tests can say them; return what they would begin with."""
+    by_clock = leases._milliseconds
+    monkeypatch.setattr(leases, "_milliseconds", lambda: 0)
+    return by_clock
 
 
 @pytest.fixture(name="make")

@@ -12,7 +12,7 @@ import dataclasses
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import instances, leases, overview, rebuild, registry, reservations, several
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn, instances, leases, overview, rebuild, registry, reservations, several
 
 SHOP, TWO = "shop-1.example.com", "shop-2.example.com"
 CONTROLLER = {"where": "boot/1", "process": 7, "started": "3"}
@@ -181,3 +181,15 @@ def test_a_rebuilt_registry_grants_no_number_that_devices_know(url, ask, clock):
     assert taken(url, operation("a", above=41)) == {SHOP: 42}
     with pytest.raises(Refused, match="since this one looked there"):
         taken(url, operation("b"), TWO)
+
+
+def test_a_registry_that_was_lost_grants_later_numbers(url, tmp_path, clock, by_clock, monkeypatch):
+    monkeypatch.setattr(leases, "_milliseconds", by_clock)
+    clock.now = 1000.5
+    before = taken(url, operation("a"), SHOP)[SHOP]
+    other = f"sqlite:///{tmp_path}/lost.db"
+    hn.declare(other, "hn-east", ["198.18.1.0/28"], 100, 150, 8)
+    clock.now += 0.002
+    assert taken(other, operation("b"), SHOP)[SHOP] > before > 1000000
+    clock.now = 0
+    assert taken(other, operation("b"), SHOP)[SHOP] > before, "whatever the clock does"
