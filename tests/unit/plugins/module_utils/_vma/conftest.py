@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import contextlib
+
+import postgresql
 import pytest
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn, rms
 
@@ -41,23 +44,34 @@ def needs(**different) -> dict:
     return {"memory_mib": 128, "vcpus": 1, "disk_bytes": 1 << 30, "machine_type": "pc-i440fx-7.2", "cpu": "qemu64", "accelerator": None, **different}
 
 
-def set_up(directory, pools=("198.18.1.0/28",), machines=("rm-east-1", "rm-east-2"), vlan_last=4000, **different) -> str:
-    """Return the URL of a new registry in *directory*."""
-    url = f"sqlite:///{directory}/registry.db"
+def set_up(url, pools=("198.18.1.0/28",), machines=("rm-east-1", "rm-east-2"), vlan_last=4000, **different) -> str:
+    """Set a registry up, and return its URL."""
     hn.declare(url, "hn-east", list(pools), 100, vlan_last, 8)
     for name in machines:
         rms.subscribe(url, name, subscription(**different))
     return url
 
 
+@pytest.fixture(name="server", scope="session")
+def _server():
+    with contextlib.closing(postgresql.Server()) as server:
+        yield server
+
+
+@pytest.fixture(name="empty", params=["sqlite", "postgresql"])
+def _empty(request, tmp_path):
+    """The URL of a registry that nobody has set up, in each kind of database."""
+    return f"sqlite:///{tmp_path}/registry.db" if request.param == "sqlite" else request.getfixturevalue("server").empty()
+
+
 @pytest.fixture(name="make")
-def _make(tmp_path):
-    return lambda **different: set_up(tmp_path, **different)
+def _make(empty):
+    return lambda **different: set_up(empty, **different)
 
 
 @pytest.fixture(name="url")
-def _url(tmp_path):
-    return set_up(tmp_path)
+def _url(empty):
+    return set_up(empty)
 
 
 @pytest.fixture(name="ask")
@@ -75,6 +89,6 @@ def _machine():
     return subscription
 
 
-@pytest.fixture(name="make_in")
-def _make_in():
+@pytest.fixture(name="make_at")
+def _make_at():
     return set_up

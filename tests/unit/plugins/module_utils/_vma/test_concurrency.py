@@ -86,7 +86,6 @@ def _declare(url):
     return hn.declare(url, "hn-east", ["198.18.1.0/24"], 100, 4000, 8).changed
 
 
-def test_a_registry_is_set_up_by_one_only(tmp_path):
-    url = f"sqlite:///{tmp_path}/registry.db"
-    assert sorted(_together(_declare, [(url,)] * PROCESSES)) == [False] * (PROCESSES - 1) + [True]
-    assert overview.overview(url)["hn"]["generation"] == 1
+def test_a_registry_is_set_up_by_one_only(empty):
+    assert sorted(_together(_declare, [(empty,)] * PROCESSES)) == [False] * (PROCESSES - 1) + [True]
+    assert overview.overview(empty)["hn"]["generation"] == 1
