@@ -18,6 +18,10 @@ import time
 import typing as t
 
 import psycopg2
+import pytest
+
+#: For tests of what a registry has to be in every database; the others have SQLite.
+BOTH = pytest.mark.parametrize("empty", ["sqlite", "postgresql"], indirect=True)
 
 #: PostgreSQL refuses to run as root.
 USER = "nobody"

@@ -203,7 +203,7 @@ def _postgresql(parsed: t.Any, shown: str, reads: bool) -> t.Any:
     # Several SELECTs see one moment only with REPEATABLE READ.
     isolation = "REPEATABLE READ" if reads else "READ COMMITTED"
     # A server that vanishes is noticed even while nothing is sent.
-    waits = {"connect_timeout": PATIENCE, "keepalives_idle": PATIENCE // 3, "keepalives_interval": PATIENCE // 3, "tcp_user_timeout": 1000 * PATIENCE}
+    waits = {"connect_timeout": PATIENCE, "keepalives_idle": PATIENCE, "keepalives_interval": PATIENCE, "tcp_user_timeout": 1000 * PATIENCE}
     try:
         engine = sa.create_engine(parsed, future=True, poolclass=sa.pool.NullPool, isolation_level=isolation, connect_args=waits)
     except (sa.exc.NoSuchModuleError, ImportError) as exc:
