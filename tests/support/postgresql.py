@@ -47,10 +47,10 @@ class Server:
         process: its first one.
     """
 
-    def __init__(self, durable: bool = False) -> None:
-        """Start one; only if it is *durable* what it has committed outlives a power cut."""
+    def __init__(self, directory: str | None = None, durable: bool = False) -> None:
+        """Start one, below *directory* if that is given; only if it is *durable* what it has committed outlives a power cut."""
         programs = _programs()
-        self._directory = pathlib.Path(tempfile.mkdtemp(prefix="vmatrix-postgresql-"))
+        self._directory = pathlib.Path(tempfile.mkdtemp(prefix="vmatrix-postgresql-", dir=directory))
         # No two processes have the same one.
         self.address = ".".join(["127", *(str(os.getpid() >> shift & 255) for shift in (16, 8, 0))])
         shutil.chown(self._directory, USER)
