@@ -84,7 +84,8 @@ def check(seen: dict[str, t.Any], found: list[tuple[t.Any, ...]], before: int) -
     assert seen["leases"] == [] and len({number for _name, number, *_others in found}) == count, "a lease was doubled or kept"
     for what in ("fabric_address", "public_address"):
         assert len({record[what] for record in records.values()}) == count, f"a {what} was doubled"
-    assert all(records[name][what] == record[what] for name, _number, record, *_others in found for what in ("fabric_address", "public_address", "vlan", "epoch"))
+    given = ("fabric_address", "public_address", "vlan", "epoch")
+    assert all(records[name][what] == record[what] for name, _number, record, *_others in found for what in given), "what was given is another's"
 
 
 def main() -> None:
