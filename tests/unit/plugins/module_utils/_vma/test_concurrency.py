@@ -12,7 +12,7 @@ import pytest
 from postgresql import BOTH
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import vma
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn, instances, overview, reservations
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn, instances, overview, registry, reservations, rms, schema
 
 PROCESSES = 8
 EACH = 10
@@ -95,6 +95,23 @@ def _declare(url):
 def test_a_registry_is_set_up_by_one_only(empty):
     assert sorted(_together(_declare, [(empty,)] * PROCESSES)) == [False] * (PROCESSES - 1) + [True]
     assert overview.overview(empty)["hn"]["generation"] == 1
+
+
+def _subscribe(url):
+    return rms.subscribe(url, "rm-east-1", {"in_service": True}).changed
+
+
+@BOTH
+def test_an_older_registry_gets_what_it_lacks_from_one_only(url):
+    with registry.transaction(url) as tx:
+        for table in ("holders", "capsules", "listings", "leases", "runs"):
+            tx.connection.exec_driver_sql(f"DROP TABLE {table}")
+        tx.connection.exec_driver_sql("UPDATE registry SET schema_version = 4")
+    assert _together(_subscribe, [(url,)] * PROCESSES) == [False] * PROCESSES
+    seen = overview.overview(url)
+    assert seen["capsules"] == seen["leases"] == seen["runs"] == [] and len(seen["rms"]) == 2
+    with registry.reading(url) as tx:
+        assert tx.version == schema.VERSION
 
 
 def _operate(url, ask, number):
