@@ -257,7 +257,8 @@ def _limit(connection: t.Any) -> None:
 
 def _queue(connection: t.Any) -> None:
     _limit(connection)
-    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
+    # What is committed outlasts a power cut, whatever the server's own default is.
+    connection.execute(sa.select(sa.func.set_config("synchronous_commit", "on", True), sa.func.pg_advisory_xact_lock(LOCK)))
 
 
 def _opened(connection: t.Any, shown: str, create: bool = False, reads: bool = False) -> Transaction:

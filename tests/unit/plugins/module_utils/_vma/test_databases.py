@@ -70,6 +70,12 @@ def test_so_it_is_whatever_the_server_takes_for_usual(server, driven, ask):
     assert first["fabric_address"] != second["fabric_address"]
 
 
+def test_a_commit_outlives_a_power_cut_though_the_server_would_not_wait(server, driven):
+    assert server.execute("SHOW synchronous_commit") == [("off",)]
+    with registry.transaction(driven) as tx:
+        assert tx.connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
+
+
 @BOTH
 def test_whoever_waits_in_vain_is_told(url, ask, monkeypatch):
     with registry.transaction(url) as tx:
