@@ -16,6 +16,7 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.module_utils.basic import missing_required_lib
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.main import CALLS
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import leases, progress
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.run import answers_so_far, planned, run_id
@@ -145,7 +146,7 @@ class ActionModule(ActionBase):
         """Have the host make the calls, and write them down as those of a run; return its answers. Those that it never gave have failed."""
         where = f"{CACHE}/{DIGEST}"
         command = f"test -d {where} || exit {ABSENT}; PYTHONPATH={where} exec {self._python(task_vars)} -m {RESIDENT} {DIGEST}"
-        asked = json.dumps({"calls": calls, "run": run}).encode()
+        asked = json.dumps({"calls": self._registered(calls, task_vars), "run": run}).encode()
         try:
             done = self._piped(command, asked)
             if done["rc"] == ABSENT:
@@ -163,6 +164,13 @@ class ActionModule(ActionBase):
             why = f"The engines ended without an answer, with exit status {done['rc']}: {words[-1]}"
             # What they did before they ended nobody knows.
             return [{"ids": [step for call in calls for step in call["ids"]], "changed": None, "failed": True, "msg": why, "result": {}}]
+
+    def _registered(self, calls: list[dict[str, t.Any]], task_vars: dict[str, t.Any]) -> list[dict[str, t.Any]]:
+        """Return the calls, those of a VMA with the registry that the inventory names for it, if it does."""
+        if "vma_registry" not in task_vars:
+            return calls
+        registry = {"registry": self._templar.template(task_vars["vma_registry"])}
+        return [{**call, "arguments": {**registry, **call["arguments"]}} if CALLS[call["call"]][0] == "vma" else call for call in calls]
 
     def _piped(self, command: str, content: bytes) -> dict[str, t.Any]:
         """Run a command with *content* on its standard input, with the rights that the task has."""

@@ -14,6 +14,7 @@ author:
 description:
   - Makes the registry of a VMA where there is none, and sets the HN's name, public addresses and VLANs in it.
   - The file of an SQLite registry is readable by its owner only. Its directory must exist.
+  - A database of PostgreSQL must exist, hold nothing else, and belong to the user that the URL names, or its schema must, since tables are made in it.
   - What is in use is never taken away. A pool cannot be dropped or shrunk while a service uses an address of it, nor the VLANs while a domain uses one.
 extends_documentation_fragment:
   - vmatrix.mesh.attributes
@@ -47,8 +48,10 @@ options:
     default: 8
   registry:
     description:
-      - The database of the registry, as a URL of SQLAlchemy.
-      - It must not hold a password. Where one is needed, it belongs into the database's own password file.
+      - The database of the registry, as a URL of SQLAlchemy. It is of SQLite, or of PostgreSQL by the driver psycopg2 (Debian's C(python3-psycopg2)) or,
+        with SQLAlchemy 2, psycopg, as V(postgresql+psycopg2://vma@db.example.com/vma).
+      - It must not hold a password. Where one is needed, it belongs into the database's own password file (C(~/.pgpass) of the user that this module runs as,
+        or what C(?passfile=/etc/vmatrix/vma.pgpass) at the end of the URL names), which nobody else can read.
     type: str
     default: sqlite:////var/lib/vmatrix/vma/registry.db
 seealso:
@@ -62,6 +65,13 @@ EXAMPLES = r"""
     name: hn-east
     public_pools:
       - 198.18.1.0/24
+
+- name: Set it up in PostgreSQL
+  vmatrix.mesh.vma_hn:
+    name: hn-east
+    public_pools:
+      - 198.18.1.0/24
+    registry: postgresql+psycopg2://vma@db.example.com/vma?passfile=/etc/vmatrix/vma.pgpass
 """
 
 RETURN = r"""

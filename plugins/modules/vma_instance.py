@@ -216,8 +216,10 @@ options:
       operation_done: *operation_done
   registry:
     description:
-      - The database of the registry, as a URL of SQLAlchemy.
-      - It must not hold a password. Where one is needed, it belongs into the database's own password file.
+      - The database of the registry, as a URL of SQLAlchemy. It is of SQLite, or of PostgreSQL by the driver psycopg2 (Debian's C(python3-psycopg2)) or,
+        with SQLAlchemy 2, psycopg, as V(postgresql+psycopg2://vma@db.example.com/vma).
+      - It must not hold a password. Where one is needed, it belongs into the database's own password file (C(~/.pgpass) of the user that this module runs as,
+        or what C(?passfile=/etc/vmatrix/vma.pgpass) at the end of the URL names), which nobody else can read.
     type: str
     default: sqlite:////var/lib/vmatrix/vma/registry.db
 seealso:

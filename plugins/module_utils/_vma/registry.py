@@ -11,6 +11,11 @@ With SQLite the journal's mode stays DELETE. A WAL would let readers and writers
 closes the database as its last user, so a WAL would be made, synced, copied and deleted with each one; a copy of the one file would no longer be the whole
 registry; and turning an existing file's mode fails at once where somebody else has it open. In mode DELETE a reader waits only while a commit is written, and
 a commit only for readers that are reading at that moment.
+
+With PostgreSQL whoever changes something holds an advisory lock until its transaction ends. The server queues those who wait in the order in which they came,
+and lock_timeout is the deadline of each. To lock the registry's row would not do, because two that make the tables at once have no row yet. Nor would
+isolation level SERIALIZABLE: of two that meet it lets one do all its work before it fails, and there is nobody here who could begin anew. What is read after
+the lock is there is what the one before has committed, as long as every statement looks for itself (READ COMMITTED), whatever the server's own default is.
 """
 
 from __future__ import annotations
@@ -26,7 +31,16 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import
 #: The option that every module of the VMA has.
 OPTION = {"type": "str", "default": "sqlite:////var/lib/vmatrix/vma/registry.db"}
 
-#: Seconds that a call waits for those before it.
+#: What a URL of PostgreSQL begins with: other drivers are told in other ways what time they have.
+POSTGRESQL = ("postgresql", "postgresql+psycopg2", "postgresql+psycopg")
+
+#: The advisory lock of those who change a registry; it is one in each database.
+LOCK = int.from_bytes(b"vmatrix", "big")
+
+#: PostgreSQL's code for a lock that was waited for in vain. What it says depends on its language.
+LOCK_NOT_AVAILABLE = "55P03"
+
+#: Seconds that a call waits for those before it, and for a server; and that a server waits for a call that changes something and says nothing.
 PATIENCE = 30
 
 
@@ -101,6 +115,7 @@ def transaction(url: str, dry_run: bool = False, create: bool = False) -> t.Iter
         InvalidInput: *url* is none that can be used.
         NotFound: nobody has set the registry up.
         Refused: others held it for 30 s, or a newer version of the collection made it. What an older one made gets the tables that it lacks.
+        MeshError: the database cannot be used, or the connection to it was lost; if that was while it committed, nobody knows what became of the changes.
     """
     with _connected(url, dry_run=dry_run, create=create) as (connection, shown):
         work = connection.begin()
@@ -112,7 +127,7 @@ def transaction(url: str, dry_run: bool = False, create: bool = False) -> t.Iter
         if dry_run:
             work.rollback()
         else:
-            work.commit()
+            _commit(work, shown)
 
 
 @contextlib.contextmanager
@@ -135,25 +150,69 @@ def _connected(url: str, **how: bool) -> t.Iterator[tuple[t.Any, str]]:
         with engine.connect() as connection:
             yield connection, shown
     except sa.exc.DBAPIError as exc:
-        if "locked" in str(exc.orig):
-            raise Refused(f"Other calls have held the registry {shown} for {PATIENCE} s; try again when they have ended.") from exc
-        raise MeshError(f"The registry {shown} cannot be used: {str(exc.orig).strip()}.") from exc
+        raise _said(exc, shown) from exc
     finally:
         engine.dispose()
 
 
+def _commit(work: t.Any, shown: str) -> None:
+    try:
+        work.commit()
+    except sa.exc.DBAPIError as exc:
+        if not exc.connection_invalidated:
+            raise
+        why = f"The connection to the registry {shown} was lost while it was told to keep the changes"
+        raise MeshError(f"{why}, so they may have been made or not: look, or run this again ({_reason(exc)}).") from exc
+
+
+def _said(exc: t.Any, shown: str) -> MeshError:
+    """Return what is said when a database fails."""
+    code = getattr(exc.orig, "pgcode", None) or getattr(exc.orig, "sqlstate", None)
+    if code == LOCK_NOT_AVAILABLE or "database is locked" in str(exc.orig):
+        return Refused(f"Other calls have held the registry {shown} for {PATIENCE} s; try again when they have ended.")
+    if exc.connection_invalidated:
+        return MeshError(f"The connection to the registry {shown} was lost, so nothing was changed ({_reason(exc)}).")
+    return MeshError(f"The registry {shown} cannot be used: {_reason(exc)}.")
+
+
+def _reason(exc: t.Any) -> str:
+    """Return a database's own words, without the advice that follows on further lines."""
+    return " ".join((str(exc.orig).strip().splitlines() or [type(exc.orig).__name__])[0].split()).rstrip(".")
+
+
 def _engine(url: str, dry_run: bool = False, create: bool = False, reads: bool = False) -> tuple[t.Any, str]:
+    wrong = "it must look like 'sqlite:////var/lib/vmatrix/vma/registry.db' or 'postgresql+psycopg2://vma@db.example.com/vma'"
     try:
         parsed = sa.engine.make_url(url)
-        if parsed.password is not None:
-            raise InvalidInput("The registry's URL must not hold a password: it belongs into the database's own password file (such as ~/.pgpass).")
-        shown = str(parsed)
-        if parsed.get_backend_name() != "sqlite":
-            # Several SELECTs see one moment only so; those who change something lock the registry's row instead.
-            isolation = {"isolation_level": "REPEATABLE READ"} if reads else {}
-            return sa.create_engine(parsed, future=True, poolclass=sa.pool.NullPool, **isolation), shown
-    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as exc:
-        raise InvalidInput("The registry's URL cannot be used on this host: it must look like 'sqlite:////var/lib/vmatrix/vma/registry.db'.") from exc
+    except (sa.exc.ArgumentError, ValueError):
+        # What could not be parsed may hold a password, and is part of the exception.
+        raise InvalidInput(f"The registry's URL cannot be used: {wrong}.") from None
+    in_postgresql = parsed.drivername in POSTGRESQL
+    # A password with a slash in it ends up in the name of the database, with what comes after it.
+    if parsed.password is not None or any("password" in key for key in parsed.query) or (in_postgresql and "@" in (parsed.database or "")):
+        raise InvalidInput("The registry's URL must not hold a password: it belongs into the database's own password file (such as ~/.pgpass).")
+    shown = str(parsed.set(query={}))
+    if in_postgresql:
+        return _postgresql(parsed, shown, reads), shown
+    if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
+        raise InvalidInput(f"The registry's URL cannot be used: {wrong}.")
+    return _sqlite(parsed, shown, dry_run, create, reads), shown
+
+
+def _postgresql(parsed: t.Any, shown: str, reads: bool) -> t.Any:
+    # Several SELECTs see one moment only with REPEATABLE READ.
+    isolation = "REPEATABLE READ" if reads else "READ COMMITTED"
+    # A server that vanishes is noticed even while nothing is sent.
+    waits = {"connect_timeout": PATIENCE, "keepalives_idle": PATIENCE, "keepalives_interval": PATIENCE, "tcp_user_timeout": 1000 * PATIENCE}
+    try:
+        engine = sa.create_engine(parsed, future=True, poolclass=sa.pool.NullPool, isolation_level=isolation, connect_args=waits)
+    except (sa.exc.NoSuchModuleError, ImportError) as exc:
+        raise MeshError(f"The registry {shown} cannot be reached from this host: its driver is missing (Debian's python3-psycopg2).") from exc
+    sa.event.listen(engine, "begin", _limit if reads else _queue)
+    return engine
+
+
+def _sqlite(parsed: t.Any, shown: str, dry_run: bool, create: bool, reads: bool) -> t.Any:
     path = parsed.database
     if not path or not os.path.isabs(path):
         raise InvalidInput(f"The registry {shown} cannot be shared: its path must be absolute, as in 'sqlite:////var/lib/vmatrix/vma/registry.db'.")
@@ -171,7 +230,7 @@ def _engine(url: str, dry_run: bool = False, create: bool = False, reads: bool =
     engine = sa.create_engine(parsed, future=True, poolclass=sa.pool.NullPool, connect_args={"timeout": PATIENCE})
     sa.event.listen(engine, "connect", _prepare)
     sa.event.listen(engine, "begin", _begin if reads else _begin_alone)
-    return engine, shown
+    return engine
 
 
 def _prepare(connection: t.Any, _record: t.Any) -> None:
@@ -190,6 +249,18 @@ def _begin(connection: t.Any) -> None:
     connection.exec_driver_sql("BEGIN")
 
 
+def _limit(connection: t.Any) -> None:
+    # The driver has begun. The server ends a transaction that nobody goes on with, such as when the host of who began it has lost its power.
+    limits = ("lock_timeout", "idle_in_transaction_session_timeout")
+    connection.execute(sa.select(*(sa.func.set_config(limit, f"{PATIENCE}s", True) for limit in limits)))
+
+
+def _queue(connection: t.Any) -> None:
+    _limit(connection)
+    # What is committed outlasts a power cut, whatever the server's own default is.
+    connection.execute(sa.select(sa.func.set_config("synchronous_commit", "on", True), sa.func.pg_advisory_xact_lock(LOCK)))
+
+
 def _opened(connection: t.Any, shown: str, create: bool = False, reads: bool = False) -> Transaction:
     if not sa.inspect(connection).has_table("registry"):
         if not create:
@@ -200,8 +271,7 @@ def _opened(connection: t.Any, shown: str, create: bool = False, reads: bool = F
                 id=1, schema_version=schema.VERSION, generation=0, name=None, public_pools=[], vlan_first=100, vlan_last=4000, vcpu_overcommit=8
             )
         )
-    own = sa.select(schema.REGISTRY)
-    row = dict(connection.execute(own if reads else own.with_for_update()).mappings().one())
+    row = dict(connection.execute(sa.select(schema.REGISTRY)).mappings().one())
     if not schema.OLDEST <= row["schema_version"] <= schema.VERSION:
         known = f"versions {schema.OLDEST} to {schema.VERSION}"
         raise Refused(f"The registry {shown} has schema version {row['schema_version']}; this version of the collection knows {known} only.")

@@ -19,17 +19,23 @@ OLDEST = 4
 #: Tables that are not there from the first version on, and with which one they came.
 SINCE = {"capsules": 5, "holders": 5, "listings": 5, "leases": 6, "runs": 6}
 
+
+def _text(length: int) -> t.Any:
+    """Return the type of text that is sorted as Python and SQLite sort it, and not as a language does."""
+    return sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
+
+
 if sa is not None:
     METADATA = sa.MetaData()
 
-    #: One row. Whoever changes anything locks it first, so changes come one after the other on every database.
+    #: One row.
     REGISTRY = sa.Table(
         "registry",
         METADATA,
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("schema_version", sa.Integer, nullable=False),
         sa.Column("generation", sa.BigInteger, nullable=False),
-        sa.Column("name", sa.String(63)),
+        sa.Column("name", _text(63)),
         sa.Column("public_pools", sa.JSON, nullable=False),
         sa.Column("vlan_first", sa.Integer, nullable=False),
         sa.Column("vlan_last", sa.Integer, nullable=False),
@@ -39,14 +45,14 @@ if sa is not None:
     RMS = sa.Table(
         "rms",
         METADATA,
-        sa.Column("name", sa.String(63), primary_key=True),
-        sa.Column("address", sa.String(253), nullable=False),
+        sa.Column("name", _text(63), primary_key=True),
+        sa.Column("address", _text(253), nullable=False),
         sa.Column("memory_mib", sa.BigInteger, nullable=False),
         sa.Column("vcpus", sa.Integer, nullable=False),
         sa.Column("disk_bytes", sa.BigInteger, nullable=False),
         sa.Column("machine_types", sa.JSON, nullable=False),
         sa.Column("cpus", sa.JSON, nullable=False),
-        sa.Column("accelerator", sa.String(16), nullable=False),
+        sa.Column("accelerator", _text(16), nullable=False),
         sa.Column("in_service", sa.Boolean, nullable=False),
     )
 
@@ -60,9 +66,9 @@ if sa is not None:
     CAPSULES = sa.Table(
         "capsules",
         METADATA,
-        sa.Column("domain", sa.String(200), primary_key=True),
-        sa.Column("name", sa.String(63), primary_key=True),
-        sa.Column("version", sa.String(64), primary_key=True),
+        sa.Column("domain", _text(253), primary_key=True),
+        sa.Column("name", _text(63), primary_key=True),
+        sa.Column("version", _text(64), primary_key=True),
         sa.Column("manifest", sa.JSON, nullable=False),
     )
 
@@ -71,9 +77,9 @@ if sa is not None:
         "holders",
         METADATA,
         sa.Column("rm", sa.ForeignKey("rms.name"), primary_key=True),
-        sa.Column("domain", sa.String(200), primary_key=True),
-        sa.Column("name", sa.String(63), primary_key=True),
-        sa.Column("version", sa.String(64), primary_key=True),
+        sa.Column("domain", _text(253), primary_key=True),
+        sa.Column("name", _text(63), primary_key=True),
+        sa.Column("version", _text(64), primary_key=True),
         sa.ForeignKeyConstraint(["domain", "name", "version"], ["capsules.domain", "capsules.name", "capsules.version"]),
     )
 
@@ -81,21 +87,21 @@ if sa is not None:
     RECORDS = sa.Table(
         "records",
         METADATA,
-        sa.Column("instance", sa.String(253), primary_key=True),
-        sa.Column("service", sa.String(63), nullable=False),
-        sa.Column("domain", sa.String(200), nullable=False),
-        sa.Column("capsule", sa.String(64), nullable=False),
+        sa.Column("instance", _text(253), primary_key=True),
+        sa.Column("service", _text(63), nullable=False),
+        sa.Column("domain", _text(253), nullable=False),
+        sa.Column("capsule", _text(64), nullable=False),
         sa.Column("rm", sa.ForeignKey("rms.name"), nullable=False),
         sa.Column("moves_to", sa.ForeignKey("rms.name")),
         sa.Column("epoch", sa.BigInteger, nullable=False),
-        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("state", _text(16), nullable=False),
         sa.Column("in_rotation", sa.Boolean, nullable=False),
         sa.Column("guest", sa.JSON, nullable=False),
-        sa.Column("fabric_address", sa.String(45), nullable=False),
-        sa.Column("intranet_address", sa.String(45)),
+        sa.Column("fabric_address", _text(45), nullable=False),
+        sa.Column("intranet_address", _text(45)),
         sa.Column("vlan", sa.Integer, nullable=False),
-        sa.Column("public_address", sa.String(45), nullable=False),
-        sa.Column("forward_to", sa.String(45)),
+        sa.Column("public_address", _text(45), nullable=False),
+        sa.Column("forward_to", _text(45)),
         sa.Column("ports", sa.JSON, nullable=False),
         sa.Column("balance", sa.JSON, nullable=False),
         sa.Column("requirements", sa.JSON, nullable=False),
@@ -107,16 +113,16 @@ if sa is not None:
         "vlans",
         METADATA,
         sa.Column("vlan", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("domain", sa.String(200), nullable=False, index=True),
+        sa.Column("domain", _text(253), nullable=False, index=True),
         sa.Column("released", sa.BigInteger),
     )
 
     PUBLIC_ADDRESSES = sa.Table(
         "public_addresses",
         METADATA,
-        sa.Column("address", sa.String(45), primary_key=True),
-        sa.Column("domain", sa.String(200), nullable=False),
-        sa.Column("service", sa.String(63), nullable=False),
+        sa.Column("address", _text(45), primary_key=True),
+        sa.Column("domain", _text(253), nullable=False),
+        sa.Column("service", _text(63), nullable=False),
         sa.Column("released", sa.BigInteger),
         sa.Index("ix_public_addresses_domain_service", "domain", "service"),
     )
@@ -125,7 +131,7 @@ if sa is not None:
     EPOCHS = sa.Table(
         "epochs",
         METADATA,
-        sa.Column("instance", sa.String(253), primary_key=True),
+        sa.Column("instance", _text(253), primary_key=True),
         sa.Column("epoch", sa.BigInteger, nullable=False),
     )
 
@@ -133,9 +139,10 @@ if sa is not None:
     LEASES = sa.Table(
         "leases",
         METADATA,
-        sa.Column("instance", sa.String(253), primary_key=True),
+        sa.Column("instance", _text(253), primary_key=True),
         sa.Column("number", sa.BigInteger, nullable=False, index=True),
-        sa.Column("run", sa.String(64), index=True),
+        # Of a run that takes up another one it is the ids of both, with a dot between.
+        sa.Column("run", _text(65), index=True),
         sa.Column("holder", sa.JSON, nullable=False),
         sa.Column("until", sa.Float, nullable=False),
     )
@@ -144,14 +151,14 @@ if sa is not None:
     RUNS = sa.Table(
         "runs",
         METADATA,
-        sa.Column("run", sa.String(64), primary_key=True),
-        sa.Column("operation", sa.String(16), nullable=False),
+        sa.Column("run", _text(64), primary_key=True),
+        sa.Column("operation", _text(16), nullable=False),
         sa.Column("subject", sa.Text, nullable=False),
-        sa.Column("who", sa.String(253), nullable=False),
+        sa.Column("who", _text(253), nullable=False),
         sa.Column("instances", sa.JSON, nullable=False),
-        sa.Column("began", sa.String(32), nullable=False, index=True),
-        sa.Column("ended", sa.String(32), index=True),
-        sa.Column("outcome", sa.String(16)),
+        sa.Column("began", _text(32), nullable=False, index=True),
+        sa.Column("ended", _text(32), index=True),
+        sa.Column("outcome", _text(16)),
         sa.Column("steps", sa.JSON, nullable=False),
         sa.Column("plan", sa.Text),
     )
@@ -161,10 +168,10 @@ if sa is not None:
         "operations",
         METADATA,
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("instance", sa.String(253), nullable=False, index=True),
-        sa.Column("kind", sa.String(16), nullable=False),
-        sa.Column("opened", sa.String(32), nullable=False),
-        sa.Column("closed", sa.String(32), index=True),
+        sa.Column("instance", _text(253), nullable=False, index=True),
+        sa.Column("kind", _text(16), nullable=False),
+        sa.Column("opened", _text(32), nullable=False),
+        sa.Column("closed", _text(32), index=True),
         sa.Column("steps", sa.JSON, nullable=False),
     )
 

@@ -92,6 +92,14 @@ def test_all_that_a_host_has_to_do_goes_there_in_one_round_trip():
     assert told["diff"] == [{"before_header": "tell", "after_header": "tell", "before": {}, "after": {"there": True}}]
 
 
+def test_a_vma_is_told_which_registry_it_has():
+    url = "postgresql+psycopg2://vma@db.example.com/vma"
+    host = Host("gw-1", replied({"ids": ["look"]}, {"ids": ["routers"]}), calls=[{"call": "look", "arguments": {"domain": "example.com"}}, {"call": "routers"}])
+    host._templar = types.SimpleNamespace(template=lambda text: text.replace("{{ where }}", "db.example.com"))
+    host.run(task_vars={"hostvars": {"localhost": {}}, "inventory_hostname": "gw-1", "vma_registry": "postgresql+psycopg2://vma@{{ where }}/vma"})
+    assert [call["arguments"] for call in host.calls()] == [{"domain": "example.com", "registry": url}, {}]
+
+
 def test_what_a_host_answered_before_stays_its_answer():
     host = Host("gw-1", replied({"ids": ["tell"]}), stage="tell")
     assert set(host.carry([WRAPPED, answer("before", "gw-1")])["answers"]) >= {"tell"}

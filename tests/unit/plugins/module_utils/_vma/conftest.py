@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import contextlib
+
+import postgresql
 import pytest
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn, leases, rms
 
@@ -41,9 +44,8 @@ def needs(**different) -> dict:
     return {"memory_mib": 128, "vcpus": 1, "disk_bytes": 1 << 30, "machine_type": "pc-i440fx-7.2", "cpu": "qemu64", "accelerator": None, **different}
 
 
-def set_up(directory, pools=("198.18.1.0/28",), machines=("rm-east-1", "rm-east-2"), vlan_last=4000, **different) -> str:
-    """Return the URL of a new registry in *directory*."""
-    url = f"sqlite:///{directory}/registry.db"
+def set_up(url, pools=("198.18.1.0/28",), machines=("rm-east-1", "rm-east-2"), vlan_last=4000, **different) -> str:
+    """Set a registry up, and return its URL."""
     hn.declare(url, "hn-east", list(pools), 100, vlan_last, 8)
     for name in machines:
         rms.subscribe(url, name, subscription(**different))
@@ -58,14 +60,26 @@ def _by_clock(monkeypatch):
     return by_clock
 
 
+@pytest.fixture(name="server", scope="session")
+def _server():
+    with contextlib.closing(postgresql.Server()) as server:
+        yield server
+
+
+@pytest.fixture(name="empty")
+def _empty(request, tmp_path):
+    """The URL of a registry that nobody has set up, in SQLite unless it is said otherwise."""
+    return request.getfixturevalue("server").empty() if getattr(request, "param", "") == "postgresql" else f"sqlite:///{tmp_path}/registry.db"
+
+
 @pytest.fixture(name="make")
-def _make(tmp_path):
-    return lambda **different: set_up(tmp_path, **different)
+def _make(empty):
+    return lambda **different: set_up(empty, **different)
 
 
 @pytest.fixture(name="url")
-def _url(tmp_path):
-    return set_up(tmp_path)
+def _url(empty):
+    return set_up(empty)
 
 
 @pytest.fixture(name="ask")
@@ -83,6 +97,6 @@ def _machine():
     return subscription
 
 
-@pytest.fixture(name="make_in")
-def _make_in():
+@pytest.fixture(name="make_at")
+def _make_at():
     return set_up

@@ -9,11 +9,15 @@ from __future__ import annotations
 import multiprocessing
 
 import pytest
+from postgresql import BOTH
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn, instances, overview, reservations
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import vma
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn, instances, overview, registry, reservations, rms, schema
 
 PROCESSES = 8
 EACH = 10
+#: Operations of each controller.
+OPERATIONS = 3
 
 
 def _together(work, arguments):
@@ -48,6 +52,7 @@ def _reserve_many(url, ask, number, alike):
     return granted, refused
 
 
+@BOTH
 @pytest.mark.parametrize("alike", [False, True])
 def test_nothing_is_given_twice(make, ask, alike):
     room = 60
@@ -86,7 +91,56 @@ def _declare(url):
     return hn.declare(url, "hn-east", ["198.18.1.0/24"], 100, 4000, 8).changed
 
 
-def test_a_registry_is_set_up_by_one_only(tmp_path):
-    url = f"sqlite:///{tmp_path}/registry.db"
-    assert sorted(_together(_declare, [(url,)] * PROCESSES)) == [False] * (PROCESSES - 1) + [True]
-    assert overview.overview(url)["hn"]["generation"] == 1
+@BOTH
+def test_a_registry_is_set_up_by_one_only(empty):
+    assert sorted(_together(_declare, [(empty,)] * PROCESSES)) == [False] * (PROCESSES - 1) + [True]
+    assert overview.overview(empty)["hn"]["generation"] == 1
+
+
+def _subscribe(url):
+    return rms.subscribe(url, "rm-east-1", {"in_service": True}).changed
+
+
+@BOTH
+def test_an_older_registry_gets_what_it_lacks_from_one_only(url):
+    with registry.transaction(url) as tx:
+        for table in ("holders", "capsules", "listings", "leases", "runs"):
+            tx.connection.exec_driver_sql(f"DROP TABLE {table}")
+        tx.connection.exec_driver_sql("UPDATE registry SET schema_version = 4")
+    assert _together(_subscribe, [(url,)] * PROCESSES) == [False] * PROCESSES
+    seen = overview.overview(url)
+    assert seen["capsules"] == seen["leases"] == seen["runs"] == [] and len(seen["rms"]) == 2
+    with registry.reading(url) as tx:
+        assert tx.version == schema.VERSION
+
+
+def _operate(url, ask, number):
+    """Lease, reserve, record and release, as operations of a controller of their own do; return what each was given."""
+    given = []
+    for count in range(OPERATIONS):
+        name = f"shop{number}x{count}-1.example.com"
+        lease = {"run": f"{number}x{count}", "operation": "place", "who": "ada@ctl", "controller": {}, "seconds": 600.0}
+        leased = vma.lease({"registry": url, "lease": lease, "instances": [name]}, False).result["leased"]
+        lease["numbers"] = leased
+        wanted = {"instance": name, "reservation": ask(name), "operation": "place", "step": "reserved"}
+        record = vma.record({"registry": url, "lease": lease, "instances": [wanted]}, False).result["records"][0]
+        wanted = {"instance": name, "state": "running", "in_rotation": True, "step": "published", "operation_done": True}
+        vma.record({"registry": url, "lease": lease, "instances": [wanted]}, False)
+        assert vma.release({"registry": url, "lease": lease}, False).result["instances"] == [name]
+        given.append((record, leased[name]))
+    return given
+
+
+@BOTH
+def test_operations_of_several_controllers_lose_and_double_nothing(make, ask):
+    url = make(pools=("198.18.1.0/25",), memory_mib=1 << 20, vcpus=64, disk_bytes=1 << 50)
+    found = _together(_operate, [(url, ask, number) for number in range(PROCESSES)])
+    given = [each for operations in found for each in operations]
+    seen = overview.overview(url)
+    count = PROCESSES * OPERATIONS
+    assert [record["instance"] for record in seen["records"]] == sorted(record["instance"] for record, _number in given) and len(given) == count
+    assert all(record["state"] == "running" and record["in_rotation"] for record in seen["records"]) and seen["leases"] == []
+    for what in ("fabric_address", "public_address"):
+        assert len({record[what] for record in seen["records"]}) == count
+    assert len({number for _record, number in given}) == count and seen["hn"]["lease"] == max(number for _record, number in given)
+    assert seen["hn"]["generation"] == 3 + 2 * count

@@ -10,9 +10,12 @@ import contextlib
 import dataclasses
 
 import pytest
+from postgresql import BOTH
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn, instances, leases, overview, rebuild, registry, reservations, several
+
+pytestmark = BOTH
 
 SHOP, TWO = "shop-1.example.com", "shop-2.example.com"
 CONTROLLER = {"where": "boot/1", "process": 7, "started": "3"}

@@ -6,13 +6,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import sqlite3
 import stat
 
 import pytest
+from postgresql import BOTH
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn, instances, overview, records, registry, reservations, rms
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import sa
+
+NO_URL = (
+    "The registry's URL cannot be used: it must look like 'sqlite:////var/lib/vmatrix/vma/registry.db' or 'postgresql+psycopg2://vma@db.example.com/vma'."
+)
 
 
 def fails(call, *arguments):
@@ -20,6 +26,14 @@ def fails(call, *arguments):
     with pytest.raises(MeshError) as caught:
         call(*arguments)
     return caught.value.message
+
+
+def sql(url, *statements):
+    """Execute statements beside the registry; return what the last one finds."""
+    with contextlib.closing(sa.create_engine(url, poolclass=sa.pool.NullPool).connect()) as connection, connection.begin():
+        for statement in statements:
+            done = connection.execute(sa.text(statement))
+        return done.scalar() if done.returns_rows else None
 
 
 def generation(url):
@@ -64,15 +78,14 @@ def test_a_registry_that_cannot_be_read_is_not_one_that_was_never_set_up(tmp_pat
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
-        ("registry.db", "The registry's URL cannot be used on this host: it must look like 'sqlite:////var/lib/vmatrix/vma/registry.db'."),
-        ("nonsense://host/db", "The registry's URL cannot be used on this host: it must look like 'sqlite:////var/lib/vmatrix/vma/registry.db'."),
+        ("registry.db", NO_URL),
+        ("nonsense://host/db", NO_URL),
+        ("mysql://vma@db/vma", NO_URL),
+        ("postgresql+asyncpg://vma@db/vma", NO_URL),
+        ("postgresql://vma@db:port/vma", NO_URL),
         (
             "sqlite:///registry.db",
             "The registry sqlite:///registry.db cannot be shared: its path must be absolute, as in 'sqlite:////var/lib/vmatrix/vma/registry.db'.",
-        ),
-        (
-            "postgresql://vma:secret@db/vma",
-            "The registry's URL must not hold a password: it belongs into the database's own password file (such as ~/.pgpass).",
         ),
         ("sqlite:////nowhere/at/all/registry.db", "The registry cannot be made: the directory /nowhere/at/all does not exist."),
     ],
@@ -89,24 +102,21 @@ def test_what_is_no_registry_is_not_touched(tmp_path):
     assert path.read_text().startswith("this is not a database")
 
 
+@BOTH
 def test_a_newer_schema_is_refused(url):
-    with sqlite3.connect(url[len("sqlite:///") :]) as connection:
-        connection.execute("UPDATE registry SET schema_version = 7")
+    sql(url, "UPDATE registry SET schema_version = 7")
     sentence = f"The registry {url} has schema version 7; this version of the collection knows versions 4 to 6 only."
     assert fails(overview.overview, url) == fails(rms.subscribe, url, "rm-east-1", {}) == sentence
 
 
+@BOTH
 def test_an_older_registry_goes_on_and_gets_what_it_lacks_with_the_first_change(url, ask):
     reservations.reserve(url, ask())
     before = overview.overview(url)
-    with sqlite3.connect(url[len("sqlite:///") :]) as connection:
-        for table in ("holders", "capsules", "listings", "leases"):
-            connection.execute(f"DROP TABLE {table}")
-        connection.execute("UPDATE registry SET schema_version = 4")
+    sql(url, *(f"DROP TABLE {table}" for table in ("holders", "capsules", "listings", "leases")), "UPDATE registry SET schema_version = 4")
 
     def version():
-        with sqlite3.connect(url[len("sqlite:///") :]) as connection:
-            return connection.execute("SELECT schema_version FROM registry").fetchone()[0]
+        return sql(url, "SELECT schema_version FROM registry")
 
     before["hn"]["lease"] = 0
     assert overview.overview(url) == before and version() == 4, "who looks leaves it as it is"
@@ -138,12 +148,14 @@ def test_a_bad_hn_name_is_refused(tmp_path):
     assert fails(hn.declare, f"sqlite:///{tmp_path}/registry.db", "../east", [], 100, 4000, 8).startswith("'../east' is not a name for a hosting network")
 
 
+@BOTH
 def test_pools_grow_and_shrink_around_what_is_used(url, ask):
     reservations.reserve(url, ask())
     assert hn.declare(url, "hn-east", ["198.18.1.0/30", "198.18.9.0/24"], 100, 4000, 8).changed
     assert overview.overview(url)["hn"]["public_pools"] == ["198.18.1.0/30", "198.18.9.0/24"]
 
 
+@BOTH
 def test_an_rm_subscribes_once(make, machine):
     url = make(machines=())
     before = generation(url)
@@ -176,6 +188,7 @@ def test_what_an_rm_cannot_be(url, machine, name, different, sentence):
     assert fails(rms.subscribe, url, name, machine(**different)) == sentence
 
 
+@BOTH
 def test_an_rm_leaves_when_it_is_empty(url, ask):
     reservations.reserve(url, ask(rm="rm-east-1"))
     assert fails(rms.unsubscribe, url, "rm-east-1") == "rm-east-1 cannot leave hn-east: it holds shop-1.example.com."
@@ -197,6 +210,7 @@ def test_a_commit_outlives_a_power_cut_and_references_are_kept(url, opened):
     assert asked == {"journal_mode": "delete", "synchronous": 3, "foreign_keys": 1}
 
 
+@BOTH
 def test_the_database_itself_refuses_a_record_on_an_rm_that_there_is_not(url, ask):
     record = reservations.reserve(url, ask()).result["record"]
     before = overview.overview(url)
@@ -206,13 +220,14 @@ def test_the_database_itself_refuses_a_record_on_an_rm_that_there_is_not(url, as
             records.write(tx, {**record, **different})
 
     for different in ({"rm": "rm-east-9"}, {"moves_to": "rm-east-9"}, {"instance": "shop-2.example.com", "fabric_address": "192.168.1.2", "rm": "rm-east-9"}):
-        with pytest.raises(MeshError, match=r"cannot be used: FOREIGN KEY constraint failed\."):
+        with pytest.raises(MeshError, match=r"(?i)cannot be used: .*foreign key constraint.*\."):
             write(**different)
     assert overview.overview(url) == before
 
 
+@BOTH
 def test_who_looks_waits_for_no_change_and_holds_none_up(url, ask, monkeypatch):
-    monkeypatch.setattr(registry, "PATIENCE", 0)
+    monkeypatch.setattr(registry, "PATIENCE", 1)
     before = overview.overview(url)
     with registry.transaction(url) as tx:
         reservations.ensure(tx, ask())
@@ -222,6 +237,7 @@ def test_who_looks_waits_for_no_change_and_holds_none_up(url, ask, monkeypatch):
         assert len(records.everything(tx)) == 1
 
 
+@BOTH
 def test_epochs_of_what_is_gone_are_told(url, ask):
     reservations.reserve(url, ask())
     instances.update(url, {"instance": "shop-1.example.com", "state": "absent"})

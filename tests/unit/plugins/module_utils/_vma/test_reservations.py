@@ -304,9 +304,9 @@ CALLS = st.tuples(st.sampled_from(["reserve", "undo", "running", "suspended", "a
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(CALLS, min_size=5, max_size=30))
-def test_whatever_is_called_nothing_is_given_twice(make_in, ask, calls):
+def test_whatever_is_called_nothing_is_given_twice(make_at, ask, calls):
     with tempfile.TemporaryDirectory() as directory:
-        url, highest = make_in(directory, memory_mib=300, pools=("198.18.1.0/30",)), {}
+        url, highest = make_at(f"sqlite:///{directory}/registry.db", memory_mib=300, pools=("198.18.1.0/30",)), {}
         for what, name, host in calls:
             before = overview.overview(url)
             try:

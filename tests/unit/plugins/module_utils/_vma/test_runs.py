@@ -7,10 +7,13 @@
 from __future__ import annotations
 
 import pytest
+from postgresql import BOTH
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import vma
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import leases, overview
+
+pytestmark = BOTH
 
 SHOP = "shop-1.example.com"
 OPENING = {"operation": "move", "subject": SHOP, "who": "ada@ctl", "instances": [SHOP], "plan": "the plan"}

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import pytest
+from postgresql import BOTH
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import overview, several
@@ -19,6 +20,7 @@ def wishes(ask, names=NAMES, **more):
     return [{"instance": name, "reservation": reservation, "operation": "scale", **more} for name in names]
 
 
+@BOTH
 def test_clones_are_reserved_and_published_at_once(url, ask):
     before = overview.overview(url)
     foretold = several.update_all(url, wishes(ask), dry_run=True)
@@ -38,6 +40,7 @@ def test_clones_are_reserved_and_published_at_once(url, ask):
     assert gone.result["records"] == [None] * 3 and len(gone.result["router"]["services"][0]["members"]) == 1
 
 
+@BOTH
 def test_all_or_nothing(make, ask):
     url = make(memory_mib=192)
     before = overview.overview(url)
