@@ -26,7 +26,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import door,
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.parcel import await_parcel, discard_parcel
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.transfer import Peer, connect
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, MeshError, NotFound, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover import source
+from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover import source, target
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.order import Handed, Order, Phases
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import arrival, client, disks, durable, epochs, home, operations, state
 
@@ -67,7 +67,7 @@ def give(
         if order.epoch <= found.epoch.number and not left:
             raise Refused(f"{name} cannot leave with epoch {order.epoch}: this RM knows of epoch {found.epoch.number}, and a move raises it.")
         if found.live != "running" and not left:
-            raise NotFound(f"There is no running instance {name} on this RM to hand over alive.")
+            raise NotFound(f"There is no running instance {name} on this RM to hand over alive.", {"instance": before})
         phases = Phases()
         with contextlib.ExitStack() as closing:
             with phases.measure("connect"):
@@ -190,6 +190,8 @@ def take(
                 durable.flush(places, name)
                 discard(order.parcel)
             return Handed(False, before, before, {"seconds": {}})
+        if target.lost_power(order, found):
+            return target.started_again(host, order, found, check)
         if found.state != "absent":
             raise Refused(f"{name} is {found.state} on this RM already.")
         coming = arrival.Arrival(host, found, (order.record or {}).get("capsule", ""), home.Orders(order.epoch, order.vlan, order.record, order.timeout))

@@ -56,7 +56,7 @@ def give(host: state.Host, order: Order, peer: Peer, check: bool = False, dial: 
         if found.epoch.number and not found.epoch.here:
             raise Refused(f"{name} cannot leave with epoch {order.epoch}: this RM has given it up in epoch {found.epoch.number}, so it may live elsewhere.")
         if found.state not in ("running", "suspended"):
-            raise NotFound(f"There is no running or suspended instance {name} on this RM to hand over.")
+            raise NotFound(f"There is no running or suspended instance {name} on this RM to hand over.", {"instance": before})
         suspend = operations.suspend(host, found, _as_it_is(found, order), flush=False) if found.state == "running" else None
         after = {**before, "state": "suspended", "epoch": order.epoch, "here": False}
         phases = Phases()

@@ -44,7 +44,7 @@ def take(
         discard: how to forget one.
 
     Returns:
-        What was done; if it lives here at this epoch as ordered, that is no change.
+        What was done; if it lives here at this epoch as ordered, that is no change. If it did, and lost its power, it is started again.
 
     Raises:
         DeadlineExceeded: nothing was handed over in time; nothing was touched.
@@ -61,6 +61,8 @@ def take(
             if not check:
                 durable.flush(places, name)
             return Handed(False, before, before, {"seconds": {}})
+        if lost_power(order, found):
+            return started_again(host, order, found, check)
         epochs.check_grant(places, name, order.epoch)
         if arrival.expected(host, name):
             raise Refused(f"{name} is coming to this RM alive; finish that move as it was begun, with strategy=live.")
@@ -79,6 +81,26 @@ def take(
         # what else is here is not taken for the instance in this epoch: what the source holds is whole, and comes to life there with a newer one.
         durable.flush(places, name)
         return Handed(True, before, state.summary(state.find(host, name)), {"seconds": phases.seconds})
+
+
+def lost_power(order: Order, found: state.Found) -> bool:
+    """Whether an instance was handed over before, and this RM has failed since."""
+    return order.state == "running" and found.state == "stopped" and found.epoch == epochs.Epoch(order.epoch, True)
+
+
+def started_again(host: state.Host, order: Order, found: state.Found, check: bool) -> Handed:
+    """Start what was handed over before, and lost its power here since, from its disks.
+
+    Raises:
+        Refused: they may not be whole, or this RM cannot or must not run it.
+        CommandFailed: it runs here, but the disk could not keep it.
+    """
+    before, step = state.summary(found), operations.start(host, found, None, _orders(order))
+    if check:
+        return Handed(True, before, {**before, "state": "running"}, {"seconds": {}})
+    step.act()
+    durable.flush(host.places, order.name)
+    return Handed(True, before, state.summary(state.find(host, order.name)), {"seconds": {}})
 
 
 def _adopt(host: state.Host, order: Order, found: state.Found, phases: Phases, receive: t.Callable[..., t.Any], discard: t.Callable[[str], None]) -> None:

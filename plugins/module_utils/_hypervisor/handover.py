@@ -66,7 +66,7 @@ def adopt(host: state.Host, found: state.Found, arrived: t.Mapping[str, str], sa
         os.rename(arrived["memory"], memory)
         os.chown(memory, os.geteuid(), os.getegid())
         os.chmod(memory, 0o600)
-        write_json(os.path.join(fresh, os.path.basename(host.places.document(name))), {**document, **durable.unflushed()})
+        write_json(os.path.join(fresh, os.path.basename(host.places.document(name))), {**document, **durable.adopted()})
         home.discard(host.places, name)
         os.rename(fresh, host.places.directory(name))
 

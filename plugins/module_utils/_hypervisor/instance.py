@@ -107,7 +107,7 @@ def plan(found: state.Found, wanted: Wanted) -> str:
     if wanted.state == "running":
         return "resumed" if found.state == "suspended" else "started"
     if wanted.state == "suspended" and found.state != "running":
-        raise Refused(f"{name} is {found.state}: only a running instance can be suspended.")
+        raise Refused(f"{name} is {found.state}: only a running instance can be suspended. What was stopped, or lost its power, is started again by place.")
     return wanted.state
 
 

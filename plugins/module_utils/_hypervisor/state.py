@@ -148,12 +148,14 @@ def settle(host: Host, name: str) -> None:
     if arrived:
         os.unlink(host.places.coming(name))
         sync(host.places.directory(name))
-    if live is None and durable.doubtful(read_json(host.places.document(name)) or {}):
+    document = read_json(host.places.document(name)) or {}
+    if live is None and durable.doubtful(document):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(memory)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{memory}.part")
-        durable.believe(host.places, name)
+        if not durable.torn(host.places, name, document):
+            durable.believe(host.places, name)
     if live is None and _whole(f"{memory}.part"):
         os.rename(f"{memory}.part", memory)
     for leftover in (f"{memory}.part", f"{memory}.used", host.places.starting(name), host.places.still(name), host.places.pipe(name)):

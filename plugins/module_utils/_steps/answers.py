@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.fan_out import Told
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 
@@ -22,9 +22,18 @@ def given(arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 
 
 def numbered(arguments: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
-    """Return what is said of each of C(instances), with the number under which the operation has leased it, if C(lease) says so."""
-    numbers = (arguments.get("lease") or {}).get("numbers", {})
-    return [{**given(each), **given({"lease": numbers.get(each["name"])})} for each in arguments["instances"]]
+    """Return what is said of each of C(instances), with the number under which the operation has leased it, if C(lease) says so.
+
+    Raises:
+        Refused: the operation has not leased one of them.
+    """
+    if "lease" not in arguments:
+        return [given(each) for each in arguments["instances"]]
+    numbers = arguments["lease"]["numbers"]
+    for each in arguments["instances"]:
+        if each["name"] not in numbers:
+            raise Refused(f"This operation has not leased {each['name']}, so nothing was done with it.")
+    return [{**given(each), "lease": numbers[each["name"]]} for each in arguments["instances"]]
 
 
 def joined(told: t.Sequence[Told], shown: t.Callable[[Told], dict[str, t.Any]]) -> Outcome:

@@ -39,6 +39,20 @@ def ensure(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
     return joined(told, _shown)
 
 
+def awake(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
+    """Start again those of C(instances) that lost their power here: what is stopped, in the epoch in which it is to live. All else stays as it is.
+
+    So does what the operation has not leased, for then somebody else has come to that.
+    """
+    host, leased = this_host(), arguments["lease"]["numbers"]
+    told = []
+    for each in numbered({**arguments, "instances": [each for each in arguments["instances"] if each["name"] in leased]}):
+        found = state.summary(state.find(host, each["name"]))
+        if (found["state"], found["epoch"], found["here"]) == ("stopped", each["epoch"], True):
+            told += several.ensure_all(host, [Wanted(**each, state="running")], check)
+    return joined(told, _shown)
+
+
 def ready(_arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
     """Be sure that the RM's libvirt answers."""
     this_host()

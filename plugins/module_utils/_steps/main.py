@@ -31,6 +31,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.journal import
 #: Where each call is found, in this room.
 CALLS = {
     "authority": ("certificates", "authority"),
+    "awake": ("instances", "awake"),
     "bring": ("transfers", "bring"),
     "call_off": ("router", "call_off"),
     "capsules": ("capsules", "look"),

@@ -297,7 +297,7 @@ def test_what_the_power_took_is_not_resumed_and_goes_on_at_the_source(east, west
     west.connection.fail.clear()
     assert west.found.state == "suspended"
     reboot(monkeypatch, tmp_path, west)
-    with pytest.raises(Refused, match="was taken before"):
+    with pytest.raises(Refused, match="had just come to this RM"):
         accept(west)
     assert lives(east, west) == [] and hand(east, line).result["handed_over"] == "yes"
     west.order("absent", epoch=2)
