@@ -39,9 +39,10 @@ def record(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
 
 
 def lease(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
-    """Lease C(instances), and do nothing else; return their numbers, by name (C(leased))."""
+    """Lease C(instances), and do nothing else; return their numbers, by name (C(leased)). Who takes a run up gets those that nobody else has come to since."""
+    asked = leases.Lease(**arguments["lease"])
     with transaction(_registry(arguments), check) as tx:
-        return Outcome(False, None, None, {"leased": leases.take(tx, leases.Lease(**arguments["lease"]), arguments["instances"])})
+        return Outcome(False, None, None, {"leased": (leases.take_up if asked.resumes else leases.take)(tx, asked, arguments["instances"])})
 
 
 def release(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:

@@ -32,6 +32,10 @@ class Busy(Refused):
     """Another operation has what is asked for; it may give it back."""
 
 
+class Followed(Refused):
+    """Another operation has come to an instance since the one was cut off that is to be taken up."""
+
+
 class Lease(t.NamedTuple):
     """What an operation says of itself with each call.
 
@@ -45,6 +49,7 @@ class Lease(t.NamedTuple):
         numbers: what was granted to it so far, by instance.
         over: the numbers of leases, by instance, that it may replace although they have not ended.
         resumes: the run that was cut off and that this one takes up, if it does: nobody may have come to the instances since.
+        looked: the highest number that any VMA had granted when the run that it takes up looked at them.
         opening: at the first call of a run, what is kept of it, as runs.begin() takes it.
         closing: at the last one, C(outcome) and C(steps), as runs.end() takes them.
     """
@@ -58,6 +63,7 @@ class Lease(t.NamedTuple):
     numbers: t.Mapping[str, int] = {}
     over: t.Mapping[str, t.Sequence[int]] = {}
     resumes: str | None = None
+    looked: int = 0
     opening: t.Mapping[str, t.Any] | None = None
     closing: t.Mapping[str, t.Any] | None = None
 
@@ -75,6 +81,21 @@ def take(tx: Transaction, lease: Lease, instances: t.Iterable[str]) -> dict[str,
     return granted
 
 
+def take_up(tx: Transaction, lease: Lease, instances: t.Iterable[str]) -> dict[str, int]:
+    """Lease, of instances, those that nobody else has come to since a run was cut off; return their numbers. With the others that run had not begun.
+
+    For it had a lease before it did, and whoever looked after that has been refused until it was taken up.
+
+    Raises:
+        Busy: another operation has leased one of them.
+    """
+    granted: dict[str, int] = {}
+    for instance in instances:
+        with contextlib.suppress(Followed):
+            granted.update(take(tx, lease, [instance]))
+    return granted
+
+
 @contextlib.contextmanager
 def without(tx: Transaction, instances: t.Collection[str]) -> t.Iterator[None]:
     """Change instances, inside, by a call that belongs to no operation. If it changes anything, whoever looked before that has to look again.
@@ -86,14 +107,14 @@ def without(tx: Transaction, instances: t.Collection[str]) -> t.Iterator[None]:
     yield
     if tx.raised:
         for instance, row in rows.items():
-            _write(tx, row, instance, number=_next(tx), run=None, holder={}, until=0)
+            _write(tx, row, instance, number=_next(tx), run=None, last=None, holder={}, until=0)
 
 
 def know(tx: Transaction, number: int, instances: t.Iterable[str]) -> None:
     """Grant no lease of *number* or less any more; it was granted for one of *instances*."""
     if highest(tx) < number:
         for instance in sorted(instances):
-            _write(tx, _free(tx, instance), instance, number=number, run=None, holder={}, until=0)
+            _write(tx, _free(tx, instance), instance, number=number, run=None, last=None, holder={}, until=0)
 
 
 def release(tx: Transaction, lease: Lease, instances: t.Collection[str] | None = None) -> list[str]:
@@ -127,20 +148,20 @@ def highest(tx: Transaction) -> int:
 
 def _grant(tx: Transaction, lease: Lease, instance: str, row: dict[str, t.Any] | None) -> int:
     mine, known = lease.numbers.get(instance), row["number"] if row else 0
-    if lease.resumes and row and row["run"] is not None and runs.identity(row["run"]) != lease.resumes:
-        raise Refused(f"Another operation has come to {instance} in {tx.hn['name']} since this one was cut off, so it is not taken up.")
+    if lease.resumes and row and row["last"] != lease.resumes and row["number"] > lease.looked:
+        raise Followed(f"Another operation has come to {instance} in {tx.hn['name']} since this one was cut off, so it is not taken up.")
     if row and row["run"] == lease.run:
         number: int = max(known, mine or 0)
     elif known > (lease.above if mine is None else mine) and not _gives_way(lease, row):
         raise Refused(f"Another operation came to {instance} in {tx.hn['name']} since this one looked there; run this again when that has ended.")
     else:
         number = _next(tx, lease.above) if mine is None else max(mine, known)
-    if row and row["run"] and runs.identity(row["run"]) != runs.identity(lease.run):
-        # Its instance is in other hands now, so it cannot be taken up any more.
-        runs.end(tx, row["run"], "replaced", [])
+    if row and row["last"] and row["last"] != runs.identity(lease.run):
+        # Its instance is in other hands now, so it cannot be taken up any more, if it was cut off.
+        runs.end(tx, row["last"], "replaced", [])
     since = row["holder"]["since"] if row and row["run"] == lease.run else _shown(_now())
     holder = {"operation": lease.operation, "who": lease.who, "controller": dict(lease.controller), "since": since}
-    _write(tx, row, instance, number=number, run=lease.run, holder=holder, until=_now() + lease.seconds)
+    _write(tx, row, instance, number=number, run=lease.run, last=runs.identity(lease.run), holder=holder, until=_now() + lease.seconds)
     return number
 
 

@@ -55,6 +55,10 @@ def ensure(tx: Transaction, wanted: dict[str, t.Any]) -> None:
         raise InvalidInput(f"epoch_above must not be negative, as {wanted['epoch_above']} is.")
     record = records.one(tx, wanted["instance"])
     differs = _differs(record, asked, wanted) if record else []
+    if record and differs == ["epoch"] and record["state"] != "reserved":
+        # Somebody else has reserved for it, and given that back. It goes on here, above whatever was granted elsewhere.
+        records.write(tx, {**record, "epoch": wanted["epoch_above"] + 1})
+        return
     if record and differs and record["state"] != "reserved":
         raise Refused(f"{wanted['instance']} is {record['state']} in {tx.hn['name']} already, but not as asked: its {' and '.join(differs)} would be other.")
     if differs:

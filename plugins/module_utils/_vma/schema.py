@@ -135,7 +135,8 @@ if sa is not None:
         sa.Column("epoch", sa.BigInteger, nullable=False),
     )
 
-    #: Which operation may change an instance now. A row outlives its use, for its number; "run" is null then, and "until" are seconds since 1970.
+    #: Which operation may change an instance now. A row outlives its use, for its number and the run that was the "last"; "run" is null then. "until" are
+    #: seconds since 1970.
     LEASES = sa.Table(
         "leases",
         METADATA,
@@ -143,6 +144,7 @@ if sa is not None:
         sa.Column("number", sa.BigInteger, nullable=False, index=True),
         # Of a run that takes up another one it is the ids of both, with a dot between.
         sa.Column("run", _text(65), index=True),
+        sa.Column("last", _text(64)),
         sa.Column("holder", sa.JSON, nullable=False),
         sa.Column("until", sa.Float, nullable=False),
     )

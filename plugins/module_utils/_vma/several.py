@@ -39,10 +39,10 @@ def update_all(url: str, wanted: t.Sequence[dict[str, t.Any]], dry_run: bool = F
         if asked.count(instance) > 1:
             raise InvalidInput(f"{instance} is there more than once.")
     with transaction(url, dry_run) as tx:
-        granted = leases.take(tx, lease, asked) if lease else {}
+        granted = _leased(tx, lease, wanted) if lease else {}
         before = {instance: records.view(tx, instance) for instance in asked}
         with contextlib.nullcontext() if lease else leases.without(tx, asked):
-            for each in wanted:
+            for each in [each for each in wanted if not lease or each["instance"] in granted]:
                 if each.get("reservation") is not None:
                     reservations.ensure(tx, {"operation": each.get("operation"), **each["reservation"], "instance": each["instance"]})
                 instances.change(tx, each)
@@ -53,3 +53,9 @@ def update_all(url: str, wanted: t.Sequence[dict[str, t.Any]], dry_run: bool = F
             if last:
                 leases.release(tx, lease)
         return Change(before != after, before, after, result)
+
+
+def _leased(tx: Transaction, lease: leases.Lease, wanted: t.Sequence[dict[str, t.Any]]) -> dict[str, int]:
+    """Lease the instances; of those that are only given back whoever takes a run up leaves what others have come to since."""
+    given_back = [each["instance"] for each in wanted if lease.resumes and each.get("expected")]
+    return {**leases.take_up(tx, lease, given_back), **leases.take(tx, lease, [each["instance"] for each in wanted if each["instance"] not in given_back])}

@@ -24,7 +24,7 @@ from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.progress import 
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
 #: Calls that say for which operation they are made.
-LEASED = ("consent", "hand_over", "instances", "journal", "lease", "name", "record", "release", "router")
+LEASED = ("awake", "consent", "hand_over", "instances", "journal", "lease", "name", "record", "release", "router")
 #: Calls that may be made before anything is leased: what they do harms nobody, whoever else is at work.
 HARMLESS = ("bring", "consent", "hold", "lease", "ready", "unpack_tunnel", "wrap_tunnel", "wrapping_key")
 
@@ -42,15 +42,17 @@ def leased(plan: Plan, view: View, take_over: bool, gone: t.Callable[[t.Mapping[
         holder: C(run), C(who), C(controller) and C(seconds) of the lease.
 
     Raises:
-        Refused: another operation is under way on one of its instances.
+        Refused: another operation is under way on one of its instances, or was cut off on one of them.
     """
     over = _over(plan, view, take_over, gone)
+    _refuse_cut_off(plan, view)
     claim = {"operation": plan.operation, "above": max((site.lease for site in view.sites.values()), default=0), "over": over, **holder}
     if plan.recovers:
         # Whoever was cut off is not believed when he comes back.
-        return _taken_over(plan)._replace(claim={**claim, "run": f"{plan.recovers}.{holder['run']}", "resumes": plan.recovers})
+        resumed = {"run": f"{plan.recovers}.{holder['run']}", "resumes": plan.recovers, "looked": plan.claim["above"]}
+        return _taken_over(plan)._replace(claim={**claim, **resumed})
     made = _opened(_given_back(_taken(plan, _needed(plan, view))))
-    return made._replace(claim={**claim, "plan": json.dumps(encode(plan))})
+    return made._replace(claim={**claim, "plan": json.dumps(encode(plan._replace(claim={"above": claim["above"]})))})
 
 
 def signed(call: str, arguments: dict[str, t.Any], plan: Plan, answers: Answers) -> dict[str, t.Any]:
@@ -80,21 +82,31 @@ def journaled(plan: Plan) -> str:
 
 
 def holders(plan: Plan, answers: Answers) -> list[str]:
-    """Return the VMAs where an operation that came to its end may still have leases."""
+    """Return the VMAs where an operation that came to its end may still have leases, or, if it took up a run, where that may not have ended."""
     held: dict[str, set[str]] = {}
+    open_at: set[str] = set()
     # In their order: what was leased again after the end of all leases has to be given back again.
     for step in (step for stage in (*plan.stages, *plan.take_back) for step in stage.steps if step.id in answers):
         answer = answers[step.id]
         mine = held.setdefault(answer["device"], set())
-        if answer["failed"] or answer["unreachable"]:
+        if answer["unreachable"]:
             # One that does not answer is not asked again: its leases end by themselves.
             continue
+        if answer["failed"]:
+            if answer["changed"] is None and step.call in ("lease", "record"):
+                # It ended without an answer, but may have leased all that.
+                mine |= set(step.arguments["instances"]) if step.call == "lease" else set(_of(step))
+            continue
         mine |= set(answer["result"].get("leased", ()))
+        if plan.recovers and step.call == "lease":
+            open_at.add(answer["device"])
         if step.call == "consent":
             mine -= {life["instance"] for life in step.arguments["lives"]}
         if step.call == "release" or step.arguments.get("last"):
             mine.clear()
-    return [vma for vma, names in held.items() if names and not any(answers[step]["unreachable"] for step in answers if answers[step]["device"] == vma)]
+            open_at.discard(answer["device"])
+    silent = {answer["device"] for answer in answers.values() if answer["unreachable"]}
+    return [vma for vma, names in held.items() if (names or vma in open_at) and vma not in silent]
 
 
 def instances(plan: Plan) -> list[str]:
@@ -111,6 +123,14 @@ def _over(plan: Plan, view: View, take_over: bool, gone: t.Callable[[t.Mapping[s
             raise Refused(said(lease["instance"], site.name, lease, lease["left"]))
         over.setdefault(lease["instance"], []).append(lease["number"])
     return over
+
+
+def _refuse_cut_off(plan: Plan, view: View) -> None:
+    """Refuse what would follow an operation that was cut off, the same one too: what that did would not be taken back any more if this one is."""
+    mine = set() if plan.recovers else set(instances(plan))
+    for run in (run for site in view.sites.values() for run in site.runs if mine & set(run["instances"])):
+        which = f"the {run['operation']} of {run['subject']} that {run['who']} began at {run['began'].partition('.')[0]}Z and that was cut off"
+        raise Refused(f"{min(mine & set(run['instances']))} is a part of {which}. The playbook recover takes that up; run this again then.")
 
 
 def _made(answers: Answers) -> list[dict[str, t.Any]]:

@@ -37,6 +37,20 @@ def one_of(view: View, instance: str) -> tuple[dict, Site]:
     return found[0]
 
 
+def whole_of(view: View, instance: str) -> tuple[dict, Site]:
+    """Return what C(one_of) does, of an instance that is neither about to be made nor about to go.
+
+    Raises:
+        NotFound: no HN knows it.
+        Refused: there is something of it only, or one_of() refuses it.
+    """
+    record, site = one_of(view, instance)
+    if record["state"] in ("reserved", "leaving"):
+        half = "there is only a reservation of it" if record["state"] == "reserved" else "it is being removed"
+        raise Refused(f"{instance} cannot be had in {site.name}: {half}. Run the operation again that was at work on it, or recover, or remove.")
+    return record, site
+
+
 def facts(site: Site, instance: str) -> dict[str, str]:
     """Return what sentences of a plan for one instance in one HN refer to."""
     return {"instance": instance, "hn": site.name}

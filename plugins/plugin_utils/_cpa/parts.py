@@ -41,6 +41,12 @@ def as_recorded(record: Record, rehearses: bool = False) -> Step:
     return instance(f"{prefix}.{record['instance']}", record["rm"], [order], what, how={"rehearses": rehearses})
 
 
+def awake(instance: str, rm: str, epoch: int, **how: t.Any) -> Step:
+    """Start an instance again that lost its power on its RM, which cannot hand it over, answer, or be suspended while it is stopped."""
+    order = {"name": instance, "epoch": epoch}
+    return Step(f"awake.{instance}.{rm}", rm, "awake", {"instances": [order]}, f"start {instance} again if {rm} lost its power", **how)
+
+
 def retired(rehearsal: str, record: Record) -> Unknown:
     """Say that a move which an earlier run began is not taken back when the *rehearsal* of its source has not found the instance there.
 

@@ -91,6 +91,9 @@ def calls(plan: Plan, stage: str, device: str, answers: Answers, check: bool = F
     """
     found, takes_back = stage_of(plan, stage)
     way = verdict(plan, answers).way
+    if all(step.call == "journal" for step in found.steps):
+        # What was done is read whichever way it leads to.
+        way = "on"
     if way != ("back" if takes_back else "on") or (check and (takes_back or _foretold(plan, found, answers))):
         return []
     mine = [step for step in found.steps if _is_of(step, device, plan, answers)]
@@ -384,6 +387,9 @@ def _possible(step: Step, plan: Plan, answers: Answers, takes_back: bool) -> boo
     steps = {each.id: each for stage in (plan.take_back if takes_back else plan.stages) for each in stage.steps}
     needed = {each.step for each in references((step.device, dict(step.arguments)))} - set(answers)
     try:
+        if takes_back:
+            # Where nobody knows who was chosen, nobody was asked for anything that would have to be undone there.
+            resolve(step.device, plan, answers)
         return _wanted(step, plan, answers, takes_back) and all(_possible(steps[each], plan, answers, takes_back) for each in needed if each in steps)
     except Missing:
         return False

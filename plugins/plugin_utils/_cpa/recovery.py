@@ -19,7 +19,7 @@ import json
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.journal import CUT_OFF
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import progress
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import parts, progress
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Plan, Stage, Step, Unknown, decode, references
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
 
@@ -33,9 +33,9 @@ def cut_off(view: View, instance: str | None = None) -> dict[str, t.Any] | None:
     return min(runs.values(), key=lambda run: run["began"], default=None)
 
 
-def taken_up(run: t.Mapping[str, t.Any]) -> Plan:
-    """Return the plan of a run that was cut off, as a VMA keeps it, which reads first what was done."""
-    plan: Plan = decode(json.loads(run["plan"]))
+def taken_up(run: t.Mapping[str, t.Any], view: View) -> Plan:
+    """Return the plan of a run that was cut off, as a VMA keeps it, which first reads what was done, and starts again what lost its power since."""
+    plan = _while_others_serve(decode(json.loads(run["plan"])), run, view)
     which = f"the {run['operation']} of {run['subject']} that {run['who']} began at {run['began'].partition('.')[0]}Z and that was cut off"
     began = f"Taken up was {which}:"
     read = [_reading(f"{READ}{device}", device, run["run"]) for device in _named(plan)]
@@ -44,6 +44,9 @@ def taken_up(run: t.Mapping[str, t.Any]) -> Plan:
     silent = "{} does not say what it did, so all is left as it is. Run this again when it answers."
     stages = [Stage("journal", "Read what was done", tuple(read))]
     stages += [Stage("journal.chosen", "Read what was done where a VMA has chosen", tuple(step._replace(optional=True) for step in chosen))] if chosen else []
+    mine = [record for site in view.sites.values() for record in site.records if record["instance"] in run["instances"]]
+    again = [parts.awake(record["instance"], record["rm"], record["epoch"], optional=True) for record in mine]
+    stages.append(Stage("awake", "Start again what has lost its power", tuple(again)))
     return plan._replace(
         prepare=(*stages, *plan.prepare),
         unknown=(*(Unknown(step.id, _braced(f"{began} {silent.format(step.device)}")) for step in read), *plan.unknown),
@@ -67,15 +70,15 @@ def expanded(plan: Plan, answers: progress.Answers) -> progress.Answers:
         for told in answers[read]["result"]["told"]:
             kind = cut_short if told["changed"] is None else failed if told["failed"] else secret if told.get("secret") else done
             for step, said in progress.answers_of(told, answers[read]["device"]).items():
-                if step in steps and steps[step].call not in ("lease", "release"):
+                if step in steps and steps[step].call not in ("awake", "lease", "release"):
                     kind[step] = {**said, "taken_up": True}
     known = {**done, **answers}
     # What is secret was not written down: who still needs it has it made once more.
     known = {**{step: said for step, said in secret.items() if not _needed(step, steps.values(), known)}, **known}
     if not _all_read(plan, known):
         return known
-    # Where the only way is forward, what failed is tried once more.
     back = {step.id for stage in plan.take_back for step in stage.steps}
+    # Where the only way is forward, what failed is tried once more.
     turned = {step: said for step, said in cut_short.items() if step in back}
     if progress.verdict(plan, {**failed, **turned, **known}).way != "back":
         return known
@@ -87,8 +90,10 @@ def _sent(plan: Plan, begun: progress.Answers) -> dict[str, t.Any]:
     """Return the steps that other devices had to make at the same time as one that was begun: they may have been asked, and not have heard of it."""
     found = {}
     for stage in (stage for stage in plan.stages if any(step.id in begun for step in stage.steps)):
+        # A device that has begun with its part ended before what it did not begin.
+        asked = {begun[step.id]["device"] for step in stage.steps if step.id in begun}
         for step in stage.steps:
-            if step.id not in begun and progress.possible(step, plan, begun):
+            if step.id not in begun and progress.possible(step, plan, begun) and progress.resolve(step.device, plan, begun) not in asked:
                 device = progress.resolve(step.device, plan, begun)
                 found[step.id] = {"device": device, "changed": None, "failed": True, "unreachable": False, "msg": CUT_OFF, "result": {}, "taken_up": True}
     return found
@@ -108,6 +113,22 @@ def _all_read(plan: Plan, answers: progress.Answers) -> bool:
             continue
         return False
     return True
+
+
+def _while_others_serve(plan: Plan, run: t.Mapping[str, t.Any], view: View) -> Plan:
+    """Return a plan by which no name loses an HN where other instances serve that have come since it was made."""
+    others = [(site.name, record) for site in view.sites.values() for record in site.records if record["in_rotation"]]
+    serving = {(hn, f"{each['service']}.{each['domain']}.") for hn, each in others if each["instance"] not in run["instances"]}
+
+    def kept(step: Step) -> Step:
+        if step.call != "name":
+            return step
+        retire = [hn for hn in step.arguments["retire"] if not any(hn == where and f"{step.arguments['name']}.".startswith(who) for where, who in serving)]
+        return step._replace(arguments={**step.arguments, "retire": retire})
+
+    return plan._replace(
+        **{part: tuple(stage._replace(steps=tuple(map(kept, stage.steps))) for stage in getattr(plan, part)) for part in ("prepare", "settle", "take_back")}
+    )
 
 
 def _reading(step: str, device: str | Answer, run: str) -> Step:

@@ -66,6 +66,7 @@ def starting(
     gone = [record["instance"] for record in rest if surplus == "absent" or record["state"] == "leaving"]
     # What was leaving may have been given up, and comes back in a newer epoch only.
     above = {record["instance"]: {"epoch_above": record["epoch"]} for record in run if record["state"] == "leaving"}
+    entering = [record for record in run if record["state"] == "running" and not record["in_rotation"]]
     unfinished = [record["instance"] for record in run if record["state"] == "running" and site.unfinished.get(record["instance"]) == operation]
     return {
         "operation": operation,
@@ -88,8 +89,10 @@ def starting(
         "unstates": {**dict.fromkeys(resumed, "suspended"), **dict.fromkeys(begun, "absent")},
         "undo": [{"instance": name, "state": "suspended", "operation_done": True} for name in resumed]
         + [{"instance": name, "state": "absent", "expected": ["reserved", "leaving"]} for name in begun]
-        + [as_before(record) for record in rest],
-        "close": [{"instance": name, "operation_done": True} for name in [*resumed, *begun, *unfinished]]
+        + [as_before(record) for record in [*entering, *rest]],
+        "close": [
+            {"instance": name, "operation_done": True} for name in dict.fromkeys([*resumed, *begun, *unfinished, *(record["instance"] for record in entering)])
+        ]
         + [{"instance": record["instance"], **({"state": "absent"} if record["instance"] in gone else {"operation_done": True})} for record in rest],
         "capsules": list(
             {

@@ -32,7 +32,7 @@ def plan(view: View, names: parts.Naming, instance: str, then: str, timeout: flo
         InvalidInput, NotFound, Refused: one sentence for the operator.
     """
     try:
-        record, site = lookups.one_of(view, instance)
+        record, site = (lookups.one_of if then == "remove" else lookups.whole_of)(view, instance)
     except NotFound:
         if then != "remove":
             raise

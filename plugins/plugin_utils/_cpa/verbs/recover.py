@@ -34,4 +34,4 @@ def plan(view: View, _names: parts.Naming, instance: str | None) -> Plan:
         lookups.all_answered(view)
         about = f" of {instance}" if instance else ""
         return Plan("recover", instance or "", nothing=f"No operation{about} was cut off; there is nothing to recover.")
-    return recovery.taken_up(run)
+    return recovery.taken_up(run, view)

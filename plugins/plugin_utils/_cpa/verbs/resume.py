@@ -26,7 +26,7 @@ def plan(view: View, names: parts.Naming, instance: str, answer_timeout: float) 
     Raises:
         InvalidInput, NotFound, Refused: one sentence for the operator.
     """
-    record, site = lookups.one_of(view, instance)
+    record, site = lookups.whole_of(view, instance)
     before = {"instance": instance, "state": record["state"], "in_rotation": record["in_rotation"], "operation_done": True}
     running = {
         "instance": instance,

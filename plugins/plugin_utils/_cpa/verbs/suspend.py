@@ -25,7 +25,7 @@ def plan(view: View, names: parts.Naming, instance: str) -> Plan:
     Raises:
         InvalidInput, NotFound, Refused: one sentence for the operator.
     """
-    record, site = lookups.one_of(view, instance)
+    record, site = lookups.whole_of(view, instance)
     resting = {
         "instance": instance,
         "state": "suspended",

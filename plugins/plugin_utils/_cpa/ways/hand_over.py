@@ -154,7 +154,8 @@ class HandOver:
         if self._runs:
             for service in self._services:
                 yield from self._named(f"rehearse.{service}", service, "reserve", "be sure that its name can follow", rehearses=True)
-        yield from (parts.as_recorded(move["record"]) for move in self._moves if move["record"]["state"] != "leaving")
+        for record in (move["record"] for move in self._moves):
+            yield parts.awake(record["instance"], record["rm"], record["epoch"]) if record["state"] == "leaving" else parts.as_recorded(record)
         for number, instance, move in self._each():
             record = Answer("reserve", ("records", number))
             yield self._side("rehearse", "source", instance, record, move["record"]["rm"], "be sure that it can hand over", rehearses=True)

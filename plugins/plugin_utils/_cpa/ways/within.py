@@ -63,7 +63,7 @@ def plan(view: View, decided: t.Mapping[str, t.Any], timeout: float) -> Plan:
             parts.stage(
                 "rehearse",
                 "Be sure that it can be handed over",
-                *([] if record["moves_to"] else [parts.as_recorded(record)]),
+                parts.awake(instance, rm, decided["epoch_above"]) if record["moves_to"] else parts.as_recorded(record),
                 side("rehearse", "source", decided["epoch_above"] + 1, rehearses=True),
             ),
             parts.stage(
