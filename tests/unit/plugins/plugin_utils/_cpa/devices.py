@@ -26,6 +26,10 @@ BEFORE, AFTER, SILENT, LOST = "before", "after", "silent", "lost"
 #: And what can befall a hand-over: it ends when the source has given the instance up (or, alive, when it is not there any more) and nothing was handed over; or
 #: when it was, but the source does not hear of it. The target cannot resume what it has taken over.
 MIDDLE, UNHEARD = "middle", "unheard"
+#: And whatever an RM does: its power fails before, or when it has changed something and not flushed it yet, or after.
+CUT_BEFORE, CUT_BETWEEN, CUT_AFTER = "cut before", "cut between", "cut after"
+#: What is on a disk that was not flushed when the power failed.
+TORN = -1
 
 
 class Lost(Exception):
@@ -36,6 +40,10 @@ class Killed(Exception):
     """The engines ended without an answer."""
 
 
+class PowerCut(Exception):
+    """The power of the device failed in the middle of a call."""
+
+
 class Guest:
     """An instance on an RM.
 
@@ -43,17 +51,31 @@ class Guest:
         state: C(running), C(suspended), C(stopped), or C(coming): paused, and not handed over yet.
         capsule: the version of its capsule.
         epoch: the one in which it lives.
+        wrote: the last that it has written to its disk and somebody was told of.
+        came: whether its disk was brought here by a hand-over.
+        flushed: whether all of it is on the disk of its RM.
         leaving: to whom it was brought alive, and in which epoch.
         handed_over: to whom it was handed over, and in which epoch.
     """
 
-    def __init__(self, state: str, capsule: str, epoch: int) -> None:
-        self.state, self.capsule, self.epoch = state, capsule, epoch
+    def __init__(self, state: str, capsule: str, epoch: int, wrote: int = 0, came: bool = False) -> None:
+        self.state, self.capsule, self.epoch, self.wrote, self.came = state, capsule, epoch, wrote, came
+        self.flushed = not came
         self.leaving: tuple[int, str] | None = None
         self.handed_over: tuple[int, str] | None = None
 
 
+class Parcel(t.NamedTuple):
+    """What was committed to an RM: a capsule's version and what its disk has, or that nothing comes; and in which boot of the RM."""
+
+    version: str | None
+    wrote: int
+    boot: int
+
+
 def _broken(mode: str | None, when: str, result: dict | None = None) -> None:
+    if mode == CUT_BETWEEN and when == MIDDLE:
+        raise PowerCut
     if mode == when:
         raise MeshError(f"It broke {when}.", result)
 
@@ -67,7 +89,8 @@ class Rm:
         self.epochs: dict[str, tuple[int, bool]] = {}
         self.leases: dict[str, int] = {}
         self.capsules = {(each["name"], each["version"]): each for each in capsules}
-        self.parcels: dict[tuple[str, int], str | None] = {}
+        self.parcels: dict[tuple[str, int], Parcel] = {}
+        self.boot = 1
         #: The parcels that it waits for at this moment, with a door open for what comes alive.
         self.awaits: set[tuple[str, int]] = set()
 
@@ -89,6 +112,23 @@ class Rm:
             # What only finds out if something could be done may come before the lease.
             self.leases[name] = numbers[name]
 
+    def cut(self) -> None:
+        """Lose the power, and start again: what ran does not run any more, and what was not flushed is not there, as C(_hypervisor.state.settle) has it."""
+        self.boot += 1
+        self.awaits.clear()
+        for name, guest in list(self.guests.items()):
+            if guest.state == "coming" and self.known(name) != (guest.epoch, True):
+                del self.guests[name]
+            elif guest.state != "suspended" or not guest.flushed:
+                guest.state = "stopped"
+            if guest.came and not guest.flushed:
+                guest.wrote = TORN
+
+    @staticmethod
+    def flush(guest: Guest) -> None:
+        """Have what an instance has outlast a power cut."""
+        guest.flushed = True
+
     # Life
 
     def ensure(self, order: dict, mode: str | None, check: bool, common: dict) -> dict:
@@ -103,16 +143,23 @@ class Rm:
                     return {"action": None}
                 raise Refused(f"The order to give {name} up in epoch {number} is outdated: {self.name} knows of epoch {known}.", {"known_epoch": known})
             if not check:
-                self.guests.pop(name, None)
                 self.epochs[name] = (number, False)
+                _broken(mode, MIDDLE)
+                self.guests.pop(name, None)
         else:
             self._live(name, wanted, order, known, here, guest, common, check)
+            if not check:
+                self.guests[name].flushed = self.guests[name].flushed and wanted != "suspended"
+                _broken(mode, MIDDLE)
+                self.flush(self.guests[name])
         _broken(mode, AFTER)
         return {"action": "done"}
 
     def _live(self, name: str, wanted: str, order: dict, known: int, here: bool, guest: Guest | None, common: dict, check: bool) -> None:
         epoch, capsule = order.get("epoch"), order.get("capsule")
         state = guest.state if guest else "absent"
+        if guest and guest.wrote == TORN and wanted == "running":
+            raise Refused(f"{name} had just come to {self.name} when that failed.")
         if state == "coming":
             raise Refused(f"{name} is coming to {self.name} by a move that was not brought to its end.")
         if state == "absent" and not (wanted == "running" or wanted == "suspended" and capsule):
@@ -135,6 +182,14 @@ class Rm:
             guest.state, guest.epoch = wanted, number
             self.guests[name] = guest
 
+    def awake(self, order: dict, check: bool) -> bool:
+        """Start an instance again that lost its power, as C(_steps.instances.awake) does."""
+        guest = self.guests.get(order["name"])
+        if not guest or guest.state != "stopped" or self.known(order["name"]) != (order["epoch"], True):
+            return False
+        self.ensure({**order, "state": "running"}, None, check, {})
+        return True
+
     # Hand-over
 
     def give(self, order: dict, live: bool, peer: Rm | None, mode: str | None, check: bool) -> dict:
@@ -153,7 +208,7 @@ class Rm:
         if known and not here and not left:
             raise Refused(f"{name} cannot leave {self.name} with epoch {epoch}: it was given up in epoch {known}.")
         if not left and (guest is None or guest.state not in (("running",) if live else ("running", "suspended"))):
-            raise NotFound(f"There is no instance {name} on {self.name} to hand over.")
+            raise NotFound(f"There is no instance {name} on {self.name} to hand over.", self._shown(name))
         if peer is None:
             raise MeshError(f"{to} cannot be reached from {self.name}.", {} if left else {"handed_over": "no"})
         if check:
@@ -161,13 +216,14 @@ class Rm:
         if live:
             self._send(name, guest, epoch, peer, left, given_up, mode)
         else:
-            guest.state = "suspended"
+            guest.state, guest.flushed = "suspended", guest.state == "suspended" and guest.flushed
         self.epochs[name] = (epoch, False)
         if not live:
             _broken(mode, MIDDLE, {"handed_over": "no"})
-        peer.parcels[name, epoch] = guest.capsule
+        peer.parcels[name, epoch] = Parcel(guest.capsule, guest.wrote, peer.boot)
         _broken(mode, UNHEARD, {"handed_over": "unknown"})
         guest.handed_over = (epoch, peer.name)
+        self.flush(guest)
         _broken(mode, AFTER)
         return {"handed_over": "yes", **self._shown(name)}
 
@@ -181,7 +237,7 @@ class Rm:
         if not left:
             if not waits:
                 raise MeshError(f"{peer.name} does not await {name}.", {"handed_over": "no"})
-            peer.guests[name] = Guest("coming", guest.capsule, epoch)
+            peer.guests[name] = Guest("coming", guest.capsule, epoch, guest.wrote, True)
             guest.state, guest.leaving = "stopped", (epoch, peer.name)
             # It ended here, and whether it came there is not known.
             _broken(mode, MIDDLE, {"handed_over": "unknown"})
@@ -190,7 +246,7 @@ class Rm:
                 raise DeadlineExceeded(f"{peer.name} did not say whether {name} has arrived.", {"handed_over": "unknown"})
             if not arrived:
                 guest.leaving = None
-                peer.parcels[name, epoch] = None
+                peer.parcels[name, epoch] = Parcel(None, 0, peer.boot)
                 raise NotFound(f"The guest of {name} ended on the way.", {"handed_over": "no"})
 
     @staticmethod
@@ -215,7 +271,13 @@ class Rm:
         state = guest.state if guest else "absent"
         arrived = (known, here) == (epoch, True) and state in ("running", "suspended")
         if arrived and state in ("running", wanted):
+            if not check:
+                self.flush(guest)
             return {"instance": {"state": state}}
+        if (known, here, state, wanted) == (epoch, True, "stopped", "running"):
+            # It lost its power since.
+            self.ensure({"name": name, "state": "running", "epoch": epoch}, mode, check, {})
+            return {}
         if epoch < known or epoch == known and not here:
             raise Refused(f"{name} may not run on {self.name} with epoch {epoch}: it knows of epoch {known}.")
         if state == "running" or live and state in ("suspended", "stopped") or not live and state == "coming":
@@ -225,19 +287,24 @@ class Rm:
         if not arrived:
             if (name, epoch) not in self.parcels:
                 raise DeadlineExceeded(f"{name} was not handed over to {self.name} in time.")
-            version = self.parcels.pop((name, epoch))
-            if version is None:
+            parcel = self.parcels[name, epoch]
+            if parcel.version is not None and not live and parcel.boot != self.boot:
+                raise Refused(f"{name} was handed over before {self.name} failed; whoever sent it has everything.")
+            del self.parcels[name, epoch]
+            if parcel.version is None:
                 if state == "coming":
                     del self.guests[name]
                 raise Refused(f"{name} goes on where it was.")
             if live and state != "coming":
                 raise NotFound(f"{name} was handed over, but is not on {self.name}.")
-            self.held(name, version)
+            self.held(name, parcel.version)
             self.epochs[name] = (epoch, True)
-            self.guests[name] = Guest("suspended", version, epoch)
-            if not live:
+            # The disk that came alive was flushed when it had arrived.
+            self.guests[name] = Guest("running" if live else "suspended", parcel.version, epoch, parcel.wrote, came=not live)
+            if not live or mode == CUT_BETWEEN:
                 _broken(mode, MIDDLE, {"instance": {"state": "suspended"}})
         self.guests[name].state = wanted
+        self.flush(self.guests[name])
         _broken(mode, AFTER)
         return {"downtime": 0.1, "bytes_wire": 7}
 

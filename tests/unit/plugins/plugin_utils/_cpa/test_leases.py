@@ -121,7 +121,7 @@ def test_calls_say_what_was_granted_to_them():
 
 
 def answer(device, failed=False, unreachable=False, **result):
-    return {"device": device, "failed": failed, "unreachable": unreachable, "result": result}
+    return {"device": device, "changed": False, "failed": failed, "unreachable": unreachable, "result": result}
 
 
 def test_after_a_failure_the_vmas_are_known_that_still_have_leases():

@@ -18,10 +18,10 @@ from unittest import mock
 
 import pytest
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import journal, leases, registry
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import runs as kept_runs
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import clone, drain, move, place, remove, resume, scale, standby, suspend, update
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import clone, drain, move, place, recover, remove, resume, scale, standby, suspend, update
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import mesh
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import AFTER, BEFORE, LOST, MIDDLE, SILENT, UNHEARD
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world import PARTS, Fault, World
@@ -99,6 +99,15 @@ def root():
 
 
 def planned(world, wish):
+    """Plan a wish, after what was cut off was recovered, if one is told to."""
+    try:
+        return world.plan(*wish)
+    except Refused as exc:
+        if "The playbook recover takes that up" not in exc.message:
+            raise
+    for unused in range(4):
+        if world.walk(world.plan(recover, {"instance": None})).result["outcome"] == "nothing":
+            break
     return world.plan(*wish)
 
 
@@ -346,6 +355,7 @@ def test_what_is_at_the_target_alone_is_not_taken_back(root, name):
     world = trial.attempt(first)[0]
     for fault in (second, second):
         report = world.walk(planned(world, trial.wish), fault)
-        assert report.result["outcome"] == "unknown" and "run the move again" in report.message
+        # A recovery that came first has brought it to its end.
+        assert report.result["outcome"] == "done" or report.result["outcome"] == "unknown" and "run the move again" in report.message
     report = world.walk(planned(world, trial.wish))
     assert not report.failed and not world.problems() and not differences(trial.ended, essence(world, trial.wish))

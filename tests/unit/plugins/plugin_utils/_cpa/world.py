@@ -25,12 +25,15 @@ from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa impor
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import (
     AFTER,
     BEFORE,
+    CUT_AFTER,
+    CUT_BEFORE,
     LOST,
     SILENT,
     Gateway,
     Killed,
     Lost,
     NameServer,
+    PowerCut,
     Rm,
     Vma,
 )
@@ -69,6 +72,43 @@ class Died(Exception):
     """The controller died, and so did the call that was made just then, before or after it did something."""
 
 
+class Controller:
+    """Whoever carries out a plan: how far that is.
+
+    Attributes:
+        plan: the plan.
+        hostvars: the variables of its hosts.
+        number: of the stage that it is in, or that comes next.
+        part: the one that the stage is of, and C(hosts) those that take part in that.
+        due: what is left to be asked of whom in the stage; None between two stages.
+        doors: what RMs wait for in it.
+        ended: whether all is done.
+    """
+
+    def __init__(self, plan: Plan, hostvars: dict[str, t.Any], number: int = 0, part: str = "", hosts: t.Sequence[str] = ()) -> None:
+        self.plan, self.hostvars, self.number, self.part, self.hosts = plan, hostvars, number, part, list(hosts)
+        self.due: dict[str, list[progress.Call]] | None = None
+        self.answers: progress.Answers = {}
+        self.doors: set[tuple[str, tuple[str, int]]] = set()
+        self.ended = False
+
+    def __deepcopy__(self, known: dict[int, t.Any]) -> Controller:
+        other = copy.copy(self)
+        other.hostvars, other.due, other.doors = copy.deepcopy(self.hostvars, known), copy.copy(self.due), set(self.doors)
+        return other
+
+    @property
+    def stages(self) -> list[tuple[str, t.Any]]:
+        return [(whose, stage) for whose in PARTS for stage in self.plan.part(whose)]
+
+    def next_steps(self) -> list[str]:
+        """Return the ids of the steps that come next: of the host whose turn it is, or of the stage."""
+        if self.due:
+            return [step for call in next(iter(self.due.values())) for step in call.ids]
+        stages = self.stages
+        return [step.id for step in stages[self.number][1].steps] if self.number < len(stages) else []
+
+
 class Written:
     """A device's journal, as C(_steps.journal) keeps it."""
 
@@ -94,7 +134,7 @@ class World:
         journals: what each device has written down of each run.
     """
 
-    def __init__(self, directory: str, groups: t.Mapping[str, list[str]], capsules: t.Iterable[dict]) -> None:
+    def __init__(self, directory: str, groups: t.Mapping[str, list[str]], capsules: t.Iterable[dict], memory: dict[t.Any, t.Any] | None = None) -> None:
         self.groups = {**groups, "dns_servers": ["ns-1"]}
         self.names = NameServer()
         self.rms, self.gateways, self.vmas = {}, {}, {}
@@ -102,7 +142,7 @@ class World:
             self.rms[rm] = Rm(rm, _hn(rm), capsules if number == 11 else ())
         for gateway in groups["gateways"]:
             self.gateways[gateway] = Gateway(gateway, _hn(gateway))
-        memory: dict[t.Any, t.Any] = {}
+        memory = {} if memory is None else memory
         for number, vma in enumerate(groups["vmas"], start=1):
             path = os.path.join(directory, f"{vma}.db")
             url = f"sqlite:///{path}"
@@ -117,7 +157,6 @@ class World:
         self.copies = False
         self.runs = 0
         self.journals: dict[tuple[str, str], list[dict[str, t.Any]]] = {}
-        self._run = ""
         self._highest: dict[tuple[str, str], int] = {}
 
     # What the controller sees
@@ -125,6 +164,8 @@ class World:
     def look(self, verb: t.Any, wish: t.Mapping[str, t.Any]) -> View:
         """Look at the mesh, as the planner of a verb needs it: first at the VMAs, and then at the RMs that the wish concerns."""
         found: dict[str, dict[str, t.Any]] = {host: {"hn": _hn(host), "gateway_wan_interface": "wan0"} for host in {*self.rms, *self.gateways, *self.vmas}}
+        for number, rm in enumerate(self.rms, start=11):
+            found[rm]["rm_address"] = f"10.0.0.{number}"
         for host, vma in self.vmas.items():
             found[host].update(mesh.silent() if host in self.silent else mesh.looked("look", vma.known()))
         asked = concern.of(verb, mesh_view({**self.groups, "rms": []}, found), wish)
@@ -146,18 +187,22 @@ class World:
         """Return what the VMA of each HN knows."""
         return {vma.hn: vma.known() for vma in self.vmas.values()}
 
-    def plan(self, verb: t.Any, wish: t.Mapping[str, t.Any], dead: bool = True) -> Plan:
+    def plan(self, verb: t.Any, wish: t.Mapping[str, t.Any], dead: bool | t.Container[int] = True) -> Plan:
         """Look at the mesh, and plan a wish.
 
         Args:
             verb: the verb's planner.
             wish: what is wished for.
-            dead: whether all that were at work before are known to be dead.
+            dead: whether all that were at work before are known to be dead; or the numbers of those that are.
         """
         seen = self.look(verb, wish)
         self.runs += 1
-        holder = {"run": f"run{self.runs}", "who": "op@ctl", "controller": {}, "seconds": 600}
-        return leases.leased(verb.plan(seen, mesh.naming(seen), **wish), seen, False, lambda controller: dead, **holder)
+        holder = {"run": f"run{self.runs}", "who": "op@ctl", "controller": {"number": self.runs}, "seconds": 600}
+
+        def gone(controller: t.Mapping[str, t.Any]) -> bool:
+            return dead if isinstance(dead, bool) else controller["number"] in dead
+
+        return leases.leased(verb.plan(seen, mesh.naming(seen), **wish), seen, False, gone, **holder)
 
     # What the controller does
 
@@ -185,29 +230,65 @@ class World:
         for rm in self.rms.values():
             rm.awaits.clear()
 
+    def sent(self, plan: Plan, since: Halt | None = None) -> Controller:
+        """Return a controller that carries out a plan, if need be from where another one halted."""
+        hosts = {*self.rms, *self.gateways, *self.vmas, "ns-1"}
+        hostvars: dict[str, t.Any] = copy.deepcopy(since.hostvars) if since else {host: {} for host in hosts}
+        # What a plan is written down as has tests of its own.
+        hostvars["localhost"] = {run.PLANNED: {"run": "now", "plan": None}}
+        return Controller(plan, hostvars, *((since.number, since.part, since.hosts) if since else ()))
+
     def stages(self, plan: Plan, since: Halt | None = None) -> t.Iterator[Halt]:
         """Carry out a plan, and tell before each stage how far it is; the last one that is told has no part."""
-        hostvars: dict[str, t.Any] = copy.deepcopy(since.hostvars) if since else {host: {} for host in {*self.rms, *self.gateways, *self.vmas, "ns-1"}}
-        hostvars["localhost"] = {run.PLANNED: {"run": "now", "plan": None}}
-        part, hosts = (since.part, since.hosts) if since else ("", [])
-        # What a plan is written down as has tests of its own.
-        number = 0
-        for number, (whose, stage) in enumerate((whose, stage) for whose in PARTS for stage in plan.part(whose)):
-            if since and number < since.number:
-                continue
-            with self._planned(plan):
-                if whose != part:
-                    part, hosts = whose, run.hosts(hostvars, whose)
-            yield Halt(self, hostvars, hosts, number, part)
-            with self._planned(plan):
-                turns = sorted(hosts, key=lambda host: self._turn(plan, whose, host, hostvars))
-                self._stage(plan, stage.id, turns, hostvars, part == "cut_over")
-        with self._planned(plan):
-            for host in run.hosts(hostvars, "release") if plan.claim else ():
-                if host not in self.silent:
-                    known = run.answers_so_far(plan, "now", hostvars)
-                    self.vmas[host].release(leases.signed("release", {"last": True}, plan, known), False)
-        yield Halt(self, hostvars, hosts, number, "")
+        controller = self.sent(plan, since)
+        while self.enter(controller):
+            yield Halt(self, controller.hostvars, controller.hosts, controller.number, controller.part)
+            number = controller.number
+            while controller.number == number:
+                self.turn(controller)
+        self.turn(controller)
+        yield Halt(self, controller.hostvars, controller.hosts, max(controller.number - 1, 0), "")
+
+    def enter(self, controller: Controller) -> bool:
+        """Have a controller come to its next stage, if there is one; who takes part in a part is known when that begins."""
+        stages = controller.stages
+        if controller.number == len(stages):
+            return False
+        whose = stages[controller.number][0]
+        if whose != controller.part:
+            with self._planned(controller.plan):
+                controller.part, controller.hosts = whose, run.hosts(controller.hostvars, whose)
+        return True
+
+    def turn(self, controller: Controller) -> None:
+        """Have a controller ask the next host for its part of a stage, and end the stage with the last one; after the last stage it gives its leases back."""
+        with self._planned(controller.plan):
+            if not self.enter(controller):
+                self._give_back(controller)
+                return
+            if controller.due is None:
+                self._begin(controller)
+            if controller.due:
+                host = next(iter(controller.due))
+                self._ask(controller, host, controller.due.pop(host))
+            if not controller.due:
+                self.shut(controller)
+                controller.due = None
+                controller.number += 1
+
+    def shut(self, controller: Controller) -> None:
+        """Close the doors that a controller had opened."""
+        for rm, parcel in controller.doors:
+            self.rms[rm].awaits.discard(parcel)
+        controller.doors = set()
+
+    def _give_back(self, controller: Controller) -> None:
+        plan, hostvars = controller.plan, controller.hostvars
+        for host in run.hosts(hostvars, "release") if plan.claim else ():
+            if host not in self.silent:
+                known = run.answers_so_far(plan, "now", hostvars)
+                self.vmas[host].release(leases.signed("release", {"last": True}, plan, known), False)
+        controller.ended = True
 
     def reported(self, plan: Plan, hostvars: dict[str, t.Any]) -> progress.Report:
         """Say what became of a plan that was carried out."""
@@ -218,11 +299,12 @@ class World:
     def _planned(plan: Plan) -> t.ContextManager[t.Any]:
         return mock.patch.object(run, "planned", lambda hostvars: ("now", plan))
 
-    def _stage(self, plan: Plan, stage: str, hosts: list[str], hostvars: dict, cuts_over: bool) -> None:
-        """Have all hosts do their part of a stage; what each has to do is known when it begins."""
-        answers = run.answers_so_far(plan, "now", hostvars)
+    def _begin(self, controller: Controller) -> None:
+        """Find out what each host has to do in the stage; that is known when it begins."""
+        plan, hostvars, stage = controller.plan, controller.hostvars, controller.stages[controller.number][1].id
+        answers = controller.answers = run.answers_so_far(plan, "now", hostvars)
         due: dict[str, list[progress.Call]] = {}
-        for host in hosts:
+        for host in sorted(controller.hosts, key=lambda host: self._turn(plan, controller.part, host, hostvars)):
             mine = {step: answer for step, answer in answers.items() if answer["device"] == host and not answer.get("taken_up")}
             fresh: dict[str, t.Any] = {}
             try:
@@ -230,44 +312,45 @@ class World:
             except progress.Stalled as exc:
                 fresh = progress.answers_of({"ids": exc.steps, "changed": False, "failed": True, "msg": str(exc), "result": {}}, host)
             hostvars[host]["operation_stage"] = {"run": "now", "answers": {**mine, **fresh}}
-        self._await(due)
-        for host, made in due.items():
-            if not made:
-                continue
-            calls = [
-                {
-                    "ids": list(each.ids),
-                    "call": each.call,
-                    "arguments": leases.signed(each.call, progress.written(each.arguments), plan, answers),
-                    "check": each.rehearses,
-                    "secret": progress.stage_of(plan, stage)[0].secret,
-                }
-                for each in made
-            ]
-            self._run = leases.journaled(plan)
-            fresh = {step: answer for told in self._carried_out(host, calls) for step, answer in progress.answers_of(told, host).items()}
-            hostvars[host]["operation_stage"]["answers"].update(fresh)
-            follow_up = progress.follow_up(plan, stage, host, {**answers, **fresh}) if cuts_over else None
-            if follow_up:
-                calls = [
-                    {"check": False, **each, "arguments": leases.signed(each["call"], each["arguments"], plan, {**answers, **fresh})}
-                    for each in follow_up["calls"]
-                ]
-                self._run = leases.journaled(plan)
-                told = self._carried_out(follow_up["device"], calls)
-                known = {step: answer for each in told for step, answer in progress.answers_of(each, follow_up["device"]).items()}
-                hostvars[host]["operation_follow_up"] = {"run": "now", "answers": known}
-        for rm in self.rms.values():
-            rm.awaits.clear()
+        controller.due = {host: made for host, made in due.items() if made}
+        self._await(controller)
 
-    def _await(self, due: dict[str, list[progress.Call]]) -> None:
+    def _ask(self, controller: Controller, host: str, made: list[progress.Call]) -> None:
+        """Have a host do its part of a stage."""
+        plan, hostvars, stage, answers = controller.plan, controller.hostvars, controller.stages[controller.number][1], controller.answers
+        calls = [
+            {
+                "ids": list(each.ids),
+                "call": each.call,
+                "arguments": leases.signed(each.call, progress.written(each.arguments), plan, answers),
+                "check": each.rehearses,
+                "secret": stage.secret,
+            }
+            for each in made
+        ]
+        told = self._carried_out(host, leases.journaled(plan), calls)
+        fresh = {step: answer for each in told for step, answer in progress.answers_of(each, host).items()}
+        hostvars[host]["operation_stage"]["answers"].update(fresh)
+        follow_up = progress.follow_up(plan, stage.id, host, {**answers, **fresh}) if controller.part == "cut_over" else None
+        if follow_up:
+            calls = [
+                {"check": False, **each, "arguments": leases.signed(each["call"], each["arguments"], plan, {**answers, **fresh})}
+                for each in follow_up["calls"]
+            ]
+            told = self._carried_out(follow_up["device"], leases.journaled(plan), calls)
+            known = {step: answer for each in told for step, answer in progress.answers_of(each, follow_up["device"]).items()}
+            hostvars[host]["operation_follow_up"] = {"run": "now", "answers": known}
+
+    def _await(self, controller: Controller) -> None:
         """Open the doors of those who will come to wait for a parcel."""
-        for host, made in due.items():
+        for host, made in (controller.due or {}).items():
             for call in made:
                 if any(fault.step in call.ids and fault.mode in (BEFORE, SILENT) for fault in self.faults) or host in self.silent:
                     break
                 if call.call == "hand_over" and call.arguments["side"] == "target":
-                    self.rms[host].awaits |= {(order["name"], order["epoch"]) for order in call.arguments["instances"] if self.rms[host].lets_in(order)}
+                    awaited = {(order["name"], order["epoch"]) for order in call.arguments["instances"] if self.rms[host].lets_in(order)}
+                    self.rms[host].awaits |= awaited
+                    controller.doors |= {(host, parcel) for parcel in awaited}
 
     def _turn(self, plan: Plan, part: str, host: str, hostvars: dict) -> tuple[int, bool]:
         if part != "cut_over":
@@ -281,7 +364,7 @@ class World:
         # Who publishes waits for the RMs that others are.
         return ORDER.index(kind), host in self.gateways
 
-    def _carried_out(self, host: str, calls: list[dict]) -> list[dict]:
+    def _carried_out(self, host: str, journaled: str, calls: list[dict]) -> list[dict]:
         """Have a host make calls, and return its answers as the action plugin C(stage) does."""
         every = [step for call in calls for step in call["ids"]]
         gone = [{"ids": every, "changed": False, "failed": False, "unreachable": True, "msg": "ssh", "result": {}}]
@@ -290,7 +373,7 @@ class World:
         pending = iter(calls)
         with mock.patch.object(main, "_act", lambda name: self._act(host, next(pending))):
             try:
-                written = self.journals.setdefault((host, self._run), [])
+                written = self.journals.setdefault((host, journaled), [])
                 return json.loads(json.dumps(main.carry_out(json.loads(json.dumps(calls)), Written(written))))
             except Lost:
                 self.silent.add(host)
@@ -307,14 +390,22 @@ class World:
                 raise Lost
             if DIED_BEFORE in modes.values():
                 raise Died
+            if CUT_BEFORE in modes.values():
+                self.cut(host)
+                raise Lost
             self.done += call["ids"]
             try:
                 outcome = self._made(host, call["call"], [modes.get(step) for step in call["ids"]], arguments, check)
+            except PowerCut:
+                self.cut(host)
+                raise Lost from None
             finally:
                 self.watch()
             if DIED_AFTER in modes.values():
                 raise Died
-            if LOST in modes.values():
+            if CUT_AFTER in modes.values():
+                self.cut(host)
+            if LOST in modes.values() or CUT_AFTER in modes.values():
                 raise Lost
             return outcome
 
@@ -343,6 +434,11 @@ class World:
             return getattr(self.vmas[host], call)(arguments, check)
         if call == "hold":
             return self.vmas[host].hold(arguments, check)
+        if call == "awake":
+            leased = [order for order in arguments["instances"] if order["name"] in arguments["lease"]["numbers"]]
+            for order in leased:
+                self.rms[host].follow(order, arguments, check)
+            return Outcome(any([self.rms[host].awake(order, check) for order in leased]), None, None, {})
         if call == "router":
             return self.gateways[host].apply(arguments, lambda instance: self._lives(_hn(host), instance), check)
         if call == "drain":
@@ -367,7 +463,7 @@ class World:
         """Do the same for several instances; one that fails does not stop the others."""
         told, errors = [], []
         for order, mode in zip(arguments["instances"], modes):
-            mode = None if mode in (SILENT, LOST) else mode
+            mode = None if mode in (SILENT, LOST, CUT_AFTER) else mode
             try:
                 if call != "publish":
                     rm.follow(order, arguments, check)
@@ -390,6 +486,11 @@ class World:
             raise MeshError(" ".join(errors), result)
         changed = any(each.get("made") for each in told) if call == "publish" else True
         return Outcome(changed, None, None, result)
+
+    def cut(self, host: str) -> None:
+        """Have the power of a host fail, and come back."""
+        if host in self.rms:
+            self.rms[host].cut()
 
     def _peer(self, name: str) -> Rm | None:
         return None if name in self.silent else self.rms[name]

@@ -1,0 +1,49 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Without any one of the safeties, the walks that are a part of the unit tests find two lives, lost data, or what nothing leads out of."""
+
+from __future__ import annotations
+
+import contextlib
+from unittest import mock
+
+import pytest
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import agreement, leases
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import leases as planned_leases
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import run
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import devices, world
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.state_machine import walked
+
+_hosts = run.hosts
+
+
+def _never_undone(hostvars, part):
+    return [] if part == "take_back" else _hosts(hostvars, part)
+
+
+def _granted(tx, lease, instances):
+    return dict.fromkeys(instances, 1)
+
+
+#: What is taken out, and what stands in its place.
+SAFETIES = {
+    "the lease": [(leases, "take", _granted), (leases, "take_up", _granted)],
+    "the fence of RMs": [(devices.Rm, "follow", lambda rm, order, common, check: None)],
+    "the consent of the other VMAs": [(agreement, "consent", lambda url, lives: None), (planned_leases, "_arbiter", lambda view: [])],
+    "the flush of what has come": [(devices.Rm, "flush", staticmethod(lambda guest: None))],
+    "the undo": [(run, "hosts", _never_undone)],
+    "the journals of devices": [(world.Written, "begin", lambda journal, ids: None), (world.Written, "end", lambda journal, answer, secret: None)],
+}
+
+
+@pytest.mark.parametrize("safety", SAFETIES)
+def test_without_one_of_the_safeties_it_would_not(safety):
+    with contextlib.ExitStack() as stack:
+        for where, name, instead in SAFETIES[safety]:
+            stack.enter_context(mock.patch.object(where, name, instead))
+        with pytest.raises((AssertionError, MeshError, LookupError)):
+            walked()
