@@ -234,8 +234,9 @@ def test_what_cannot_be_handed_over_is_refused(east, west, line):
     with pytest.raises(NotFound, match="no running or suspended instance"):
         hand(west, line)
     east.order("stopped", stop_force=True)
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound) as caught:
         hand(east, line)
+    assert caught.value.result["instance"]["state"] == "stopped", "so that a move may be taken back"
 
 
 def test_an_instance_that_lives_at_the_target_is_not_overwritten(east, west, line):
@@ -302,6 +303,14 @@ def test_what_the_power_took_is_not_resumed_and_goes_on_at_the_source(east, west
     assert lives(east, west) == [] and hand(east, line).result["handed_over"] == "yes"
     west.order("absent", epoch=2)
     assert east.order("running", epoch=3).action == "resumed" and lives(east, west) == ["east"]
+
+
+def test_what_lost_its_power_after_it_was_taken_over_is_started_again(east, west, line, monkeypatch, tmp_path):
+    hand(east, line)
+    accept(west)
+    reboot(monkeypatch, tmp_path, west)
+    assert accept(west, check=True).after["state"] == "running" and west.found.state == "stopped"
+    assert accept(west).after["state"] == "running" and lives(east, west) == ["west"]
 
 
 def test_what_arrived_before_the_power_was_cut_is_not_taken_over(east, west, line, monkeypatch, tmp_path):

@@ -188,3 +188,15 @@ def test_a_disk_that_fails_is_told(rm, monkeypatch):
     monkeypatch.setattr(durable.files, "sync", fail)
     with pytest.raises(CommandFailed, match="could not keep shop-1.example.com: Input/output error"):
         durable.flush(rm.places, NAME)
+
+
+def test_disks_that_had_just_come_when_the_power_failed_may_be_torn(rm, monkeypatch, tmp_path):
+    rm.order("running")
+    document, overlay = {**rm.found.document, **durable.adopted()}, rm.places.overlay(NAME, "root")
+    assert not durable.torn(rm.places, NAME, document), "the page cache has all of it"
+    reboot(monkeypatch, tmp_path, rm)
+    assert durable.torn(rm.places, NAME, document)
+    os.utime(overlay, (0, document["adopted"] + durable.LONG + 1))
+    assert not durable.torn(rm.places, NAME, document), "the guest wrote when the kernel had long flushed what came"
+    os.unlink(overlay)
+    assert durable.torn(rm.places, NAME, document)

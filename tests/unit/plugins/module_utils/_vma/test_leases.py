@@ -196,3 +196,23 @@ def test_a_registry_that_was_lost_grants_later_numbers(url, tmp_path, clock, by_
     assert taken(other, operation("b"), SHOP)[SHOP] > before > 1000000
     clock.now = 0
     assert taken(other, operation("b"), SHOP)[SHOP] > before, "whatever the clock does"
+
+
+def test_whoever_takes_a_run_up_gets_what_nobody_else_has_come_to(url, clock):
+    taken(url, operation("aa"), SHOP, TWO)
+    released(url, "aa")
+    assert taken(url, operation("bb", above=2), TWO) == {TWO: 3}
+    released(url, "bb")
+    again = operation("aa.cc", above=3, resumes="aa")
+    with registry.transaction(url) as tx:
+        assert leases.take_up(tx, again, [SHOP, TWO]) == {SHOP: 4}
+    with pytest.raises(leases.Followed, match="since this one was cut off"):
+        taken(url, again, TWO)
+    gone = [{"instance": SHOP, "state": "absent", "expected": ["reserved"]}, {"instance": TWO, "state": "absent", "expected": ["reserved"]}]
+    assert several.update_all(url, gone, lease=again).result["leased"] == {SHOP: 4}, "what it would give back may be another one's"
+
+
+def test_what_came_before_the_run_looked_is_no_matter(url, clock):
+    taken(url, operation("bb"), SHOP)
+    released(url, "bb")
+    assert taken(url, operation("aa.cc", above=1, resumes="aa", looked=1), SHOP) == {SHOP: 2}

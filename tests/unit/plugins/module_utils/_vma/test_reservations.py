@@ -144,6 +144,13 @@ def test_a_mere_reservation_that_does_not_fit_is_made_anew(url, ask):
     assert reserve(url, ask(epoch_above=9))["epoch"] == 10
 
 
+def test_what_is_here_gets_an_epoch_above_what_others_have_granted_and_taken_back(url, ask):
+    first = reserve(url, ask())
+    update(url, state="running")
+    assert reserve(url, ask(epoch_above=4)) == {**first, "state": "running", "epoch": 5}
+    assert not reservations.reserve(url, ask(epoch_above=4)).changed
+
+
 def test_what_is_more_than_reserved_stays_as_it_is(url, ask):
     reserve(url, ask())
     update(url, state="running")

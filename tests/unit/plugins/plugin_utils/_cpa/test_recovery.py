@@ -16,10 +16,11 @@ import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import journal, leases, registry, runs
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import recover
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import recover, remove
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_one_life import (
     MAY_END,
     MEMORY,
+    SHOP,
     WISHES,
     Trial,
     differences,
@@ -174,3 +175,13 @@ def test_a_living_one_is_not_taken_up(root):
     world = cut_off(trial, "coming", DIED_AFTER)
     with pytest.raises(Refused, match="shop-1.example.com is busy in hn-"):
         world.plan(*ANY, dead=False)
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_nobody_follows_what_was_cut_off_before_it_was_taken_up(root, again):
+    trial = Trial(root, "suspend")
+    world = cut_off(trial, "withdraw", DIED_AFTER)
+    wish = trial.wish if again else (remove, {"instance": SHOP})
+    with pytest.raises(Refused, match="was cut off. The playbook recover takes that up"):
+        world.plan(*wish)
+    assert not world.walk(planned(world, ANY)).failed and not world.walk(world.plan(*wish)).failed
