@@ -43,8 +43,8 @@ def start(host: state.Host, found: state.Found, capsule: str | None, orders: hom
         manifest = found.document["manifest"]
         if durable.torn(host.places, name, found.document):
             raise Refused(
-                f"{name} had just come to this RM when that failed, so its disks may not be whole here. The RM that sent it has everything: recover, or run the "
-                "move again."
+                f"{name} had just come to this RM when that failed, so its disks may not be whole here. The RM that sent it has everything: recover, or run "
+                "the move again."
             )
         if capsule not in (None, found.document["capsule"]):
             raise Refused(f"{name} was made from capsule {found.document['capsule']}; remove it before starting it from {capsule}.")

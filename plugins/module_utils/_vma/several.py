@@ -17,6 +17,9 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import I
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import instances, leases, records, reservations
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Change, transaction
 
+if t.TYPE_CHECKING:
+    from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Transaction
+
 
 def update_all(url: str, wanted: t.Sequence[dict[str, t.Any]], dry_run: bool = False, lease: leases.Lease | None = None, last: bool = False) -> Change:
     """Reserve for, and change, several instances of one domain, one after the other.

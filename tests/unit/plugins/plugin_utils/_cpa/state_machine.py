@@ -32,7 +32,6 @@ from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import (
     clone,
     drain,
     move,
-    place,
     recover,
     remove,
     resume,

@@ -34,6 +34,7 @@ RECORD = {
     "domain": "example.com",
     "capsule": "1.0.0",
     "rm": "rm-east-1",
+    "moves_to": None,
     "epoch": 3,
     "state": "running",
     "in_rotation": True,

@@ -438,7 +438,8 @@ class World:
             leased = [order for order in arguments["instances"] if order["name"] in arguments["lease"]["numbers"]]
             for order in leased:
                 self.rms[host].follow(order, arguments, check)
-            return Outcome(any([self.rms[host].awake(order, check) for order in leased]), None, None, {})
+            started = [order for order in leased if self.rms[host].awake(order, check)]
+            return Outcome(bool(started), None, None, {})
         if call == "router":
             return self.gateways[host].apply(arguments, lambda instance: self._lives(_hn(host), instance), check)
         if call == "drain":
