@@ -32,7 +32,6 @@ def _granted(tx, lease, instances):
 #: What is taken out, and what stands in its place.
 SAFETIES = {
     "the lease": [(leases, "take", _granted), (leases, "take_up", _granted)],
-    "the fence of RMs": [(devices.Rm, "follow", lambda rm, order, common, check: None)],
     "the consent of the other VMAs": [(agreement, "consent", lambda url, lives: None), (planned_leases, "_arbiter", lambda view: [])],
     "the flush of what has come": [(devices.Rm, "flush", staticmethod(lambda guest: None))],
     "the undo": [(run, "hosts", _never_undone)],

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import shutil
@@ -16,7 +17,8 @@ import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import journal, leases, registry, runs
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import recover, remove
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import recover, remove, resume
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import devices
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_one_life import (
     MAY_END,
     MEMORY,
@@ -185,3 +187,18 @@ def test_nobody_follows_what_was_cut_off_before_it_was_taken_up(root, again):
     with pytest.raises(Refused, match="was cut off. The playbook recover takes that up"):
         world.plan(*wish)
     assert not world.walk(planned(world, ANY)).failed and not world.walk(world.plan(*wish)).failed
+
+
+@pytest.mark.parametrize("fenced", [True, False])
+def test_the_fence_of_its_rm_is_what_keeps_whoever_slept_from_a_later_life(root, fenced):
+    """A suspend slept, was taken up, and then the instance was resumed; its RM is the first device that hears of that suspend again."""
+    trial = Trial(root, "suspend")
+    halted = trial._halts["rest"]
+    world = copy.deepcopy(halted.world)
+    for wish in (ANY, (resume, {"instance": SHOP, "answer_timeout": 60})):
+        assert not world.walk(planned(world, wish)).failed
+    states: list[str] = []
+    with mock.patch.object(devices.Rm, "flush", staticmethod(lambda guest: states.append(guest.state))):
+        with contextlib.nullcontext() if fenced else mock.patch.object(devices.Rm, "follow", lambda rm, order, common, check: None):
+            world.walk(trial.plan, since=halted._replace(world=world, hostvars=copy.deepcopy(halted.hostvars)))
+    assert ("suspended" in states) != fenced
