@@ -12,21 +12,20 @@ from unittest import mock
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import agreement, leases
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import agreement, instances, leases
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import leases as planned_leases
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import run
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import devices, world
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.state_machine import walked
 
-_hosts = run.hosts
+_change = instances.change
 
 
-def _never_undone(hostvars, part):
-    return [] if part == "take_back" else _hosts(hostvars, part)
+def _never_given_back(tx, wanted):
+    return None if wanted.get("expected") else _change(tx, wanted)
 
 
-def _granted(tx, lease, instances):
-    return dict.fromkeys(instances, 1)
+def _granted(tx, lease, names):
+    return dict.fromkeys(names, 1)
 
 
 #: What is taken out, and what stands in its place.
@@ -34,7 +33,7 @@ SAFETIES = {
     "the lease": [(leases, "take", _granted), (leases, "take_up", _granted)],
     "the consent of the other VMAs": [(agreement, "consent", lambda url, lives: None), (planned_leases, "_arbiter", lambda view: [])],
     "the flush of what has come": [(devices.Rm, "flush", staticmethod(lambda guest: None))],
-    "the undo": [(run, "hosts", _never_undone)],
+    "one undo, that of reservations": [(instances, "change", _never_given_back)],
     "the journals of devices": [(world.Written, "begin", lambda journal, ids: None), (world.Written, "end", lambda journal, answer, secret: None)],
 }
 
@@ -44,5 +43,6 @@ def test_without_one_of_the_safeties_it_would_not(safety):
     with contextlib.ExitStack() as stack:
         for where, name, instead in SAFETIES[safety]:
             stack.enter_context(mock.patch.object(where, name, instead))
-        with pytest.raises((AssertionError, MeshError, LookupError)):
+        with pytest.raises((AssertionError, MeshError, LookupError)) as found:
             walked()
+    print(f"Without {safety}: {str(found.value).partition(chr(10))[0]}")
