@@ -56,7 +56,6 @@ from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_
     CAPSULES,
     CLONE,
     DB,
-    MEMORY,
     MOVE,
     SCALE,
     SHOP,
@@ -64,7 +63,7 @@ from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_
     UPDATE,
     placed,
 )
-from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world import DIED_AFTER, DIED_BEFORE, Controller, Died, Fault, World
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world import DIED_AFTER, DIED_BEFORE, MEMORY, Controller, Died, Fault, World
 
 GROUPS = {
     "vmas": ["gw-east", "gw-west", "gw-north"],

@@ -11,24 +11,21 @@ Walks at random miss narrow windows; here none is left out. States that are alik
 from __future__ import annotations
 
 import copy
-import functools
 import hashlib
 import json
 import os
-import shutil
 import tempfile
+import types
 import typing as t
-from unittest import mock
 
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import main
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import journal, leases, registry, runs
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import move, recover, remove, suspend
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import mesh
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import LOST
-from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_one_life import CAPSULES, MEMORY, MOVE, ONE, SHOP, WITHIN, placed
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_one_life import CAPSULES, MOVE, ONE, SHOP, WITHIN, placed
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world import DIED_AFTER, Controller, Died, Fault, World
 
 #: What is there before, what two controllers wish for then.
@@ -44,6 +41,12 @@ BUDGET = int(os.environ.get("VMATRIX_FAULTS", "0"))
 MODES = (DIED_AFTER, LOST)
 
 
+@pytest.fixture(autouse=True)
+def nothing_takes_time(monkeypatch):
+    """How long a step took would tell states apart that are alike."""
+    monkeypatch.setattr(main, "time", types.SimpleNamespace(monotonic=lambda: 0.0))
+
+
 class State(t.NamedTuple):
     """A mesh, those who are at work in it, which of them are dead, and how many things may still go wrong."""
 
@@ -51,18 +54,6 @@ class State(t.NamedTuple):
     controllers: list[Controller | None]
     dead: frozenset[int]
     budget: int
-
-
-@pytest.fixture(scope="module")
-def root():
-    """Where the registries are."""
-    directory = tempfile.mkdtemp(dir=MEMORY)
-    engine = functools.lru_cache(maxsize=None)(registry._engine)
-    with mock.patch.object(registry, "_engine", engine), mock.patch.object(journal, "_now", lambda: "2026-11-24T03:00:00Z"):
-        with mock.patch.object(leases, "_now", lambda: 0.0), mock.patch.object(runs, "_now", lambda: "2026-11-24T03:00:00.000000Z"):
-            with mock.patch.object(main.time, "monotonic", lambda: 0.0):
-                yield directory
-    shutil.rmtree(directory)
 
 
 def digest(state: State) -> str:

@@ -10,24 +10,16 @@ Every plan is carried out on simulated devices, again and again, with a fault at
 from __future__ import annotations
 
 import copy
-import functools
-import os
-import shutil
 import tempfile
-from unittest import mock
 
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import journal, leases, registry
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import runs as kept_runs
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import clone, drain, move, place, recover, remove, resume, scale, standby, suspend, update
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import mesh
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import AFTER, BEFORE, LOST, MIDDLE, SILENT, UNHEARD
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world import PARTS, Fault, World
 
-#: Where flushing is no part of what is tried.
-MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 SHOP, DB, STORE = mesh.SHOP, mesh.DB, mesh.STORE
 TWO, THREE = "shop-2.example.com", "shop-3.example.com"
 CAPSULES = [mesh.manifest(), mesh.manifest(version="2.0.0"), mesh.manifest(version="warm", memory=True), mesh.manifest("db"), mesh.manifest("store")]
@@ -85,17 +77,6 @@ WISHES = {
 BY_NUMBER = (scale, standby, update)
 #: After these it may be that nobody runs any more; an update puts others into the place of those that ran.
 MAY_END = (remove, suspend, drain, scale, standby, update)
-
-
-@pytest.fixture(scope="module")
-def root():
-    """Where the registries are. A VMA is one process for many calls here, which need not find out each time how to say what it asks; its clock stands still."""
-    directory = tempfile.mkdtemp(dir=MEMORY)
-    engine = functools.lru_cache(maxsize=None)(registry._engine)
-    with mock.patch.object(registry, "_engine", engine), mock.patch.object(journal, "_now", lambda: "2026-11-24T03:00:00Z"):
-        with mock.patch.object(leases, "_now", lambda: 0.0), mock.patch.object(kept_runs, "_now", lambda: "2026-11-24T03:00:00.000000Z"):
-            yield directory
-    shutil.rmtree(directory)
 
 
 def planned(world, wish):

@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import functools
-import shutil
-import tempfile
 from unittest import mock
 
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import journal, leases, registry, runs
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import recover, remove, resume
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import devices
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_one_life import (
     MAY_END,
-    MEMORY,
     SHOP,
     WISHES,
     Trial,
@@ -33,25 +28,6 @@ from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world import DIED_AFTER, DIED_BEFORE, Died, Fault
 
 ANY = (recover, {"instance": None})
-
-
-@pytest.fixture(scope="module")
-def root():
-    """Where the registries are."""
-    directory = tempfile.mkdtemp(dir=MEMORY)
-    engine = functools.lru_cache(maxsize=None)(registry._engine)
-    standing = [
-        mock.patch.object(registry, "_engine", engine),
-        mock.patch.object(journal, "_now", lambda: "2026-11-24T03:00:00Z"),
-        mock.patch.object(runs, "_now", lambda: "2026-11-24T03:00:00.000000Z"),
-        mock.patch.object(leases, "_now", lambda: 0.0),
-    ]
-    for each in standing:
-        each.start()
-    yield directory
-    for each in standing:
-        each.stop()
-    shutil.rmtree(directory)
 
 
 def cut_off(trial, step, mode):

@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import functools
 import itertools
-import shutil
 import tempfile
 from unittest import mock
 
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import agreement, journal, leases, registry, runs
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import agreement, leases
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import leases as planned_leases
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import progress
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import clone, drain, move, remove, resume, scale, suspend, update
@@ -30,7 +28,6 @@ from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_
     BOTH,
     CAPSULES,
     CLONE,
-    MEMORY,
     MOVE,
     ONE,
     SCALE,
@@ -60,17 +57,6 @@ PAIRS = {
 }
 #: Those that give life to a name that is new.
 NEW = ["place and place", "scale and scale", "place and scale", "clone and place"]
-
-
-@pytest.fixture(scope="module")
-def root():
-    """Where the registries are."""
-    directory = tempfile.mkdtemp(dir=MEMORY)
-    engine = functools.lru_cache(maxsize=None)(registry._engine)
-    with mock.patch.object(registry, "_engine", engine), mock.patch.object(journal, "_now", lambda: "2026-11-24T03:00:00Z"):
-        with mock.patch.object(leases, "_now", lambda: 0.0), mock.patch.object(runs, "_now", lambda: "2026-11-24T03:00:00.000000Z"):
-            yield directory
-    shutil.rmtree(directory)
 
 
 def planned(world, wish, dead=False):

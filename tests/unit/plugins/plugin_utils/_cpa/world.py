@@ -38,6 +38,8 @@ from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devic
     Vma,
 )
 
+#: Where registries lie when flushing is no part of what is tried.
+MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 #: What can befall a call besides: see Died.
 DIED_BEFORE, DIED_AFTER = "died before", "died after"
 SUBSCRIPTION = {"memory_mib": 4096, "vcpus": 8, "disk_bytes": 1 << 40, "machine_types": ["pc-i440fx-7.2"], "cpus": ["qemu64"], "accelerator": "tcg"}
