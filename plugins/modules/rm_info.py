@@ -77,6 +77,14 @@ rm:
       elements: dict
       sample:
         - {name: shop, version: 1.0.0, domain: example.com}
+instances:
+  description:
+    - The instances that live on it or could, each with its C(name), C(state) and C(epoch), and the number of the C(lease) that the RM last acted under for it.
+  type: list
+  elements: dict
+  returned: success
+  sample:
+    - {name: shop-1.example.com, state: running, epoch: 1, lease: 1764515622001}
 """
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_info_module

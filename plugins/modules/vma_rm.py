@@ -64,6 +64,14 @@ options:
     type: list
     elements: dict
     version_added: 0.2.0
+  instances:
+    description:
+      - The instances that live on it or could, as M(vmatrix.mesh.rm_info) finds them. As long as the registry does not know one of them there, nothing new
+        comes to life in the HN.
+      - At first there are none, when omitted.
+    type: list
+    elements: dict
+    version_added: 0.2.0
   state:
     description: Whether it is subscribed. V(absent) is refused while it holds instances.
     type: str
@@ -95,6 +103,7 @@ EXAMPLES = r"""
     cpus: [qemu64]
     accelerator: tcg
     capsules: "{{ offer.rm.capsules }}"
+    instances: "{{ offer.instances }}"
 
 - name: Give it no new instances
   vmatrix.mesh.vma_rm:
@@ -158,6 +167,7 @@ def main() -> None:
             "accelerator": {"type": "str", "choices": ["kvm", "tcg"]},
             "in_service": {"type": "bool"},
             "capsules": {"type": "list", "elements": "dict"},
+            "instances": {"type": "list", "elements": "dict"},
             "state": {"type": "str", "choices": ["absent", "present"], "default": "present"},
             "registry": OPTION,
         },

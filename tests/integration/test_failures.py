@@ -159,6 +159,10 @@ def test_a_registry_that_was_lost_is_rebuilt(shop, mesh):
     site = mesh.play("site", limit="gw-east:rm-east-1:rm-east-2")
     assert site.ok, site.output
     assert not mesh.module("gw-east", "vma_info")["records"]
+    lost = "its registry was lost, or restored from a copy; rebuild it by the playbook rebuild with rebuild_hn=hn-east."
+    refused, shown = mesh.play("place", instance=SHOP, capsule="1.0.0", to_hn="hn-east"), mesh.play("status")
+    assert not refused.ok and refused.messages == [f"The VMA of hn-east on gw-east cannot be asked: {lost}"], refused.output
+    assert not shown.ok and f"The VMA of hn-east cannot be believed: {lost}" in shown.messages[-1], shown.output
     assert mesh.four_times("rebuild", of_hn="hn-east").changed == 1
     after = mesh.module("gw-east", "vma_info")
     assert after["records"] == before["records"]
@@ -166,3 +170,19 @@ def test_a_registry_that_was_lost_is_rebuilt(shop, mesh):
         for instance, epoch in mesh.module(rm, "instance_info")["epochs"].items():
             assert after["epochs"][instance] >= epoch, f"{rm} would refuse {instance}"
     assert mesh.play("move", **MOVE).ok, "a rebuilt registry must be good enough for a move"
+
+
+def test_a_host_that_was_restored_hears_what_its_rms_run(shop, mesh):
+    forget = "import sqlite3; sqlite3.connect('/var/lib/vmatrix/vma/registry.db').execute('delete from records').connection.commit()"
+    mesh.shell("gw-east", f"rm -r /run/vmatrix/registries; python3 -c \"{forget}\"")
+    refused = mesh.play("scale", service="shop", domain="example.com", to_hn="hn-east", count=1, capsule="1.0.0")
+    shown = mesh.play("status", status_everywhere=True)
+    sentence = f"{SHOP} is running on rm-east-1, of which the registry of hn-east knows nothing, so nothing new comes to life there."
+    assert not refused.ok and sentence in " ".join(refused.messages), refused.output
+    assert not shown.ok and sentence in shown.messages[-1], shown.output
+    assert live(mesh) == ["rm-east-1"]
+    removed = mesh.play("remove", instance=SHOP, rm="rm-east-1")
+    assert removed.ok and f"{SHOP} is gone from rm-east-1." in removed.output, removed.output
+    assert not live(mesh) and mesh.play("status").ok
+    placed = mesh.play("place", instance=SHOP, capsule="1.0.0", to_hn="hn-east")
+    assert placed.ok, placed.output

@@ -8,9 +8,18 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import settings
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import witness
 
 # How long an example takes says more about the machine than about the code. A gate must give one answer for one state of the code, so there it
 # looks at the same examples every time; whoever works on it looks at others each time.
 settings.register_profile("mesh", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("mesh")
+
+
+@pytest.fixture(autouse=True)
+def _witnesses(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the witnesses of registries with those."""
+    monkeypatch.setattr(witness, "DIRECTORY", str(tmp_path_factory.mktemp("witnesses")))

@@ -55,6 +55,11 @@ def highest(directory: str | None = None) -> int:
     return max((_latest(directory, instance) for instance in names_of), default=0)
 
 
+def latest(instance: str, directory: str | None = None) -> int:
+    """Return the number of the latest lease that this device acted under for an instance; 0 if there is none."""
+    return _latest(directory or DIRECTORY, instance)
+
+
 def _latest(directory: str, instance: str) -> int:
     found: int = (read_json(_path(directory, instance)) or {"lease": 0})["lease"]
     return found

@@ -110,8 +110,7 @@ def held(host: Host, name: str, timeout: float, check: bool, lease: int | None =
 
 def find_all(host: Host) -> list[Found]:
     """Return all instances that are here, by name."""
-    live = host.hypervisor.live()
-    return [_found(host.places, name, live.get(name)) for name in sorted(os.listdir(host.places.instances())) if _is_instance(name)]
+    return _find_all(host.places, host.hypervisor)
 
 
 def memory_bytes(places: Places, name: str) -> int | None:
@@ -205,6 +204,17 @@ def tell(host: Host, name: str | None) -> list[dict[str, t.Any]]:
     host.places.ready()
     found = find_all(host) if name is None else [find(host, name)]
     return [details(host.places, each) for each in found if each.document]
+
+
+def holdings(places: Places, hypervisor: Hypervisor) -> list[dict[str, t.Any]]:
+    """Return what lives here or could, not what was handed over: C(name), C(state), C(epoch), and the C(lease) that was acted under last (0)."""
+    there = [each for each in _find_all(places, hypervisor) if each.document and (each.epoch.here or each.state == "running")]
+    return [{"name": each.name, "state": each.state, "epoch": each.epoch.number, "lease": fence.latest(each.name, places.leases())} for each in there]
+
+
+def _find_all(places: Places, hypervisor: Hypervisor) -> list[Found]:
+    live = hypervisor.live()
+    return [_found(places, name, live.get(name)) for name in sorted(os.listdir(places.instances())) if _is_instance(name)]
 
 
 def _found(places: Places, name: str, live: str | None) -> Found:

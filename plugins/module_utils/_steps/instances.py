@@ -66,6 +66,13 @@ def look(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
     return Outcome(False, None, None, told)
 
 
+def holdings(_arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
+    """Return the RM's C(instances) that live or could, as C(_hypervisor.state.holdings) does."""
+    host = this_host()
+    host.places.ready()
+    return Outcome(False, None, None, {"instances": state.holdings(host.places, host.hypervisor)})
+
+
 def _shown(told: Told) -> dict[str, t.Any]:
     if told.done is None:
         return {"action": None, "instance": {"name": told.name}, "seconds": None, "memory_bytes": None, **(told.error.result if told.error else {})}

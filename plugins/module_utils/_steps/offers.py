@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.store import Store
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import capabilities
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import capabilities, state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.client import LIBRARIES, Hypervisor
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.places import Places
 
@@ -21,8 +21,12 @@ __all__ = ["LIBRARIES", "offer"]
 
 
 def offer(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
-    """Return as C(rm) what the VMA must know of this RM; C(probe_kernel) and C(probe_timeout) as C(capabilities.subscription) takes them."""
+    """Return as C(rm) what the VMA must know of this RM, and the C(instances) that it holds.
+
+    C(probe_kernel) and C(probe_timeout) are what C(capabilities.subscription) takes.
+    """
     kernel, timeout = arguments.get("probe_kernel") or None, float(arguments["probe_timeout"])
-    offered = capabilities.subscription(Places(), Hypervisor.connect(), kernel, timeout)
+    places, hypervisor = Places(), Hypervisor.connect()
+    offered = capabilities.subscription(places, hypervisor, kernel, timeout)
     held = sorted(Store().list(), key=lambda manifest: (manifest["domain"], manifest["name"], manifest["version"]))
-    return Outcome(False, None, None, {"rm": {**offered, "capsules": held}})
+    return Outcome(False, None, None, {"rm": {**offered, "capsules": held}, "instances": state.holdings(places, hypervisor)})

@@ -13,11 +13,11 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.answers import given
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import agreement, capsules, hn, leases, overview, rms, runs, several
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import agreement, capsules, hn, leases, overview, records, rms, runs, several, witness
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import LIBRARIES
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import OPTION, reading, transaction
 
-__all__ = ["LIBRARIES", "consent", "declare", "history", "hold", "lease", "look", "record", "release", "subscribe", "subscriptions"]
+__all__ = ["LIBRARIES", "consent", "declare", "hear", "history", "hold", "lease", "look", "record", "release", "subscribe", "subscriptions"]
 
 #: What an HN is declared with, besides its name and pools.
 NUMBERS = ("vlan_first", "vlan_last", "vcpu_overcommit")
@@ -67,6 +67,16 @@ def hold(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
     return Outcome(*capsules.update(_registry(arguments), arguments.get("held") or [], arguments.get("gone") or [], check))
 
 
+def hear(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
+    """Hear what RMs hold (C(held), as C(_vma.witness) takes it), and refuse to have anything new come to life if the registry does not know all of it."""
+    with transaction(_registry(arguments), check) as tx:
+        witness.hear(tx, arguments["held"])
+    if not check:
+        with reading(_registry(arguments)) as tx:
+            witness.refuse_incomplete(tx)
+    return Outcome(False, None, None, {})
+
+
 def look(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
     """Return the registry as a planner sees it, only an C(instance) or C(domain) of it if one is given, with so many closed C(operations)."""
     arguments = given(arguments)
@@ -86,17 +96,25 @@ def history(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
 
 
 def subscribe(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
-    """Record what an RM of that C(name) offers and holds (C(capsules)), or only whether it is C(in_service)."""
-    wanted = {key: arguments.get(key) for key in (*rms.NEEDED, "in_service", "capsules")}
+    """Record what an RM of that C(name) offers and holds (C(capsules), C(instances)), or only whether it is C(in_service)."""
+    wanted = {key: arguments.get(key) for key in (*rms.NEEDED, "in_service", "capsules", "instances")}
     return Outcome(*rms.subscribe(_registry(arguments), arguments["name"], wanted, check))
 
 
 def subscriptions(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
-    """Return what the RMs of the HN have subscribed with, by name, and the manifests of the capsules that each holds (null: it has not told)."""
+    """Return what the RMs of the HN have subscribed with, by name.
+
+    With that are the manifests of the C(capsules) that each holds (null: it has not told), and the names of the C(instances) that it is known to hold (null: it
+    has not told since the VMA's host started).
+    """
     with reading(_registry(arguments)) as tx:
-        machines, listed, known = rms.everything(tx), capsules.listed(tx), capsules.everything(tx)
-    held = {rm: [each["manifest"] for each in known if rm in each["rms"]] for rm in listed}
-    return Outcome(False, None, None, {"rms": {rm["name"]: {**rm, "capsules": held.get(rm["name"])} for rm in machines}})
+        machines, listed, holders = rms.everything(tx), capsules.listed(tx), capsules.everything(tx)
+        recorded = {rm["name"]: records.on(tx, rm["name"]) for rm in machines}
+        unheard, strays = witness.unheard(tx), witness.strays(tx)
+    held = {rm: [each["manifest"] for each in holders if rm in each["rms"]] for rm in listed}
+    told = {rm: sorted({*there, *(each["name"] for each in strays if each["rm"] == rm)}) for rm, there in recorded.items() if rm not in unheard}
+    known = {rm["name"]: {**rm, "capsules": held.get(rm["name"]), "instances": told.get(rm["name"])} for rm in machines}
+    return Outcome(False, None, None, {"rms": known})
 
 
 def _registry(arguments: t.Mapping[str, t.Any]) -> str:

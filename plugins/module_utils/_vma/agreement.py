@@ -18,7 +18,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import journal, records
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import journal, records, witness
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import reading
 
 
@@ -31,9 +31,11 @@ def consent(url: str, lives: t.Iterable[t.Mapping[str, t.Any]]) -> None:
 
     Raises:
         InvalidInput: there is no such name.
-        Refused: one of them is known here, or has had a newer epoch here.
+        Refused: one of them is known here, or has had a newer epoch here; or an RM may run it without that it is known.
     """
     with reading(url) as tx:
+        witness.refuse_older(tx)
+        witness.refuse_incomplete(tx)
         for each in lives:
             instance = each["instance"]
             names.instance(instance)

@@ -160,6 +160,7 @@ def _grant(tx: Transaction, lease: Lease, instance: str, row: dict[str, t.Any] |
         # Its instance is in other hands now, so it cannot be taken up any more, if it was cut off.
         runs.end(tx, row["last"], "replaced", [])
     since = row["holder"]["since"] if row and row["run"] == lease.run else _shown(_now())
+    tx.granted = max(tx.granted, number)
     holder = {"operation": lease.operation, "who": lease.who, "controller": dict(lease.controller), "since": since}
     _write(tx, row, instance, number=number, run=lease.run, last=runs.identity(lease.run), holder=holder, until=_now() + lease.seconds)
     return number

@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import capsules, claims, journal, leases, placement, records, rms, runs, schema, surroundings
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import capsules, claims, journal, leases, placement, records, rms, runs, schema, surroundings, witness
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import reading
 
 if t.TYPE_CHECKING:
@@ -23,9 +23,9 @@ if t.TYPE_CHECKING:
 def overview(url: str, instance: str | None = None, domain: str | None = None, last: int = 20) -> dict[str, t.Any]:
     """Return what the registry knows.
 
-    That is hn, rms (with what is left, and whether what they hold is known), capsules (each with the rms that hold it), records, routers by domain, epochs by
-    instance, operations (the open ones and the *last* closed ones), the leases that have not ended, with the highest number of all in hn, and the runs
-    that have not ended, with their plans.
+    That is hn, rms (with what is left, and whether what they hold is known), the strays that RMs hold without a record, capsules (each with the rms that hold it), records, routers by domain, epochs by
+    instance, operations (the open ones and the *last* closed ones), the leases that have not ended, with the highest number of all in hn, and
+    whether that is older than what was granted; and the runs that have not ended, with their plans.
 
     Args:
         instance: look at this one only.
@@ -48,19 +48,22 @@ def overview(url: str, instance: str | None = None, domain: str | None = None, l
         held, listed = capsules.everything(tx, domain), capsules.listed(tx)
         cut_off = runs.unfinished(tx, instance, domain)
         leased, highest = leases.listing(tx, instance, domain), leases.highest(tx)
+        older, unheard, strays = witness.older(tx), witness.unheard(tx), witness.strays(tx)
         epochs, operations = records.epochs(tx, instance, domain), journal.listing(tx, last, instance, domain)
     # A commit waits for those who read, so what else there is to do is done afterwards.
     return {
-        "hn": {**tx.hn, "generation": tx.generation, "lease": highest},
+        "hn": {**tx.hn, "generation": tx.generation, "lease": highest, "older": older},
         "rms": [
             {
                 **rm,
                 **{f"{key}_left": room for key, room in placement.left(rm, used, tx.hn["vcpu_overcommit"]).items()},
                 "instances": holdings.get(rm["name"], []),
                 "listed": rm["name"] in listed,
+                "heard": rm["name"] not in unheard,
             }
             for rm in machines
         ],
+        "strays": strays,
         "capsules": held,
         "records": [record for record in shown if instance in (None, record["instance"])],
         "routers": _routers(vlans, shown, tx.generation),

@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, names, ports
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import addresses, claims, leases, records, rms, surroundings
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import addresses, claims, leases, records, rms, surroundings, witness
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Change, transaction
 
 if t.TYPE_CHECKING:
@@ -39,7 +39,7 @@ def rebuild(url: str, instances: list[Instance], routers: list[dict[str, t.Any]]
     """
     _whole("An instance", instances, ("name", "state", "epoch", "rm"))
     _whole("A router", routers, ("domain", "vlan", "generation", "services"))
-    with transaction(url, dry_run) as tx:
+    with transaction(url, dry_run, mends=True) as tx:
         before = records.everything(tx)
         held = _held(instances)
         members = {member["instance"] for router in routers for service in router["services"] for member in service["members"]}
@@ -58,6 +58,7 @@ def rebuild(url: str, instances: list[Instance], routers: list[dict[str, t.Any]]
             records.remember_epoch(tx, found["name"], found["epoch"])
         # Or devices would take the next operations for earlier ones.
         leases.know(tx, max((each.get("lease", 0) for each in (*instances, *routers)), default=0), {found["name"] for found in instances})
+        witness.believe(tx)
         newest = max((router["generation"] for router in routers), default=0)
         if newest > tx.generation:
             tx.raise_generation(newest)
@@ -89,7 +90,10 @@ def _held(instances: list[Instance]) -> dict[str, Instance]:
             raise InvalidInput(f"{found['name']} on {found['rm']} cannot have the epoch {found['epoch']}: epochs begin with 1.")
         other = held.get(found["name"])
         if other and other["state"] == found["state"] == "running":
-            raise Refused(f"{found['name']} runs on {other['rm']} and on {found['rm']}: one of them must be stopped first.")
+            raise Refused(
+                f"{found['name']} runs on {other['rm']} and on {found['rm']}: remove one of them first, by the playbook remove with "
+                f"remove_instance={found['name']} and remove_rm."
+            )
         if other and (other["state"] == "running", other["epoch"]) == (found["state"] == "running", found["epoch"]):
             raise Refused(
                 f"{found['name']} lies on {other['rm']} and on {found['rm']} with the same epoch {found['epoch']}: one of them must be removed first."

@@ -25,7 +25,7 @@ import os
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, MeshError, NotFound, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import schema
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import schema, witness
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import sa
 
 #: The option that every module of the VMA has.
@@ -65,10 +65,15 @@ class Transaction:
         version: of the tables that are there; when reading it may be an older one.
         neighbours: the records of the domains that were looked at, by domain and instance; records keeps them as they are with the changes so far.
         used: what records take of each RM; None until somebody asks, then the same.
+        database: what tells it from others, however it is reached.
+        granted: the highest number of a lease that was granted in it; 0 if none was.
     """
 
-    def __init__(self, connection: t.Any, row: dict[str, t.Any]) -> None:
+    def __init__(self, connection: t.Any, row: dict[str, t.Any], database: str) -> None:
         self.connection = connection
+        self.database = database
+        self.granted = 0
+        self._afterwards: list[t.Callable[[], None]] = []
         self.hn = {key: row[key] for key in ("name", "public_pools", "vlan_first", "vlan_last", "vcpu_overcommit")}
         self.generation: int = row["generation"]
         self.generation_before = self.generation
@@ -95,6 +100,17 @@ class Transaction:
         """Execute a statement that leaves the generation alone (the journal is part of no document)."""
         self.connection.execute(statement)
 
+    def then(self, act: t.Callable[[], None]) -> None:
+        """Do something as soon as the changes are on the disk."""
+        self._afterwards.append(act)
+
+    def ended(self) -> None:
+        """Do what is to be done now that the changes are on the disk."""
+        if self.granted:
+            witness.bear(self.database, self.granted)
+        for act in self._afterwards:
+            act()
+
     def raise_generation(self, above: int) -> None:
         """Set the generation to the first number above both *above* and what it was."""
         self.generation = max(self.generation, above) + 1
@@ -103,24 +119,29 @@ class Transaction:
 
 
 @contextlib.contextmanager
-def transaction(url: str, dry_run: bool = False, create: bool = False) -> t.Iterator[Transaction]:
+def transaction(url: str, dry_run: bool = False, create: bool = False, mends: bool = False) -> t.Iterator[Transaction]:
     """Hold the registry alone; keep the changes when the block ends well, unless *dry_run*.
 
     Args:
         url: a database URL of SQLAlchemy.
         dry_run: roll everything back at the end.
         create: make the tables if there are none, instead of refusing.
+        mends: whether a registry that was lost or restored from a copy may be changed all the same, as it may with *create*.
 
     Raises:
         InvalidInput: *url* is none that can be used.
         NotFound: nobody has set the registry up.
-        Refused: others held it for 30 s, or a newer version of the collection made it. What an older one made gets the tables that it lacks.
+        Refused: others held it for 30 s, a newer version of the collection made it, or it knows less than it has granted. What an older version made gets the
+            tables that it lacks.
         MeshError: the database cannot be used, or the connection to it was lost; if that was while it committed, nobody knows what became of the changes.
     """
     with _connected(url, dry_run=dry_run, create=create) as (connection, shown):
         work = connection.begin()
         try:
-            yield _opened(connection, shown, create)
+            tx = _opened(connection, _identity(url), shown, create)
+            if not create and not mends:
+                witness.refuse_older(tx)
+            yield tx
         except BaseException:
             work.rollback()
             raise
@@ -128,6 +149,7 @@ def transaction(url: str, dry_run: bool = False, create: bool = False) -> t.Iter
             work.rollback()
         else:
             _commit(work, shown)
+            tx.ended()
 
 
 @contextlib.contextmanager
@@ -139,7 +161,7 @@ def reading(url: str) -> t.Iterator[Transaction]:
     """
     with _connected(url, reads=True) as (connection, shown):
         with connection.begin():
-            yield _opened(connection, shown, reads=True)
+            yield _opened(connection, _identity(url), shown, reads=True)
 
 
 @contextlib.contextmanager
@@ -197,6 +219,13 @@ def _engine(url: str, dry_run: bool = False, create: bool = False, reads: bool =
     if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
         raise InvalidInput(f"The registry's URL cannot be used: {wrong}.")
     return _sqlite(parsed, shown, dry_run, create, reads), shown
+
+
+def _identity(url: str) -> str:
+    """Return what tells a database from others, whichever driver and user reach it."""
+    parsed = sa.engine.make_url(url)
+    where = [parsed.host or parsed.query.get("host"), parsed.port or parsed.query.get("port"), parsed.database]
+    return " ".join(str(part) for part in (parsed.get_backend_name(), *where))
 
 
 def _postgresql(parsed: t.Any, shown: str, reads: bool) -> t.Any:
@@ -261,7 +290,7 @@ def _queue(connection: t.Any) -> None:
     connection.execute(sa.select(sa.func.set_config("synchronous_commit", "on", True), sa.func.pg_advisory_xact_lock(LOCK)))
 
 
-def _opened(connection: t.Any, shown: str, create: bool = False, reads: bool = False) -> Transaction:
+def _opened(connection: t.Any, database: str, shown: str, create: bool = False, reads: bool = False) -> Transaction:
     if not sa.inspect(connection).has_table("registry"):
         if not create:
             raise _missing(shown)
@@ -284,7 +313,7 @@ def _opened(connection: t.Any, shown: str, create: bool = False, reads: bool = F
         # One that was made before there were these is searched faster from now on.
         for index in (index for table in schema.METADATA.tables.values() for index in table.indexes):
             index.create(connection, checkfirst=True)
-    return Transaction(connection, row)
+    return Transaction(connection, row, database)
 
 
 def _hidden(path: str) -> bool:

@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, names, ports
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import addresses, claims, journal, leases, placement, records, rms, surroundings
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import addresses, claims, journal, leases, placement, records, rms, surroundings, witness
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Change, transaction
 
 if t.TYPE_CHECKING:
@@ -30,7 +30,8 @@ def reserve(url: str, wanted: dict[str, t.Any], dry_run: bool = False) -> Change
     Raises:
         InvalidInput: something is malformed.
         NotFound: the registry has not been set up.
-        Refused: there is no room or address, the instance is here already and other than asked, or an operation has leased it.
+        Refused: there is no room or address, the instance is here already and other than asked, an operation has leased it, or an RM may run what is not
+            known.
     """
     name = names.instance(wanted["instance"])
     with transaction(url, dry_run) as tx:
@@ -100,6 +101,7 @@ def _differs(record: dict[str, t.Any], asked: dict[str, t.Any], wanted: dict[str
 
 
 def _grant(tx: Transaction, name: names.InstanceName, asked: dict[str, t.Any], wanted: dict[str, t.Any]) -> None:
+    witness.refuse_incomplete(tx)
     instance, neighbours = wanted["instance"], records.of_domain(tx, name.domain)
     addresses.refuse_taken_intranet(instance, asked["intranet_address"], neighbours)
     fabric_address = addresses.fabric_address(instance, asked["guest"], neighbours, own=bool(wanted.get("own_address")))

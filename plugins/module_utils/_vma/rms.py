@@ -14,7 +14,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import capsules, records, schema
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import capsules, records, schema, witness
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import sa
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Change, transaction
 
@@ -36,7 +36,8 @@ def subscribe(url: str, name: str, wanted: dict[str, t.Any], dry_run: bool = Fal
     """Record an RM, or what has changed about it.
 
     Args:
-        wanted: keys of a subscription, and capsules, the manifests of all that it holds; None or none keeps what is recorded, in_service is true at first.
+        wanted: keys of a subscription; capsules, the manifests of all that it holds; instances, those that live there or could, as witness.hear() takes
+            them. None or none keeps what is recorded; at first in_service is true, and there are no instances.
 
     Raises:
         InvalidInput: something is malformed, or the RM is new and something about it is not said.
@@ -45,8 +46,8 @@ def subscribe(url: str, name: str, wanted: dict[str, t.Any], dry_run: bool = Fal
     names.label("real machine", name)
     given = {key: value for key, value in wanted.items() if value is not None}
     _check(name, given)
-    held = given.pop("capsules", None)
-    with transaction(url, dry_run) as tx:
+    held, instances = given.pop("capsules", None), given.pop("instances", None)
+    with transaction(url, dry_run, mends=True) as tx:
         before = _one(tx, name)
         missing = [key for key in NEEDED if key not in given]
         if before is None and missing:
@@ -61,6 +62,8 @@ def subscribe(url: str, name: str, wanted: dict[str, t.Any], dry_run: bool = Fal
         shown = {} if before is None else {**before, **_told(capsules.of(tx, name))}
         news = held is not None and capsules.replace(tx, name, held)
         after.update(_told(capsules.of(tx, name)))
+        if instances is not None or before is None:
+            witness.hear(tx, {name: instances or []})
         return Change(news or shown != after, shown, after, {"rm": after})
 
 
@@ -78,6 +81,7 @@ def unsubscribe(url: str, name: str, dry_run: bool = False) -> Change:
             raise Refused(f"{name} cannot leave {tx.hn['name']}: it holds {', '.join(held)}.")
         if before is not None:
             capsules.forget(tx, name)
+            witness.forget(tx, name)
             tx.change(sa.delete(schema.RMS).where(schema.RMS.c.name == name))
         return Change(before is not None, before or {}, {}, {"rm": None})
 

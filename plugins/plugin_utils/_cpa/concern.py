@@ -17,6 +17,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.manifest import requirements
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import hearing
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.choice import Order
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
@@ -33,17 +34,25 @@ class Capsule(t.NamedTuple):
 
 
 class Concern(t.NamedTuple):
-    """The RMs that are asked, and the capsules that they are asked for."""
+    """The RMs that are asked, and for what.
+
+    Attributes:
+        rms: their names.
+        capsules: which capsules they hold.
+        holdings: whether they are also asked which instances they hold.
+    """
 
     rms: tuple[str, ...] = ()
     capsules: tuple[Capsule, ...] = ()
+    holdings: bool = False
 
     def calls(self) -> list[dict[str, t.Any]]:
         """Return what each of the RMs is asked, as the action plugin C(stage) takes it."""
-        return [
+        held = [
             {"ids": [" ".join(filter(None, capsule))], "call": "capsules", "arguments": {key: value for key, value in capsule._asdict().items() if value}}
             for capsule in self.capsules
         ]
+        return [*held, {"call": "holdings", "ids": ["holdings"], "arguments": {}}] if self.holdings else held
 
 
 def of(verb: t.Any, view: View, wish: t.Mapping[str, t.Any]) -> Concern:
@@ -60,7 +69,8 @@ def of(verb: t.Any, view: View, wish: t.Mapping[str, t.Any]) -> Concern:
         concern: Concern = verb.concerned(view, **wish)
     except MeshError:
         return Concern()
-    return concern
+    unheard = hearing.unheard(view)
+    return concern._replace(rms=tuple(dict.fromkeys((*concern.rms, *unheard))), holdings=True) if unheard else concern
 
 
 def asking(view: View, site: Site, capsules: t.Iterable[Capsule], rms: t.Iterable[str | None]) -> Concern:

@@ -19,6 +19,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.busy import said
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import hearing
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan, Stage, Step, encode
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.progress import Answers, settled, verdict
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
@@ -26,7 +27,7 @@ from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site
 #: Calls that say for which operation they are made.
 LEASED = ("awake", "consent", "hand_over", "instances", "journal", "lease", "name", "record", "release", "router")
 #: Calls that may be made before anything is leased: what they do harms nobody, whoever else is at work.
-HARMLESS = ("bring", "consent", "hold", "lease", "ready", "unpack_tunnel", "wrap_tunnel", "wrapping_key")
+HARMLESS = ("bring", "consent", "hear", "hold", "lease", "ready", "unpack_tunnel", "wrap_tunnel", "wrapping_key")
 
 
 def leased(plan: Plan, view: View, take_over: bool, gone: t.Callable[[t.Mapping[str, t.Any]], bool], **holder: t.Any) -> Plan:
@@ -46,6 +47,7 @@ def leased(plan: Plan, view: View, take_over: bool, gone: t.Callable[[t.Mapping[
     """
     over = _over(plan, view, take_over, gone)
     _refuse_cut_off(plan, view)
+    plan = hearing.heard(plan, view)
     claim = {"operation": plan.operation, "above": max((site.lease for site in view.sites.values()), default=0), "over": over, **holder}
     if plan.recovers:
         # Whoever was cut off is not believed when he comes back.

@@ -12,6 +12,8 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound, Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.witness import astray
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import OLDER
 
 HostVars = t.Mapping[str, t.Mapping[str, t.Any]]
 Groups = t.Mapping[str, t.Sequence[str]]
@@ -50,6 +52,9 @@ def mesh_status(hostvars: HostVars, groups: Groups) -> str:
         table(("INSTANCE", "HN", "RM", "STATE", "EPOCH", "PUBLIC ADDRESS", "ROTATION", "CONNECTIONS"), instances),
         table(("RM", "HN", "SERVICE", "ACCELERATOR", "MIB LEFT"), machines),
     ]
+    strays = [(each["name"], each["rm"], each["state"], each["epoch"]) for each in _strays(hostvars, groups)]
+    if strays:
+        parts.append(table(("WITHOUT A RECORD", "RM", "STATE", "EPOCH"), strays))
     leased = [
         (lease["instance"], hostvars[host]["hn"], lease["operation"], lease["who"], lease["since"], f"{round(lease['left'])} s")
         for host in groups.get("vmas", [])
@@ -74,6 +79,41 @@ def mesh_status(hostvars: HostVars, groups: Groups) -> str:
     if silent:
         parts.append("\n".join(["These cannot be asked:", *(f"{host}: {why}." for host, why in silent.items())]))
     return "\n\n".join(parts)
+
+
+def mesh_problems(hostvars: HostVars, groups: Groups) -> list[str]:
+    """Return a sentence for everything that must not be: what runs twice, what runs or lies where no VMA knows of it, and registries that know too little."""
+    found = [f"The VMA of {hostvars[host]['hn']} cannot be believed: {OLDER.format(hostvars[host]['hn'])}." for host in _older(hostvars, groups)]
+    places: dict[str, list[str]] = {}
+    for host in groups.get("rms", []):
+        for each in _answer(hostvars, host, "running", "instances"):
+            if each["state"] == "running":
+                places.setdefault(each["name"], []).append(host)
+    # What is about to move may be at both ends.
+    moving = {lease["instance"] for host in groups.get("vmas", []) for lease in _answer(hostvars, host, "look", "leases")}
+    for name, rms in sorted(places.items()):
+        if len(rms) > 1 and name not in moving:
+            found.append(f"{name} runs on {' and '.join(rms)}: remove one of them, by the playbook remove with remove_instance={name} and remove_rm.")
+    strays = [each for each in _strays(hostvars, groups) if len(places.get(each["name"], ())) < 2 and each["name"] not in moving]
+    return [*found, *(astray(hostvars[each["rm"]]["hn"], each) for each in strays)]
+
+
+def _older(hostvars: HostVars, groups: Groups) -> list[str]:
+    """Return the VMAs whose registries have granted more than they know of."""
+    return [host for host in groups.get("vmas", []) if told(hostvars, host, "look").get("hn", {}).get("older")]
+
+
+def _strays(hostvars: HostVars, groups: Groups) -> list[dict[str, t.Any]]:
+    """Return what RMs hold without a record, as they have told now or, where they were not asked, have told their VMA."""
+    recorded = {
+        (record[key], record["instance"]) for host in groups.get("vmas", []) for record in _answer(hostvars, host, "look", "records") for key in ("rm", "moves_to")
+    }
+    found = {(each["rm"], each["name"]): each for host in groups.get("vmas", []) for each in _answer(hostvars, host, "look", "strays")}
+    for host in groups.get("rms", []):
+        if told(hostvars, host, "running"):
+            there = {(host, each["name"]): {**each, "rm": host} for each in _answer(hostvars, host, "running", "instances") if each["state"] == "running"}
+            found = {**{key: each for key, each in found.items() if key[0] != host}, **there}
+    return [each for key, each in sorted(found.items()) if key not in recorded]
 
 
 def mesh_names(hostvars: HostVars, groups: Groups) -> str:

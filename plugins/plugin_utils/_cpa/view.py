@@ -13,6 +13,10 @@ import json
 import typing as t
 
 
+#: What is wrong with a VMA whose registry has granted more than it knows of.
+OLDER = "its registry was lost, or restored from a copy; rebuild it by the playbook rebuild with rebuild_hn={}"
+
+
 class Site(t.NamedTuple):
     """One hosting network.
 
@@ -32,6 +36,7 @@ class Site(t.NamedTuple):
         leases: which operations are under way on which instances.
         lease: the highest number of a lease that its VMA knows of.
         runs: the runs of operations that have not ended, with their plans.
+        strays: what its RMs hold though its VMA has no record of it there.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Site(t.NamedTuple):
     leases: t.Sequence[dict] = ()
     lease: int = 0
     runs: t.Sequence[dict] = ()
+    strays: t.Sequence[dict] = ()
 
 
 class RealMachine(t.NamedTuple):
@@ -62,6 +68,7 @@ class RealMachine(t.NamedTuple):
         broken: sentences about those that it holds in part or altered.
         problem: why it could not be asked; None when it answered, or was not asked.
         asked: whether it was asked. Of one that was not nothing is known but what its VMA says.
+        instances: what lives on it or could, as it told; None where it was not asked for that.
     """
 
     name: str
@@ -71,6 +78,7 @@ class RealMachine(t.NamedTuple):
     broken: list[str]
     problem: str | None
     asked: bool = True
+    instances: list[dict] | None = None
 
 
 class View(t.NamedTuple):
@@ -102,7 +110,9 @@ def mesh_view(groups: t.Mapping[str, t.Sequence[str]], hostvars: t.Mapping[str, 
         overcommit = answer.get("hn", {}).get("vcpu_overcommit", 1)
         site = Site(name, host, gateway, wan, records, epochs, accelerators, unfinished, _problem(answer, "records"), offers, overcommit)
         highest, cut_off = answer.get("hn", {}).get("lease", 0), answer.get("runs", [])
-        sites[name] = site._replace(held=answer.get("capsules", []), leases=answer.get("leases", []), lease=highest, runs=cut_off)
+        if answer.get("hn", {}).get("older"):
+            site = site._replace(problem=OLDER.format(name))
+        sites[name] = site._replace(strays=answer.get("strays", []), held=answer.get("capsules", []), leases=answer.get("leases", []), lease=highest, runs=cut_off)
     places = _places(sites.values())
     rms = {host: RealMachine(host, *_stands(host, places, hostvars), [], [], None, False) for host in groups.get("rms", [])}
     rms.update({host: _heard(rms[host], hostvars[host].get("observe_held")) for host in asked if host in rms})
@@ -130,12 +140,14 @@ def _stands(host: str, places: t.Mapping[str, list[tuple[str, str]]], hostvars: 
 
 def _heard(rm: RealMachine, told: t.Mapping[str, t.Any] | None) -> RealMachine:
     """Return an RM with what it answered when it was asked for capsules, or why it did not."""
-    answers = list(((told or {}).get("answers") or {}).values())
-    well = bool(answers) and not any(each["failed"] or each["unreachable"] for each in answers)
-    held = [entry for each in answers for entry in each["result"]["capsules"]] if well else []
+    answers = dict((told or {}).get("answers") or {})
+    well = bool(answers) and not any(each["failed"] or each["unreachable"] for each in answers.values())
+    there = answers.pop("holdings", None)
+    held = [entry for each in answers.values() for entry in each["result"]["capsules"]] if well else []
     complete = [entry["manifest"] for entry in held if entry["complete"]]
     broken = [problem for entry in held for problem in entry["problems"]]
-    return rm._replace(capsules=complete, broken=broken, problem=None if well else _problem(told or {}, "capsules"), asked=True)
+    problem = None if well else _problem(told or {}, "capsules")
+    return rm._replace(capsules=complete, broken=broken, problem=problem, asked=True, instances=there["result"]["instances"] if well and there else None)
 
 
 def _look(told: t.Mapping[str, t.Any] | None, call: str) -> t.Mapping[str, t.Any]:

@@ -9,8 +9,10 @@
 
 from __future__ import annotations
 
+import typing as t
+
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names as core_names
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups, parts, recovery
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, lookups, parts, recovery
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
 
@@ -35,3 +37,8 @@ def plan(view: View, _names: parts.Naming, instance: str | None) -> Plan:
         about = f" of {instance}" if instance else ""
         return Plan("recover", instance or "", nothing=f"No operation{about} was cut off; there is nothing to recover.")
     return recovery.taken_up(run, view)
+
+
+def concerned(_view: View, **_wish: t.Any) -> concern.Concern:
+    """Return that nobody is asked but whom VMAs have to hear."""
+    return concern.Concern()

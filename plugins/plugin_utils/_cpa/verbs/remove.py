@@ -11,23 +11,27 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups, parts
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names as core_names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound, Refused
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, lookups, parts
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Plan, Stage, Step, in_order
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
 
-def plan(view: View, names: parts.Naming, instance: str) -> Plan:
+def plan(view: View, names: parts.Naming, instance: str, rm: str | None = None) -> Plan:
     """Plan to remove an instance; one that is gone is nothing to do.
 
     Args:
         view: the observed mesh.
         names: how names follow.
         instance: the instance's name.
+        rm: only what this RM holds of it without a record there, if it is given.
 
     Raises:
         InvalidInput, Refused: one sentence for the operator.
     """
+    if rm:
+        return _stray(view, instance, rm)
     try:
         record, site = lookups.one_of(view, instance)
     except NotFound:
@@ -52,6 +56,40 @@ def plan(view: View, names: parts.Naming, instance: str) -> Plan:
         stopped="What was done stays done; run it again when this is mended.",
         done="{instance} is gone from {rm} in {hn}.",
         facts={**lookups.facts(site, instance), "rm": record["rm"]},
+    )
+
+
+def concerned(_view: View, rm: str | None = None, **_other: t.Any) -> concern.Concern:
+    """Return that the RM is asked from which something is removed that nobody else knows of there."""
+    return concern.Concern((rm,), holdings=True) if rm else concern.Concern()
+
+
+def _stray(view: View, instance: str, rm: str) -> Plan:
+    core_names.instance(instance)
+    machine = lookups.answering_rm(view, rm)
+    for record, site in lookups.records_of(view, instance):
+        if rm in (record["rm"], record["moves_to"]):
+            raise Refused(f"{instance} lives on {rm} by the record of {site.name}; without remove_rm all of it is taken down.")
+    held = {each["name"]: each for each in machine.instances or ()}
+    if instance not in held:
+        return Plan("remove", instance, nothing=f"{rm} holds nothing of {instance}; there is nothing to remove.")
+    site = lookups.site_of(view, machine.hn)
+    order = {"name": instance, "state": "absent", "epoch": held.pop(instance)["epoch"]}
+    clear_it = parts.instance("clear", rm, [order], f"remove {instance}", stop_timeout=0, stop_force=True)
+    told: list[Stage] = []
+    if not any(record["instance"] == instance for record in site.records):
+        gone = parts.tell("gone", site, [{"instance": instance, "state": "absent"}], f"be sure that {instance} left nothing behind")
+        router = parts.route("sweep", site, "gone", "close public addresses that nobody is left behind", prepare=True)
+        told = [parts.stage("gone", "Be sure that nothing was left behind", gone), parts.stage("sweep", "Close public addresses of nobody", router)]
+    # Whatever else the RM holds is said then, but does not matter here.
+    hear = Step("hear", site.vma, "hear", {"held": {rm: list(held.values())}}, f"tell what {rm} runs", optional=True)
+    return Plan(
+        operation="remove",
+        subject=f"{instance} on {rm}",
+        prepare=in_order(parts.stage("clear", "Remove it from its RM", clear_it), *told, parts.stage("hear", "Tell its VMA what the RM runs", hear)),
+        stopped="What was done stays done; run it again when this is mended.",
+        done="{instance} is gone from {rm}.",
+        facts={"instance": instance, "rm": rm},
     )
 
 

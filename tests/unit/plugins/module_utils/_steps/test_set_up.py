@@ -69,7 +69,7 @@ def test_an_hn_and_its_subscriptions(asked, tmp_path):
     assert vma.subscriptions({"registry": registry}, True).result == {"rms": {}}
     vma.subscribe({"name": "rm-1", **offered, "registry": registry}, False)
     found = vma.subscriptions({"registry": registry}, True)
-    assert found.result == {"rms": {"rm-1": {"name": "rm-1", **offered, "in_service": True, "capsules": None}}} and not found.changed
+    assert found.result == {"rms": {"rm-1": {"name": "rm-1", **offered, "in_service": True, "capsules": None, "instances": []}}} and not found.changed
     calls = asked(vma.hn, "declare", Change(False, {}, {}, {}))
     vma.declare({**wanted, "registry": None}, True)
     assert calls == [("sqlite:////var/lib/vmatrix/vma/registry.db", "hn-east", ["198.18.1.0/24"], 100, 200, 8, True)]
@@ -81,7 +81,9 @@ def test_what_an_rm_offers(asked, monkeypatch, kernel, probed):
     monkeypatch.setattr(offers.Hypervisor, "connect", lambda: "libvirt")
     held = [{"domain": "example.com", "name": name, "version": "1.0"} for name in ("shop", "mail")]
     monkeypatch.setattr(offers.Store, "list", lambda self: held)
-    assert offers.offer({"probe_kernel": kernel, "probe_timeout": 15}, True) == (False, None, None, {"rm": {"vcpus": 2, "capsules": held[::-1]}})
+    there = [{"name": "shop-1.example.com", "state": "running", "epoch": 1, "lease": 7}]
+    monkeypatch.setattr(offers.state, "holdings", lambda places, hypervisor: there)
+    assert offers.offer({"probe_kernel": kernel, "probe_timeout": 15}, True) == (False, None, None, {"rm": {"vcpus": 2, "capsules": held[::-1]}, "instances": there})
     assert [call[1:] for call in calls] == [("libvirt", probed, 15)]
 
 

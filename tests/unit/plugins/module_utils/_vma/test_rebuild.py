@@ -191,8 +191,8 @@ def _other_vlan(_found, routers):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (_doubled(), "shop-1.example.com runs on rm-east-1 and on rm-east-2: one of them must be stopped first."),
-        (_doubled(epoch=99), "shop-1.example.com runs on rm-east-1 and on rm-east-2: one of them must be stopped first."),
+        (_doubled(), "shop-1.example.com runs on rm-east-1 and on rm-east-2: remove one of them first, by the playbook remove with remove_instance=shop-1.example.com and remove_rm."),
+        (_doubled(epoch=99), "shop-1.example.com runs on rm-east-1 and on rm-east-2: remove one of them first, by the playbook remove with remove_instance=shop-1.example.com and remove_rm."),
         (_suspended_twice, "shop-1.example.com lies on rm-east-1 and on rm-east-2 with the same epoch 7: one of them must be removed first."),
         (_elsewhere, "shop-1.example.com is on rm-west-1, which has not subscribed to hn-east (vma_rm does that)."),
         (

@@ -16,7 +16,7 @@ from unittest import mock
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import journal, leases, registry, runs
-from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world import MEMORY
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world import MEMORY, registries_are_whole
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +25,7 @@ def root() -> t.Iterator[str]:
     directory = tempfile.mkdtemp(dir=MEMORY)
     with contextlib.ExitStack() as standing:
         standing.enter_context(mock.patch.object(registry, "_engine", functools.lru_cache(maxsize=None)(registry._engine)))
+        standing.enter_context(registries_are_whole())
         standing.enter_context(mock.patch.object(journal, "_now", lambda: "2026-11-24T03:00:00Z"))
         standing.enter_context(mock.patch.object(leases, "_now", lambda: 0.0))
         standing.enter_context(mock.patch.object(runs, "_now", lambda: "2026-11-24T03:00:00.000000Z"))

@@ -63,7 +63,16 @@ from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_
     UPDATE,
     placed,
 )
-from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world import DIED_AFTER, DIED_BEFORE, MEMORY, Controller, Died, Fault, World
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world import (
+    DIED_AFTER,
+    DIED_BEFORE,
+    MEMORY,
+    Controller,
+    Died,
+    Fault,
+    World,
+    registries_are_whole,
+)
 
 GROUPS = {
     "vmas": ["gw-east", "gw-west", "gw-north"],
@@ -145,6 +154,7 @@ class Operators(RuleBasedStateMachine):
         self.set_clock(1e6)
         self.standing = [
             mock.patch.object(registry, "_engine", _engine),
+            registries_are_whole(),
             mock.patch.object(journal, "_now", lambda: "2026-11-24T03:00:00Z"),
             mock.patch.object(leases, "_now", lambda: self.now),
             mock.patch.object(runs, "_now", lambda: f"{self.now:020.3f}"),

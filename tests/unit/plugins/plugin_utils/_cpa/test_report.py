@@ -9,10 +9,21 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound, Refused
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.report import mesh_found, mesh_history, mesh_names, mesh_status, running_rms, table
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.report import (
+    mesh_found,
+    mesh_history,
+    mesh_names,
+    mesh_problems,
+    mesh_status,
+    running_rms,
+    table,
+)
 
 GROUPS = {"vmas": ["gw-east"], "gateways": ["gw-east"], "rms": ["rm-east-1"]}
-RECORD = {"instance": "shop-1.example.com", "rm": "rm-east-1", "state": "running", "epoch": 3, "public_address": "198.18.1.1", "in_rotation": True}
+RECORD = {
+    **{"instance": "shop-1.example.com", "rm": "rm-east-1", "moves_to": None, "state": "running", "epoch": 3},
+    **{"public_address": "198.18.1.1", "in_rotation": True},
+}
 RM = {"name": "rm-east-1", "in_service": True, "accelerator": "tcg", "memory_mib": 2048, "memory_mib_left": 1920}
 SERVICE = {"name": "shop", "members": [{"instance": "shop-1.example.com", "address": "192.168.1.10", "connections": 3}]}
 
@@ -158,3 +169,32 @@ def test_a_history_names_who_cannot_be_asked():
     assert mesh_history(hostvars, {"vmas": ["gw-east", "gw-west"]}, "").endswith("These cannot be asked:\ngw-west: it does not answer.")
     with pytest.raises(Refused, match="No VMA can be asked"):
         mesh_history(hostvars, {"vmas": ["gw-west"]}, "")
+
+
+def test_what_must_not_be_is_said():
+    groups = {**GROUPS, "rms": ["rm-east-1", "rm-east-2"]}
+    other = {"instances": [{"name": "mail-1.example.com", "state": "running", "epoch": 2}], "epochs": {}}
+    found = {**hostvars(), "rm-east-2": {"hn": "hn-east", "status_told": answered(running=other)}}
+    assert mesh_problems(hostvars(), GROUPS) == []
+    assert mesh_problems(found, groups) == [
+        "mail-1.example.com is running on rm-east-2, of which the registry of hn-east knows nothing, so nothing new comes to life there. Rebuild it by the "
+        "playbook rebuild with rebuild_hn=hn-east, or remove that one with remove_instance=mail-1.example.com and remove_rm=rm-east-2."
+    ]
+    assert "WITHOUT A RECORD    RM         STATE    EPOCH\n" in mesh_status(found, groups)
+    other["instances"][0]["name"] = "shop-1.example.com"
+    assert mesh_problems(found, groups) == [
+        "shop-1.example.com runs on rm-east-1 and rm-east-2: remove one of them, by the playbook remove with remove_instance=shop-1.example.com and remove_rm."
+    ]
+    moving = {"records": [RECORD], "rms": [RM], "leases": [{"instance": "shop-1.example.com"}]}
+    assert mesh_problems({**hostvars(look=moving), "rm-east-2": found["rm-east-2"]}, groups) == [], "it may be on its way"
+
+
+def test_what_was_told_to_a_vma_counts_until_the_rm_is_asked():
+    stray = {"rm": "rm-east-1", "name": "mail-1.example.com", "state": "stopped", "epoch": 2}
+    look = {"records": [RECORD], "rms": [RM], "strays": [stray], "hn": {"older": True}}
+    assert len(mesh_problems(hostvars(look=look), GROUPS)) == 1
+    first, second = mesh_problems(hostvars(look=look, running="silent"), GROUPS)
+    assert first == (
+        "The VMA of hn-east cannot be believed: its registry was lost, or restored from a copy; rebuild it by the playbook rebuild with rebuild_hn=hn-east."
+    )
+    assert second.startswith("mail-1.example.com is stopped on rm-east-1, of which")

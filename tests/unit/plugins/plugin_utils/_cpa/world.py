@@ -17,7 +17,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import document as documents
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import journal, main
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn as hosting_network
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import rms
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import rms, witness
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, leases, progress, run
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View, mesh_view
@@ -46,6 +46,12 @@ SUBSCRIPTION = {"memory_mib": 4096, "vcpus": 8, "disk_bytes": 1 << 40, "machine_
 PARTS = ("prepare", "cut_over", "settle", "take_back")
 #: Who makes its part of a cut-over before whom: who waits comes last.
 ORDER = ("source", "other", "target", "gateway")
+
+
+def registries_are_whole() -> t.ContextManager[t.Any]:
+    """Have registries know all that lives: what a test sets one back to was not lost."""
+    whole = {"bear": lambda database, number: None, "hear": lambda tx, held: None, "older": lambda tx: False, "unheard": lambda tx: []}
+    return mock.patch.multiple(witness, **whole)
 
 
 class Fault(t.NamedTuple):
