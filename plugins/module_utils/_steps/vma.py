@@ -78,8 +78,13 @@ def hear(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
 
 
 def look(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
-    """Return the registry as a planner sees it, only an C(instance) or C(domain) of it if one is given, with so many closed C(operations)."""
+    """Return the registry as a planner sees it, only an C(instance) or C(domain) of it if one is given, with so many closed C(operations).
+
+    If there are C(leases), the number of each by its instance, that is when they have ended, or after C(wait) seconds.
+    """
     arguments = given(arguments)
+    if arguments.get("leases"):
+        overview.wait(_registry(arguments), arguments["leases"], float(arguments["wait"]))
     found = overview.overview(_registry(arguments), arguments.get("instance"), arguments.get("domain"), arguments.get("operations", 20))
     return Outcome(False, None, None, found)
 

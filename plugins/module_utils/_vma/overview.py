@@ -9,10 +9,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, InvalidInput
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import capsules, claims, journal, leases, placement, records, rms, runs, schema, surroundings, witness
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import reading
 
@@ -72,6 +74,23 @@ def overview(url: str, instance: str | None = None, domain: str | None = None, l
         "leases": leased,
         "runs": cut_off,
     }
+
+
+def wait(url: str, numbers: t.Mapping[str, int], seconds: float) -> None:
+    """Wait until leases have ended, at most so many seconds. Nobody is kept from anything meanwhile.
+
+    Args:
+        url: the registry.
+        numbers: of the leases, by instance.
+        seconds: how long.
+    """
+
+    def ended() -> bool:
+        with reading(url) as tx:
+            return not {(each["instance"], each["number"]) for each in leases.listing(tx)} & set(numbers.items())
+
+    with contextlib.suppress(DeadlineExceeded):
+        wait_for(ended, seconds, "others to end", first=0.1)
 
 
 def _vlans(tx: Transaction, domain: str | None) -> dict[str, int]:
