@@ -15,7 +15,7 @@ import typing as t
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, InvalidInput
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import capsules, claims, journal, leases, placement, records, rms, runs, schema, surroundings, witness
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import capsules, claims, journal, leases, lost, placement, records, rms, runs, schema, surroundings, witness
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import reading
 
 if t.TYPE_CHECKING:
@@ -27,7 +27,8 @@ def overview(url: str, instance: str | None = None, domain: str | None = None, l
 
     That is hn, rms (with what is left, and whether what they hold is known), the strays that RMs hold without a record, capsules (each with the rms that hold it), records, routers by domain, epochs by
     instance, operations (the open ones and the *last* closed ones), the leases that have not ended, with the highest number of all in hn, and
-    whether that is older than what was granted; and the runs that have not ended, with their plans.
+    whether that is older than what was granted; the runs that have not ended, with their plans; and the
+    HNs that were given up as lost.
 
     Args:
         instance: look at this one only.
@@ -48,7 +49,7 @@ def overview(url: str, instance: str | None = None, domain: str | None = None, l
         shown = records.everything(tx) if domain is None else records.of_domain(tx, domain)
         vlans = _vlans(tx, domain)
         held, listed = capsules.everything(tx, domain), capsules.listed(tx)
-        cut_off = runs.unfinished(tx, instance, domain)
+        cut_off, gave_up = runs.unfinished(tx, instance, domain), lost.listing(tx)
         leased, highest = leases.listing(tx, instance, domain), leases.highest(tx)
         older, unheard, strays = witness.older(tx), witness.unheard(tx), witness.strays(tx)
         epochs, operations = records.epochs(tx, instance, domain), journal.listing(tx, last, instance, domain)
@@ -73,6 +74,7 @@ def overview(url: str, instance: str | None = None, domain: str | None = None, l
         "operations": operations,
         "leases": leased,
         "runs": cut_off,
+        "lost": gave_up,
     }
 
 
