@@ -15,7 +15,20 @@ import typing as t
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, InvalidInput
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import capsules, claims, journal, leases, lost, placement, records, rms, runs, schema, surroundings, witness
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import (
+    capsules,
+    claims,
+    journal,
+    leases,
+    lost,
+    placement,
+    records,
+    rms,
+    runs,
+    schema,
+    surroundings,
+    witness,
+)
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import reading
 
 if t.TYPE_CHECKING:
@@ -25,10 +38,10 @@ if t.TYPE_CHECKING:
 def overview(url: str, instance: str | None = None, domain: str | None = None, last: int = 20) -> dict[str, t.Any]:
     """Return what the registry knows.
 
-    That is hn, rms (with what is left, and whether what they hold is known), the strays that RMs hold without a record, capsules (each with the rms that hold it), records, routers by domain, epochs by
-    instance, operations (the open ones and the *last* closed ones), the leases that have not ended, with the highest number of all in hn, and
-    whether that is older than what was granted; the runs that have not ended, with their plans; and the
-    HNs that were given up as lost.
+    That is hn, rms (with what is left, and whether what they hold is known), the strays that RMs hold without a record, capsules (each with the rms that
+    hold it), records, routers by domain, epochs by instance, operations (the open ones and the *last* closed ones), the leases that have not ended, with the
+    highest number of all in hn, and whether that is older than what was granted; the runs that have not ended, with their plans; and the HNs that were given
+    up as lost.
 
     Args:
         instance: look at this one only.

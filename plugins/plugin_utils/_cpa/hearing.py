@@ -51,7 +51,8 @@ def _refuse_unsubscribed(site: Site, view: View) -> None:
     subscribed = {rm["name"] for rm in site.rms}
     for rm in (rm for rm in view.rms.values() if rm.hn == site.name and rm.name not in subscribed):
         raise Refused(
-            f"{rm.name} stands in {site.name} by the inventory, but its VMA has never heard what it runs: run the playbook site, or take it out of the inventory."
+            f"{rm.name} stands in {site.name} by the inventory, but its VMA has never heard what it runs: run the playbook site, or take it out of the "
+            "inventory."
         )
 
 
@@ -59,7 +60,8 @@ def _refuse_silent(site: Site, view: View) -> None:
     for name in (name for name in _unheard(site) if name not in view.rms or view.rms[name].instances is None):
         why = "does not answer" if name in view.rms else "is not in the inventory"
         raise Refused(
-            f"{site.vma} has started since {name} told what it runs, and {name} {why}; take it out of service with rm_service if it is down, and run this again."
+            f"{site.vma} has started since {name} told what it runs, and {name} {why}; take it out of service with rm_service if it is down, and run this "
+            "again."
         )
 
 

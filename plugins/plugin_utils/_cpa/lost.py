@@ -79,7 +79,8 @@ def _cleared(seen: View, names: parts.Naming, site: Site, doubled: t.Sequence[pa
     for domain in dict.fromkeys(record["domain"] for record in doubled):
         mine = [record for record in doubled if record["domain"] == domain]
         who = " and ".join(record["instance"] for record in mine)
-        going = [{"instance": record["instance"], "state": "leaving", "in_rotation": False, "operation": "recover", "step": "it lives elsewhere"} for record in mine]
+        leaving = {"state": "leaving", "in_rotation": False, "operation": "recover", "step": "it lives elsewhere"}
+        going = [{"instance": record["instance"], **leaving} for record in mine]
         tell.append(parts.tell(f"tell.{domain}", site, going, f"record that {who} leaves"))
         withdraw.append(parts.route(f"withdraw.{domain}", site, f"tell.{domain}", f"withdraw {who}"))
         for service in dict.fromkeys(record["service"] for record in mine):

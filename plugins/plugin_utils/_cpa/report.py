@@ -105,9 +105,8 @@ def _older(hostvars: HostVars, groups: Groups) -> list[str]:
 
 def _strays(hostvars: HostVars, groups: Groups) -> list[dict[str, t.Any]]:
     """Return what RMs hold without a record, as they have told now or, where they were not asked, have told their VMA."""
-    recorded = {
-        (record[key], record["instance"]) for host in groups.get("vmas", []) for record in _answer(hostvars, host, "look", "records") for key in ("rm", "moves_to")
-    }
+    records = [record for host in groups.get("vmas", []) for record in _answer(hostvars, host, "look", "records")]
+    recorded = {(record[key], record["instance"]) for record in records for key in ("rm", "moves_to")}
     found = {(each["rm"], each["name"]): each for host in groups.get("vmas", []) for each in _answer(hostvars, host, "look", "strays")}
     for host in groups.get("rms", []):
         if told(hostvars, host, "running"):

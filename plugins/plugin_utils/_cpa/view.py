@@ -122,7 +122,8 @@ def mesh_view(groups: t.Mapping[str, t.Sequence[str]], hostvars: t.Mapping[str, 
         highest, cut_off = answer.get("hn", {}).get("lease", 0), answer.get("runs", [])
         if answer.get("hn", {}).get("older"):
             site = site._replace(problem=OLDER.format(name))
-        sites[name] = site._replace(strays=answer.get("strays", []), gave_up=answer.get("lost", []), held=answer.get("capsules", []), leases=answer.get("leases", []), lease=highest, runs=cut_off)
+        site = site._replace(strays=answer.get("strays", []), gave_up=answer.get("lost", []))
+        sites[name] = site._replace(held=answer.get("capsules", []), leases=answer.get("leases", []), lease=highest, runs=cut_off)
     sites = _without_lost(sites)
     places = _places(sites.values())
     rms = {host: RealMachine(host, *_stands(host, places, hostvars), [], [], None, False) for host in groups.get("rms", [])}

@@ -83,7 +83,8 @@ def test_what_an_rm_offers(asked, monkeypatch, kernel, probed):
     monkeypatch.setattr(offers.Store, "list", lambda self: held)
     there = [{"name": "shop-1.example.com", "state": "running", "epoch": 1, "lease": 7}]
     monkeypatch.setattr(offers.state, "holdings", lambda places, hypervisor: there)
-    assert offers.offer({"probe_kernel": kernel, "probe_timeout": 15}, True) == (False, None, None, {"rm": {"vcpus": 2, "capsules": held[::-1]}, "instances": there})
+    told = {"rm": {"vcpus": 2, "capsules": held[::-1]}, "instances": there}
+    assert offers.offer({"probe_kernel": kernel, "probe_timeout": 15}, True) == (False, None, None, told)
     assert [call[1:] for call in calls] == [("libvirt", probed, 15)]
 
 

@@ -13,6 +13,12 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import M
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn, instances, overview, rebuild, reservations, rms
 
 
+DOUBLED = (
+    "shop-1.example.com runs on rm-east-1 and on rm-east-2: remove one of them first, by the playbook remove with remove_instance=shop-1.example.com and "
+    "remove_rm."
+)
+
+
 def fails(call, *arguments):
     """Return the sentence that *call* fails with."""
     with pytest.raises(MeshError) as caught:
@@ -191,8 +197,8 @@ def _other_vlan(_found, routers):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (_doubled(), "shop-1.example.com runs on rm-east-1 and on rm-east-2: remove one of them first, by the playbook remove with remove_instance=shop-1.example.com and remove_rm."),
-        (_doubled(epoch=99), "shop-1.example.com runs on rm-east-1 and on rm-east-2: remove one of them first, by the playbook remove with remove_instance=shop-1.example.com and remove_rm."),
+        (_doubled(), DOUBLED),
+        (_doubled(epoch=99), DOUBLED),
         (_suspended_twice, "shop-1.example.com lies on rm-east-1 and on rm-east-2 with the same epoch 7: one of them must be removed first."),
         (_elsewhere, "shop-1.example.com is on rm-west-1, which has not subscribed to hn-east (vma_rm does that)."),
         (

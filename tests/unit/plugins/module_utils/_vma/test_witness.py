@@ -121,7 +121,8 @@ def test_who_is_out_of_service_need_not_be_heard(granted, ask):
 def test_what_the_registry_knows_of_was_only_left_behind(granted, state, later, astray):
     (record,) = overview.overview(granted)["records"]
     number = overview.overview(granted)["hn"]["lease"]
-    vma.record({"registry": granted, "instances": [{"instance": SHOP, "state": "absent"}], "lease": {**LEASE, "run": "run2", "above": number}, "last": True}, False)
+    lease = {**LEASE, "run": "run2", "above": number}
+    vma.record({"registry": granted, "instances": [{"instance": SHOP, "state": "absent"}], "lease": lease, "last": True}, False)
     held = {record["rm"]: [{**running(record), "state": state, "lease": overview.overview(granted)["hn"]["lease"] + later}]}
     if astray:
         fails(vma.hear, {"registry": granted, "held": held}, False)

@@ -19,7 +19,9 @@ from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world
 
 WEST = {"to_hn": "hn-west"}
 HOLDER = {"run": "run9", "who": "op@ctl", "controller": {"number": 9}, "seconds": 600}
-GIVEN_UP = "The VMA of hn-west on gw-west cannot be asked: hn-west was given up as lost by op@ctl at 1970-01-01T00:00:00Z; bring it back by the playbook recover."
+GIVEN_UP = (
+    "The VMA of hn-west on gw-west cannot be asked: hn-west was given up as lost by op@ctl at 1970-01-01T00:00:00Z; bring it back by the playbook recover."
+)
 
 
 @pytest.fixture(name="world")
