@@ -27,6 +27,8 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import D
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
 
 _POLL = 0.02
+#: Seconds after which nobody comes any more for what arrived and was not committed.
+_LIFE = 86400.0
 #: Seconds after which an abort of the sender is about an earlier attempt than the one that the receiver begins to wait for.
 _STALE = 30.0
 
@@ -74,11 +76,12 @@ def await_parcel(parcel: str, timeout: float, incoming: str = paths.INCOMING, me
 def discard_parcel(parcel: str, incoming: str = paths.INCOMING) -> None:
     """Remove what is left of a parcel; of a committed one remember that it was, so that it can be neither aborted nor sent again.
 
-    Removes what is remembered of parcels of older epochs of the same instance, too.
+    Removes what is remembered of parcels of older epochs of the same instance, too, and what arrived for others that nobody came for.
     """
     path = _prepared(parcel, incoming)
     instance, epoch = paths.split_parcel(parcel)
     with _lock(incoming):
+        _sweep(incoming)
         for entry in os.listdir(paths.parcels(incoming)):
             name, _at, other = entry.partition("@")
             if name == instance and int(other) < epoch:
@@ -211,6 +214,14 @@ def _forget_stale_abort(path: str) -> None:
     abort = _read(path, "abort.json")
     if abort is not None and (abort["by"] == "receiver" or os.stat(name).st_mtime < time.time() - _STALE):
         remove(name)
+
+
+def _sweep(incoming: str) -> None:
+    """Remove parcels to which nothing has been added for a day. What was committed may be all that there is of an instance, so that stays."""
+    for path in (os.path.join(paths.parcels(incoming), entry) for entry in os.listdir(paths.parcels(incoming))):
+        latest = max(os.lstat(each).st_mtime for each in (path, *(os.path.join(path, entry) for entry in os.listdir(path))))
+        if _read(path, "commit.json") is None and latest < time.time() - _LIFE:
+            shutil.rmtree(path)
 
 
 def _abort(path: str, reason: str, by: str) -> None:

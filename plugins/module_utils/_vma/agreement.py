@@ -18,7 +18,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import journal, records, witness
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import journal, records, reservations, witness
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import reading
 
 
@@ -40,7 +40,7 @@ def consent(url: str, lives: t.Iterable[t.Mapping[str, t.Any]]) -> None:
             instance = each["instance"]
             names.instance(instance)
             record = records.one(tx, instance)
-            if record is not None:
+            if record is not None and instance not in reservations.expired(tx):
                 operation = journal.current(tx, instance)
                 why = f"since its {operation['kind']} began at {operation['opened']}" if operation else "already"
                 raise Refused(f"{instance} is {record['state']} in {tx.hn['name']} {why}: another operation was faster, so it gets no life elsewhere.")

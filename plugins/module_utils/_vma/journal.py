@@ -19,6 +19,9 @@ if t.TYPE_CHECKING:
     from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Transaction
 
 
+_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
+
 def current(tx: Transaction, instance: str) -> dict[str, t.Any] | None:
     """Return the open operation of an instance, if any."""
     found = tx.rows(sa.select(schema.OPERATIONS).where(schema.OPERATIONS.c.instance == instance, schema.OPERATIONS.c.closed.is_(None)))
@@ -58,5 +61,10 @@ def listing(tx: Transaction, last: int, instance: str | None = None, domain: str
     return sorted(found, key=lambda operation: operation["id"])
 
 
+def before(seconds: float) -> str:
+    """Return the moment so many seconds ago, as entries say it."""
+    return (datetime.datetime.strptime(_now(), _FORMAT) - datetime.timedelta(seconds=seconds)).strftime(_FORMAT)
+
+
 def _now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.datetime.now(datetime.timezone.utc).strftime(_FORMAT)

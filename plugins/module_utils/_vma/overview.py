@@ -23,6 +23,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import (
     lost,
     placement,
     records,
+    reservations,
     rms,
     runs,
     schema,
@@ -60,6 +61,9 @@ def overview(url: str, instance: str | None = None, domain: str | None = None, l
     with reading(url) as tx:
         used, holdings, machines = records.used(tx), records.holdings(tx), rms.everything(tx)
         shown = records.everything(tx) if domain is None else records.of_domain(tx, domain)
+        # Nobody comes for these any more; the next reservation gives them back.
+        given_back = reservations.expired(tx)
+        shown = [record for record in shown if record["instance"] not in given_back]
         vlans = _vlans(tx, domain)
         held, listed = capsules.everything(tx, domain), capsules.listed(tx)
         cut_off, gave_up = runs.unfinished(tx, instance, domain), lost.listing(tx)

@@ -13,11 +13,28 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, names, ports
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import addresses, claims, journal, leases, placement, records, rms, surroundings, witness
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import (
+    addresses,
+    claims,
+    journal,
+    leases,
+    placement,
+    records,
+    rms,
+    runs,
+    schema,
+    surroundings,
+    witness,
+)
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import sa
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Change, transaction
 
 if t.TYPE_CHECKING:
     from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Transaction
+
+
+#: Seconds that a reservation keeps room and addresses when nobody comes for them.
+LIFE = 3600
 
 
 def reserve(url: str, wanted: dict[str, t.Any], dry_run: bool = False) -> Change:
@@ -86,6 +103,21 @@ def undo(url: str, instance: str, dry_run: bool = False) -> Change:
         return records.outcome(tx, instance, name.domain, before)
 
 
+def expired(tx: Transaction) -> set[str]:
+    """Return what is merely reserved for, and nobody will come for any more: it is old, no operation is at work on it, and none was cut off."""
+    records_of, operations = schema.RECORDS.c, schema.OPERATIONS.c
+    young = sa.select(operations.instance).where(operations.closed.is_(None), operations.opened > journal.before(LIFE))
+    old = tx.rows(sa.select(records_of.instance).where(records_of.state == "reserved", records_of.instance.not_in(young)))
+    return {each["instance"] for each in old if not leases.listing(tx, each["instance"]) and not runs.unfinished(tx, each["instance"])}
+
+
+def _give_back_expired(tx: Transaction) -> None:
+    for instance in sorted(expired(tx)):
+        records.remove(tx, instance)
+        journal.append(tx, instance, "reservation ended by itself")
+        journal.close(tx, instance)
+
+
 def _differs(record: dict[str, t.Any], asked: dict[str, t.Any], wanted: dict[str, t.Any]) -> list[str]:
     """Name what of an existing record is other than asked."""
     differs = [key.replace("_", " ") for key, value in asked.items() if record[key] != value]
@@ -102,6 +134,7 @@ def _differs(record: dict[str, t.Any], asked: dict[str, t.Any], wanted: dict[str
 
 def _grant(tx: Transaction, name: names.InstanceName, asked: dict[str, t.Any], wanted: dict[str, t.Any]) -> None:
     witness.refuse_incomplete(tx)
+    _give_back_expired(tx)
     instance, neighbours = wanted["instance"], records.of_domain(tx, name.domain)
     addresses.refuse_taken_intranet(instance, asked["intranet_address"], neighbours)
     fabric_address = addresses.fabric_address(instance, asked["guest"], neighbours, own=bool(wanted.get("own_address")))

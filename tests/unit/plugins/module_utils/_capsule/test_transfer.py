@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 
 import pytest
 
@@ -312,6 +313,20 @@ def test_discarding_forgets_older_epochs_and_undecided_parcels(there, connect, m
         session.send_parcel_file("shop-11.example.com@1", "memory", str(memory))
     parcel.discard_parcel("shop-1.example.com@3", there.incoming)
     assert os.listdir(os.path.join(there.incoming, "parcels")) == ["shop-11.example.com@1"]
+
+
+def test_what_nobody_goes_on_with_ends_by_itself_but_not_what_was_committed(there, connect, memory):
+    with connect() as session:
+        for instance in ("shop-2", "shop-3", "shop-4"):
+            session.send_parcel_file(f"{instance}.example.com@1", "memory", str(memory))
+        session.commit_parcel("shop-3.example.com@1", {})
+    parcels = os.path.join(there.incoming, "parcels")
+    for instance in ("shop-2", "shop-3"):
+        path = os.path.join(parcels, f"{instance}.example.com@1")
+        for each in (*(os.path.join(path, entry) for entry in os.listdir(path)), path):
+            os.utime(each, (0, time.time() - 86500))
+    parcel.discard_parcel(PARCEL, there.incoming)
+    assert sorted(os.listdir(parcels)) == ["shop-3.example.com@1", "shop-4.example.com@1"]
 
 
 def test_an_unsent_file_cannot_be_committed(there, connect, memory):

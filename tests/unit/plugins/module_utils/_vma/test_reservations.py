@@ -6,11 +6,23 @@
 
 from __future__ import annotations
 
+import datetime
 import tempfile
 
 import pytest
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import instances, overview, reservations, rms
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import (
+    agreement,
+    instances,
+    journal,
+    leases,
+    overview,
+    registry,
+    reservations,
+    rms,
+    runs,
+    several,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -358,3 +370,43 @@ def test_an_intranet_address_is_kept_and_of_one_instance_of_a_domain_only(url, a
     assert fails(reservations.reserve, url, taken) == "mail-1.example.com cannot be 172.21.162.9 in the intranet: shop-1.example.com is that already."
     wrong = ask("mail-1.example.com", 12, intranet_address="172.21.162.0/24")
     assert fails(reservations.reserve, url, wrong).startswith("The intranet address '172.21.162.0/24' is not an IPv4 address")
+
+
+class TestItEndsByItself:
+    """A reservation that nobody comes for."""
+
+    def later(self, monkeypatch, seconds):
+        moment = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
+        monkeypatch.setattr(journal, "_now", lambda: moment.strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+    def test_after_an_hour_it_is_nobodys(self, url, ask, monkeypatch):
+        reservations.reserve(url, ask(SHOP, 10))
+        self.later(monkeypatch, 3500)
+        assert [record["instance"] for record in overview.overview(url)["records"]] == [SHOP]
+        self.later(monkeypatch, 3700)
+        assert overview.overview(url)["records"] == []
+        agreement.consent(url, [{"instance": SHOP, "epoch": 2}])
+        reservations.reserve(url, ask("mail-1.example.com", 12))
+        seen = overview.overview(url)
+        assert [record["instance"] for record in seen["records"]] == ["mail-1.example.com"] and seen["rms"][0]["memory_mib_left"] == 896
+        assert [step["step"] for step in seen["operations"][0]["steps"]][-1] == "reservation ended by itself" and seen["operations"][0]["closed"]
+
+    def test_what_lives_does_not(self, url, ask, monkeypatch):
+        reservations.reserve(url, ask(SHOP, 10))
+        instances.update(url, {"instance": SHOP, "state": "running"})
+        self.later(monkeypatch, 3700)
+        assert [record["instance"] for record in overview.overview(url)["records"]] == [SHOP]
+
+    def test_what_an_operation_holds_or_was_cut_off_with_does_not(self, url, ask, monkeypatch):
+        opening = {"operation": "place", "subject": SHOP, "who": "op@ctl", "instances": [SHOP], "plan": "{}"}
+        lease = leases.Lease("run1", "place", "op@ctl", {}, 600.0, opening=opening)
+        wanted = {"instance": SHOP, "reservation": {key: value for key, value in ask(SHOP, 10).items() if key != "instance"}}
+        several.update_all(url, [wanted], lease=lease)
+        self.later(monkeypatch, 3700)
+        assert [record["instance"] for record in overview.overview(url)["records"]] == [SHOP], "somebody is at work on it"
+        with registry.transaction(url) as tx:
+            leases.release(tx, lease)
+        assert [record["instance"] for record in overview.overview(url)["records"]] == [SHOP], "it may be taken up"
+        with registry.transaction(url) as tx:
+            runs.end(tx, "run1", "undone", [])
+        assert overview.overview(url)["records"] == []
