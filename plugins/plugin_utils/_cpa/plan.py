@@ -64,12 +64,14 @@ class Unknown(t.NamedTuple):
         why: the sentence that says so and what to do, as Plan.done.
         path: where its answer says whether it was done; without one it is enough that its device answered, if only that it failed.
         known: what may stand there (None for nothing) when there is something to take back.
+        unless: an answer of somebody else that says so all the same, by what it may be.
     """
 
     step: str
     why: str
     path: t.Tuple[t.Union[str, int], ...] = ()
     known: t.Tuple[t.Any, ...] = ()
+    unless: t.Optional[Unless] = None
 
 
 class Step(t.NamedTuple):

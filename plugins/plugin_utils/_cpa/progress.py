@@ -279,7 +279,9 @@ def verdict(plan: Plan, answers: Answers) -> Verdict:
         undone = {each for stage in plan.take_back for step in stage.steps for each in step.undoes}
         return Verdict("stopped" if any(step.id not in undone for step in failed(plan, plan.stages, answers)) else "on")
     for each in plan.unknown:
-        told = answers.get(each.step)
+        told, other = answers.get(each.step), each.unless and answers.get(each.unless.answer.step)
+        if each.unless and other and _part(other, each.unless.answer.path) in each.unless.values:
+            continue
         unsaid = told and (_part(told, each.path) not in each.known if each.path else not done(answers, each.step) and _may_have_changed(told))
         if unsaid:
             return Verdict("unknown", each.why)

@@ -286,6 +286,8 @@ class Rm:
             # It lost its power since.
             self.ensure({"name": name, "state": "running", "epoch": epoch}, mode, check, {})
             return {}
+        if live and state == "absent" and (known, here) == (epoch, False):
+            raise self._gone(name, epoch, NotFound(f"{name} was given up on {self.name} in epoch {epoch}."))
         if epoch < known or epoch == known and not here:
             raise Refused(f"{name} may not run on {self.name} with epoch {epoch}: it knows of epoch {known}.")
         if state == "running" or live and state in ("suspended", "stopped") or not live and state == "coming":
@@ -294,7 +296,8 @@ class Rm:
             return {}
         if not arrived:
             if (name, epoch) not in self.parcels:
-                raise DeadlineExceeded(f"{name} was not handed over to {self.name} in time.")
+                late = DeadlineExceeded(f"{name} was not handed over to {self.name} in time.")
+                raise self._gone(name, epoch, late) if live and state == "absent" else late
             parcel = self.parcels[name, epoch]
             if parcel.version is not None and not live and parcel.boot != self.boot:
                 raise Refused(f"{name} was handed over before {self.name} failed; whoever sent it has everything.")
@@ -304,7 +307,7 @@ class Rm:
                     del self.guests[name]
                 raise Refused(f"{name} goes on where it was.")
             if live and state != "coming":
-                raise NotFound(f"{name} was handed over, but is not on {self.name}.")
+                raise self._gone(name, epoch, NotFound(f"{name} was handed over, but is not on {self.name}."))
             self.held(name, parcel.version)
             self.epochs[name] = (epoch, True)
             # The disk that came alive was flushed when it had arrived.
@@ -315,6 +318,11 @@ class Rm:
         self.flush(self.guests[name])
         _broken(mode, AFTER)
         return {"downtime": 0.1, "bytes_wire": 7}
+
+    def _gone(self, name: str, epoch: int, exc: MeshError) -> MeshError:
+        """Give an epoch up in which nothing of an instance is here, as C(_cutover.live) does."""
+        self.epochs[name] = (epoch, False)
+        return type(exc)(f"{exc.message} What was in its memory alone is lost.", {"gone": True})
 
     # Capsules
 

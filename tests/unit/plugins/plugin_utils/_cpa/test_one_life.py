@@ -16,8 +16,8 @@ import pytest
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, Refused
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import clone, drain, move, place, recover, remove, resume, scale, standby, suspend, update
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import mesh
-from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import AFTER, BEFORE, LOST, MIDDLE, SILENT, UNHEARD
-from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world import PARTS, Fault, World
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import AFTER, BEFORE, CUT_BEFORE, LOST, MIDDLE, SILENT, UNHEARD
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world import DIED_BEFORE, PARTS, Died, Fault, World
 
 SHOP, DB, STORE = mesh.SHOP, mesh.DB, mesh.STORE
 TWO, THREE = "shop-2.example.com", "shop-3.example.com"
@@ -318,6 +318,28 @@ def test_where_an_hn_has_its_parts_does_not_matter(name, groups):
     assert not any(wrong.values()), told(wrong)
 
 
+@pytest.mark.parametrize(("name", "target"), [("move alive", "cut_over.target.shop-1.example.com"), ("move within alive", "cut_over.target")])
+@pytest.mark.parametrize("recovers", [False, True])
+def test_what_was_lost_with_the_power_of_its_target_runs_again_where_its_disk_is(name, target, recovers):
+    trial = Trial(name)
+    if recovers:
+        world = copy.deepcopy(trial.start)
+        with pytest.raises(Died):
+            world.walk(trial.plan, Fault(target, DIED_BEFORE))
+        world.forsaken()
+        plan = world.plan(recover, {"instance": None})
+        next(rm for rm in world.rms.values() if rm.name != "rm-east-1" and SHOP in rm.guests).cut()
+    else:
+        world, report, unused = trial.attempt(Fault(target, CUT_BEFORE))
+        assert report.result["outcome"] == "unknown" and "run the move again" in report.message
+        plan = planned(world, trial.wish)
+    report = world.walk(plan)
+    assert report.result["outcome"] == "undone" and "memory alone is lost" in report.message and f"{SHOP} is running" in report.message
+    assert world.lives() == {SHOP: [("rm-east-1", 3)]} and not world.problems()
+    report = world.walk(planned(world, trial.wish))
+    assert not report.failed and not world.problems()
+
+
 #: What hinders a first run from forgetting the source when it has removed the instance there, and a second one when it would take back.
 REMOVED = {
     "move": (Fault("release", BEFORE), Fault("cut_over.publish", BEFORE)),
@@ -339,3 +361,29 @@ def test_what_is_at_the_target_alone_is_not_taken_back(name):
         assert report.result["outcome"] == "done" or report.result["outcome"] == "unknown" and "run the move again" in report.message
     report = world.walk(planned(world, trial.wish))
     assert not report.failed and not world.problems() and not differences(trial.ended, essence(world, trial.wish))
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        (suspend, {"instance": SHOP}),
+        (remove, {"instance": SHOP}),
+        (drain, {"instance": SHOP, "then": "leave", **mesh.DRAIN}),
+        (scale, {**SCALE, "count": 0, "capsule": None}),
+        (update, UPDATE),
+        (move, MOVE),
+    ],
+    ids=lambda wish: wish[0].__name__.rpartition(".")[2],
+)
+def test_what_is_on_its_way_inside_its_hn_is_left_to_that_move(wish):
+    world, report, unused = Trial("move within alive").attempt(Fault("cut_over.target", CUT_BEFORE))
+    assert report.result["outcome"] == "unknown"
+    with pytest.raises(Refused, match=f"{SHOP} is on its way from rm-east-1 to rm-east-2; finish that move first"):
+        world.plan(*wish)
+
+
+def test_no_name_leads_to_what_is_recorded_as_resting():
+    """Its VMA did not answer in the end, so it could not be told that it stays."""
+    world, report, unused = Trial("suspend").attempt(Fault("close", LOST))
+    assert report.failed and world.registries()["hn-east"]["records"][0]["state"] == "suspended"
+    assert not world.names.names["shop.example.com"]

@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, Refused
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import recover, remove, resume
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import devices
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import BEFORE
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_one_life import (
     MAY_END,
     SHOP,
@@ -178,3 +179,14 @@ def test_the_fence_of_its_rm_is_what_keeps_whoever_slept_from_a_later_life(fence
         with contextlib.nullcontext() if fenced else mock.patch.object(devices.Rm, "follow", lambda rm, order, common, check: None):
             world.walk(trial.plan, since=halted._replace(world=world, hostvars=copy.deepcopy(halted.hostvars)))
     assert ("suspended" in states) != fenced
+
+
+def test_no_public_address_stays_that_others_have_published_for_what_was_merely_reserved():
+    trial = Trial("place beside another")
+    world = copy.deepcopy(trial.start)
+    with pytest.raises(Died):
+        world.walk(trial.plan, Fault("consent.hn-west", BEFORE), Fault("give_back", DIED_BEFORE))
+    world.forsaken()
+    # Its router documents hold the address of whoever has a record.
+    assert not world.walk(world.plan(*WISHES["move"][1])).failed
+    assert world.walk(planned(world, ANY)).result["outcome"] == "undone" and not world.problems()
