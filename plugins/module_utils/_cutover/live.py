@@ -29,6 +29,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import D
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover import source, target
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.order import Handed, Order, Phases
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import arrival, client, disks, durable, epochs, home, operations, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.places import Places
 
 #: Where the sockets of a live cut-over lie, at both ends.
 WAYS = "/run/vmatrix/live"
@@ -181,6 +182,9 @@ def take(
     Raises:
         CommandFailed: it runs here, but the disk could not keep it.
         DeadlineExceeded: it was not handed over in time. What came whole is paused here until a second run hears of it; anything else is gone.
+        NotFound: it was handed over, or given up here, and is not here: this RM has failed since.
+
+    Where nothing of it is here, this RM gives the epoch up durably, and C(gone) is true: whoever sent it has its disks, and it can go on there.
     """
     name, places = order.name, host.places
     with state.held(host, name, order.timeout, check, order.lease) as found:
@@ -194,6 +198,8 @@ def take(
             return target.started_again(host, order, found, check)
         if found.state != "absent":
             raise Refused(f"{name} is {found.state} on this RM already.")
+        if found.epoch == epochs.Epoch(order.epoch, False):
+            raise _gone(places, order, NotFound(f"{name} was given up on this RM in epoch {order.epoch}."))
         coming = arrival.Arrival(host, found, (order.record or {}).get("capsule", ""), home.Orders(order.epoch, order.vlan, order.record, order.timeout))
         if check:
             after = {**before, "state": "running", "epoch": order.epoch, "here": True}
@@ -211,16 +217,29 @@ def take(
             # The source said that it goes on there.
             coming.give_up()
             raise
-        except BaseException:
+        except BaseException as exc:
             # What is here whole may be all that there is.
-            if not coming.here:
-                coming.give_up()
+            if coming.here:
+                raise
+            coming.give_up()
+            if isinstance(exc, MeshError):
+                raise _gone(places, order, exc) from exc
             raise
         finally:
             shutil.rmtree(directory, ignore_errors=True)
+        if not coming.here:
+            coming.give_up()
+            raise _gone(places, order, NotFound(f"{name} was handed over, but its guest ended on the way, or when this RM failed."))
         with phases.measure("resume"):
             coming.run()
         # The guest does not wait for this, but whoever clears the source does.
         durable.flush(places, name)
         discard(order.parcel)
         return Handed(True, before, state.summary(state.find(host, name)), {"seconds": phases.seconds, **host.hypervisor.arrived(name)})
+
+
+def _gone(places: Places, order: Order, exc: MeshError) -> MeshError:
+    """Give the epoch up, so that what comes late does not run here either, and return what is said of that."""
+    epochs.fence(places, order.name, order.epoch)
+    lost = "Nothing of it is here; unless it still runs where it was, what was in its memory alone is lost, and its disks are there."
+    return type(exc)(f"{exc.message} {lost}", {**exc.result, "gone": True})

@@ -66,14 +66,11 @@ class Arrival:
             self._guarded = True
 
     def run(self) -> None:
-        """Let it run: it was handed over. It is for the caller to flush it then.
+        """Let it run: it is here, and was handed over. It is for the caller to flush it then.
 
         Raises:
-            Refused: it is not here.
             CommandFailed: libvirt could not; it is paused here, and goes on with whatever is ordered next.
         """
-        if not self.here:
-            raise Refused(f"{self._name} was handed over, but is not here: its guest ended on the way.")
         self.guard()
         epochs.grant(self._host.places, self._name, self._orders.epoch)
         if self._host.hypervisor.state(self._name) == "paused":

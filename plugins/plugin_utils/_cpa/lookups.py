@@ -37,7 +37,15 @@ def one_of(view: View, instance: str) -> tuple[dict, Site]:
     if len(found) > 1:
         places = " and ".join(site.name for unused, site in found)
         raise Refused(f"{instance} is on its way between {places}; finish the move first by running it again.")
+    at_rest(found[0][0])
     return found[0]
+
+
+def at_rest(record: t.Mapping[str, t.Any]) -> None:
+    """Raise Refused when an instance is on its way to another RM of its HN: where it runs, or whether it is paused there, that move alone finds out."""
+    if record.get("moves_to"):
+        way = f"from {record['rm']} to {record['moves_to']}"
+        raise Refused(f"{record['instance']} is on its way {way}; finish that move first by running it again.")
 
 
 def whole_of(view: View, instance: str) -> tuple[dict, Site]:
@@ -86,6 +94,7 @@ def plan_move(view: View, instance: str, to_hn: str, to_rm: str | None = None, c
         return {"operation": "move", "instance": instance, "done": True, "record": found[to_hn], "target": site_plan(target)}
     source = view.sites[elsewhere[0]]
     record = found[source.name]
+    at_rest(record)
     if record["state"] not in ("running", "suspended", "leaving"):
         raise Refused(f"{instance} is {record['state']} in {source.name}; only a running or suspended instance can be moved.")
     if not copies and to_hn in found and found[to_hn]["capsule"] != record["capsule"]:

@@ -56,6 +56,14 @@ def retired(rehearsal: str, record: Record) -> Unknown:
     return Unknown(rehearsal, why, ("instances", 0, "instance", "state"), ("running", "suspended", "stopped"))
 
 
+def paused(source: str, target: str, why: str) -> Unknown:
+    """Say that a live move is not taken back when its *source* cannot say that it still has the instance, as long as its *target* does not say that it has not.
+
+    What the target says is durable: it does not run the instance in that epoch any more.
+    """
+    return Unknown(source, why, ("instances", 0, "handed_over"), ("no",), Unless(Answer(target, ("instances", 0, "gone")), (True,)))
+
+
 def tell(step: str, site: Site, instances: t.Sequence[t.Mapping[str, t.Any]], what: str, **how: t.Any) -> Step:
     """Have a VMA reserve for instances, and record what becomes of them, in one transaction."""
     return Step(step, site.vma, "record", {"instances": [dict(each) for each in instances]}, what, **how)
@@ -240,7 +248,8 @@ def back_to_service(names: Naming, record: Record, site: Site, undoes: t.Mapping
     publish = route("publish_again", site, "stay", f"publish {who} again", how={"undoes": (undoes["withdraw"],), "needs": needs})
     stages.append(stage("publish_again", "Publish it again", publish))
     if record["in_rotation"] and "leave" in undoes:
-        how = {"ask": False, "undoes": (undoes["leave"],), "needs": needs}
+        # Nobody is led to what is recorded as resting.
+        how = {"ask": False, "undoes": (undoes["leave"],), "needs": ("stay", *needs)}
         named = name("name_again", names, record["service"], record["domain"], "have its name get the HN back", [serves(site, record)], **how)
         stages.append(stage("name_again", "Have its name get the HN back", *named))
     return in_order(*stages)
@@ -292,7 +301,8 @@ def never_placed(site: Site, who: str, rm: str | Answer, epoch: Answer, prefix: 
         shown: further steps after which the router knows of it.
     """
     only: dict[str, t.Any] = {"if_changed": "reserve"} if new else {}
-    known = {"undoes": ("cut_over.publish", *shown), **only}
+    # While it was reserved another operation of the domain may have published its service's address.
+    known = {"undoes": ("reserve", "cut_over.publish", *shown), **only}
     leaving = {"instance": who, "state": "leaving", "in_rotation": False, "step": "undo the placement"}
     order = {"name": who, "state": "absent", "epoch": epoch}
     gone = {"instance": who, "state": "absent", "expected": ["reserved", "leaving"]}

@@ -13,6 +13,7 @@ A plan is made before anything is touched. What is not known then, such as the R
 from __future__ import annotations
 
 import typing as t
+from collections.abc import Mapping
 
 
 class Answer(t.NamedTuple):
@@ -63,12 +64,14 @@ class Unknown(t.NamedTuple):
         why: the sentence that says so and what to do, as Plan.done.
         path: where its answer says whether it was done; without one it is enough that its device answered, if only that it failed.
         known: what may stand there (None for nothing) when there is something to take back.
+        unless: an answer of somebody else that says so all the same, by what it may be.
     """
 
     step: str
     why: str
     path: t.Tuple[t.Union[str, int], ...] = ()
     known: t.Tuple[t.Any, ...] = ()
+    unless: t.Optional[Unless] = None
 
 
 class Step(t.NamedTuple):
@@ -206,14 +209,14 @@ def encode(value: t.Any) -> t.Any:
         usual = type(value)._field_defaults
         fields = {name: part for name, part in zip(value._fields, value) if name not in usual or part != usual[name]}
         return {_KEY: type(value).__name__, **{name: encode(part) for name, part in fields.items()}}
-    if isinstance(value, t.Mapping):
+    if isinstance(value, Mapping):
         return {str(key): encode(part) for key, part in value.items()}
     return [encode(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def decode(value: t.Any) -> t.Any:
     """Return the plan, or the part of one, that encode() made *value* of."""
-    if isinstance(value, t.Mapping):
+    if isinstance(value, Mapping):
         kind = _KINDS.get(value.get(_KEY, ""))
         parts = {key: decode(part) for key, part in value.items() if key != _KEY or kind is None}
         if kind is None:
@@ -230,7 +233,7 @@ def references(value: t.Any) -> t.Iterator[Answer]:
     """Yield all answers that *value* refers to."""
     if isinstance(value, Answer):
         yield value
-    elif isinstance(value, t.Mapping):
+    elif isinstance(value, Mapping):
         for part in value.values():
             yield from references(part)
     elif isinstance(value, (list, tuple)):
@@ -266,7 +269,7 @@ def _peers(value: t.Any) -> t.Iterator[Answer]:
     """Yield the answers that say which peers *value* is about."""
     if isinstance(value, Peer):
         yield from references(value)
-    elif isinstance(value, t.Mapping):
+    elif isinstance(value, Mapping):
         for part in value.values():
             yield from _peers(part)
     elif isinstance(value, (list, tuple)):

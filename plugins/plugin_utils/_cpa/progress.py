@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import typing as t
+from collections.abc import Mapping
 
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Count, Peer, Plan, Stage, Step, references
 
@@ -78,7 +79,7 @@ def resolve(value: t.Any, plan: Plan, answers: Answers) -> t.Any:
         return sum(done(answers, step) for step in value.steps)
     if isinstance(value, Peer):
         return dict(plan.peers[resolve(value.rm, plan, answers)])
-    if isinstance(value, t.Mapping):
+    if isinstance(value, Mapping):
         return {key: resolve(part, plan, answers) for key, part in value.items()}
     return [resolve(part, plan, answers) for part in value] if isinstance(value, (list, tuple)) else value
 
@@ -198,7 +199,7 @@ def written(value: t.Any) -> t.Any:
     """Return the arguments of a call as JSON, in which what the device itself will have answered by then stands as C({"_answer": [step, ...]})."""
     if isinstance(value, _Later):
         return {"_answer": [value.step, *value.path]}
-    if isinstance(value, t.Mapping):
+    if isinstance(value, Mapping):
         return {key: written(part) for key, part in value.items()}
     return [written(part) for part in value] if isinstance(value, (list, tuple)) else value
 
@@ -278,7 +279,9 @@ def verdict(plan: Plan, answers: Answers) -> Verdict:
         undone = {each for stage in plan.take_back for step in stage.steps for each in step.undoes}
         return Verdict("stopped" if any(step.id not in undone for step in failed(plan, plan.stages, answers)) else "on")
     for each in plan.unknown:
-        told = answers.get(each.step)
+        told, other = answers.get(each.step), each.unless and answers.get(each.unless.answer.step)
+        if each.unless and other and _part(other, each.unless.answer.path) in each.unless.values:
+            continue
         unsaid = told and (_part(told, each.path) not in each.known if each.path else not done(answers, each.step) and _may_have_changed(told))
         if unsaid:
             return Verdict("unknown", each.why)

@@ -164,7 +164,10 @@ def _refuse_first_of_tunnel(view: View, site: Site, name: str, capsule: str) -> 
 
 def _within_reach(view: View, site: Site, service: str, domain: str) -> list[Record]:
     silent = plans.silent_rms(view, site)
-    return [record for record in records_of_service(site, service, domain) if record["rm"] not in silent]
+    mine = [record for record in records_of_service(site, service, domain) if record["rm"] not in silent]
+    for record in mine:
+        plans.at_rest(record)
+    return mine
 
 
 def records_of_service(site: Site, service: str, domain: str) -> list[Record]:

@@ -233,7 +233,8 @@ def _taken_back(outlook: Outlook, decided: Decided, starts: bool, asked: t.Seque
         undo = parts.tell("undo", site, decided["undo"], "record that all is as it was", undoes=began, needs=needs)
         stages.append(parts.stage("undo", "Give room and addresses back", undo))
         what = "publish what was published before, and nothing else"
-        begun = ("cut_over.publish",) if starts else ("withdraw",) if decided["tell"] else ()
+        # Another operation of the domain may have published the address of what was reserved meanwhile.
+        begun = (*began, *(("cut_over.publish",) if starts else ("withdraw",) if decided["tell"] else ()))
         stages.append(
             parts.stage("publish_again", "Publish what was published before", parts.route("publish_again", site, "undo", what, how={"undoes": begun}))
         )

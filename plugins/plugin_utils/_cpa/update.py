@@ -48,6 +48,7 @@ def plan_update(view: View, service: str, domain: str, to_hn: str, capsule: str)
     # What an earlier run took out of rotation comes first: meanwhile the others serve.
     old = sorted((record for record in mine if record["state"] == "running" and record["capsule"] != capsule), key=lambda record: record["in_rotation"])
     for record in old:
+        plans.at_rest(record)
         plans.answering_rm(view, record["rm"])
     open_here = [record for record in mine if site.unfinished.get(record["instance"]) == "update"]
     # What leaves, and what a roll-back has only reserved for.
@@ -106,6 +107,7 @@ def plan_restart(view: View, service: str, domain: str, to_hn: str) -> plans.Pla
     if sum(record["in_rotation"] for record in mine) < 2:
         raise Refused(f"Only one instance of {service} of {domain} serves in {to_hn}, so a restart would leave none; scale it to two first.")
     for record in mine:
+        plans.at_rest(record)
         plans.answering_rm(view, record["rm"])
     return {"operation": "restart", "site": plans.site_plan(site), "service": service, "domain": domain, "restarts": mine}
 

@@ -50,8 +50,7 @@ def plan(
     for record, home in there:
         if home.name != to_hn:
             raise Refused(f"{instance} lives in {home.name} already (state {record['state']}); move it instead of placing it again.")
-        if record["moves_to"]:
-            raise Refused(f"{instance} is on its way from {record['rm']} to {record['moves_to']}; finish that move first by running it again.")
+        lookups.at_rest(record)
         # Where it came by a move, it stays pinned to the accelerator that its memory image was made with.
         needs["accelerator"] = record["requirements"]["accelerator"]
         # What was leaving may have been given up.

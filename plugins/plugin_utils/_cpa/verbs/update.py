@@ -174,7 +174,9 @@ class _Round:
         give_back = parts.tell(
             f"{p}give_back", site, [gone], f"give the room and the addresses of {new} back", undoes=(f"{p}reserve",), needs=(f"{p}clear",), **until
         )
-        close = parts.route(f"{p}close_router", site, f"{p}give_back", "bring the router to what is left", how={"undoes": shown, **until})
+        # While it was reserved another operation of the domain may have published its service's address.
+        known = (f"{p}reserve", *shown)
+        close = parts.route(f"{p}close_router", site, f"{p}give_back", "bring the router to what is left", how={"undoes": known, **until})
         return [
             parts.stage(f"{p}stay", f"Record that {old['instance']} stays", stay),
             parts.stage(f"{p}keep", f"Keep {old['instance']} in rotation", keep),

@@ -279,8 +279,10 @@ class HandOver:
         yield parts.stage("stay", "Record that they stay", *self._stays(acted))
         yield parts.stage("clear", "Clear the target", *self._clears(acted))
         yield parts.stage("give_back", "Give the target's reservations back", *self._given_back(acted))
-        back = parts.route("network_back", self._target, f"give_back.{last}", "take the network back", how={"undoes": ("network", *acted)})
-        early = parts.route("network_back_early", self._target, "give_back_early", "take the network back", how={"undoes": ("network",)})
+        # While there was a reservation another operation of the domain may have published its service's address.
+        shown = ("reserve", "network")
+        back = parts.route("network_back", self._target, f"give_back.{last}", "take the network back", how={"undoes": (*shown, *acted)})
+        early = parts.route("network_back_early", self._target, "give_back_early", "take the network back", how={"undoes": shown})
         yield parts.stage("live_again", "Let them live again at the source, and take the network at the target back", *self._lives_again(), back, early)
         enters = [{"instance": instance, "in_rotation": self._runs, "operation_done": True} for instance in self._instances]
         lives = tuple(f"live_again.{instance}" for instance in self._instances)
@@ -369,7 +371,7 @@ class HandOver:
         for step, move in zip(self._sides("source"), self._moves):
             if self._wanted.live:
                 why = f"{move['instance']} may be paused on {{rm0}} and is nowhere else then; run the move again."
-                found.append(Unknown(step.id, why, ("instances", 0, "handed_over"), ("no",)))
+                found.append(parts.paused(step.id, f"cut_over.target.{move['instance']}", why))
             elsewhere = f"{move['instance']} was handed over to another RM by another operation, so it does not run here again."
             found.append(Unknown(step.id, elsewhere, ("instances", 0, "handed_to"), (None,)))
         resumed = (move for move in self._moves if move["record"]["state"] == "leaving")

@@ -101,7 +101,7 @@ def plan(view: View, decided: t.Mapping[str, t.Any], timeout: float) -> Plan:
         ),
         forward=(target.id,),
         unknown=(
-            *((Unknown(source.id, paused, ("instances", 0, "handed_over"), ("no",)),) if live else ()),
+            *((parts.paused(source.id, target.id, paused),) if live else ()),
             Unknown(source.id, elsewhere, ("instances", 0, "handed_to"), (None,)),
             *((parts.retired("rehearse.source", record),) if record["moves_to"] else ()),
         ),

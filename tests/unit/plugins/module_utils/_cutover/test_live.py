@@ -23,7 +23,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import C
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover import live, source
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.order import Order
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import client, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import arrival, client, state
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._cutover.line import PEER, Line, accept
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._hypervisor import fake_libvirt
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._hypervisor.simulated import NAME, Disk, Rm
@@ -244,10 +244,24 @@ def test_a_target_that_dies_at_the_last_moment_is_taken_up(east, west, line, cal
     assert west.connection.lives == [(NAME, "boot, moved")]
 
 
+def test_a_target_that_fails_after_the_hand_over_says_that_it_is_gone(east, west, line, monkeypatch):
+    """Its disks are whole at the source, so it may run there again, and never here in this epoch."""
+    with monkeypatch.context() as patched:
+        patched.setattr(arrival.Arrival, "run", lambda self: (_ for _ in ()).throw(fake_libvirt.Crash()))
+        given, taken = both(east, west, line)
+    assert given.result["handed_over"] == "yes" and isinstance(taken, fake_libvirt.Crash)
+    west.connection.domains.clear()
+    for unused in range(2):
+        given, taken = both(east, west, line, timeout=1.0)
+        assert given.result["handed_over"] == "yes" and taken.result["gone"] and "in its memory alone is lost" in taken.message
+        assert (west.found.state, west.found.epoch, west.files()) == ("absent", (2, False), [])
+    assert east.order("running", epoch=3).action == "started" and lives(east, west) == ["east"]
+
+
 def test_the_target_waits_in_vain_and_leaves_nothing(east, west, line):
-    with pytest.raises(DeadlineExceeded):
-        take(west, timeout=0.05)
+    assert raised(take, west, timeout=0.05).result["gone"]
     assert west.files() == [] and lives(east, west) == ["east"]
+    assert "was given up on this RM in epoch 2" in raised(take, west).message, "what comes late does not run here"
 
 
 def test_whoever_comes_is_cleared_by_an_order_to_be_absent(east, west, line):
@@ -304,14 +318,9 @@ def test_what_is_neither_here_nor_there_is_not_handed_over(east, west, line):
     """A source that was rebooted in the middle must not take for arrived what is gone from it."""
     lose(east, west)
     given, taken = both(east, west, line, timeout=2.5)
-    assert given.result["handed_over"] == "unknown" and isinstance(taken, DeadlineExceeded)
+    assert given.result["handed_over"] == "unknown" and isinstance(taken, DeadlineExceeded) and taken.result["gone"]
     assert (east.found.state, east.found.epoch) == ("stopped", (1, True))
-    given, taken = both(east, west, line, timeout=10.0)
-    assert isinstance(given, NotFound) and given.result["handed_over"] == "no"
-    assert "is stopped here, with its disks" in given.message and "memory alone is lost" in given.message
-    assert isinstance(taken, Refused) and west.files() == [] and (west.found.state, west.found.epoch) == ("absent", (0, False))
-    assert (east.found.state, east.found.epoch, given.result["instance"]["state"]) == ("stopped", (1, True), "stopped")
-    assert east.found.document["leaving"] is None
+    assert west.files() == [] and (west.found.state, west.found.epoch) == ("absent", (2, False))
     assert east.order("running", epoch=3).action == "started" and lives(east, west) == ["east"]
 
 
@@ -321,9 +330,12 @@ def test_a_target_that_has_been_waiting_all_the_time_is_asked_again(east, west, 
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(take, west, timeout=20.0)
         assert raised(give, east, line, timeout=10.0).result["handed_over"] == "unknown"
-        assert raised(give, east, line, timeout=10.0).result["handed_over"] == "no"
+        error = raised(give, east, line, timeout=10.0)
         assert isinstance(waiting.exception(), Refused)
-    assert east.found.state == "stopped" and west.files() == []
+    assert isinstance(error, NotFound) and error.result["handed_over"] == "no"
+    assert "is stopped here, with its disks" in error.message and "memory alone is lost" in error.message
+    assert (east.found.state, east.found.epoch, error.result["instance"]["state"]) == ("stopped", (1, True), "stopped")
+    assert east.found.document["leaving"] is None and west.files() == [] and west.found.epoch == (0, False)
 
 
 def cut_off(east):

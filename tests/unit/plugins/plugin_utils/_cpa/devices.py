@@ -10,16 +10,22 @@ can fail once before or after it does something, and cease to answer.
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import datetime
+import functools
 import json
+import sqlite3
 import typing as t
+from unittest import mock
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.manifest import requirements
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, MeshError, NotFound, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import document as documents
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import vma
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import capsules, overview, registry, rms
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import capsules, hn, journal, leases, overview, registry, rms, runs, witness
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import sa
 
 #: What can befall a call: it fails before it has done anything, or when all is done; or its device does not answer (any more), with nothing or all of it done.
 BEFORE, AFTER, SILENT, LOST = "before", "after", "silent", "lost"
@@ -30,6 +36,8 @@ MIDDLE, UNHEARD = "middle", "unheard"
 CUT_BEFORE, CUT_BETWEEN, CUT_AFTER = "cut before", "cut between", "cut after"
 #: What is on a disk that was not flushed when the power failed.
 TORN = -1
+#: The registry of whichever VMA is asked.
+URL = "sqlite://"
 
 
 class Lost(Exception):
@@ -278,6 +286,8 @@ class Rm:
             # It lost its power since.
             self.ensure({"name": name, "state": "running", "epoch": epoch}, mode, check, {})
             return {}
+        if live and state == "absent" and (known, here) == (epoch, False):
+            raise self._gone(name, epoch, NotFound(f"{name} was given up on {self.name} in epoch {epoch}."))
         if epoch < known or epoch == known and not here:
             raise Refused(f"{name} may not run on {self.name} with epoch {epoch}: it knows of epoch {known}.")
         if state == "running" or live and state in ("suspended", "stopped") or not live and state == "coming":
@@ -286,7 +296,8 @@ class Rm:
             return {}
         if not arrived:
             if (name, epoch) not in self.parcels:
-                raise DeadlineExceeded(f"{name} was not handed over to {self.name} in time.")
+                late = DeadlineExceeded(f"{name} was not handed over to {self.name} in time.")
+                raise self._gone(name, epoch, late) if live and state == "absent" else late
             parcel = self.parcels[name, epoch]
             if parcel.version is not None and not live and parcel.boot != self.boot:
                 raise Refused(f"{name} was handed over before {self.name} failed; whoever sent it has everything.")
@@ -296,7 +307,7 @@ class Rm:
                     del self.guests[name]
                 raise Refused(f"{name} goes on where it was.")
             if live and state != "coming":
-                raise NotFound(f"{name} was handed over, but is not on {self.name}.")
+                raise self._gone(name, epoch, NotFound(f"{name} was handed over, but is not on {self.name}."))
             self.held(name, parcel.version)
             self.epochs[name] = (epoch, True)
             # The disk that came alive was flushed when it had arrived.
@@ -307,6 +318,11 @@ class Rm:
         self.flush(self.guests[name])
         _broken(mode, AFTER)
         return {"downtime": 0.1, "bytes_wire": 7}
+
+    def _gone(self, name: str, epoch: int, exc: MeshError) -> MeshError:
+        """Give an epoch up in which nothing of an instance is here, as C(_cutover.live) does."""
+        self.epochs[name] = (epoch, False)
+        return type(exc)(f"{exc.message} What was in its memory alone is lost.", {"gone": True})
 
     # Capsules
 
@@ -432,22 +448,74 @@ class NameServer:
         return Outcome(before != after, None, None, {})
 
 
+class _Database(sqlite3.Connection):
+    """A database in memory, which is there still when a call has ended."""
+
+    def close(self) -> None:
+        """Leave it to the next call."""
+
+
+DATABASE = sqlite3.connect(":memory:", factory=_Database, isolation_level=None)
+DATABASE.execute("PRAGMA foreign_keys = ON")
+# What is small is copied and compared faster.
+DATABASE.execute("PRAGMA page_size = 1024")
+DATABASE.execute("VACUUM")
+_EMPTY = DATABASE.serialize()
+
+
+@functools.lru_cache(maxsize=None)
+def _engine(url: str, dry_run: bool = False, create: bool = False, reads: bool = False) -> tuple[t.Any, str]:
+    """Return what C(registry._engine) does, for the one database. It lasts, so it need not find out each time how to say what it is asked."""
+    del dry_run, create
+    engine = sa.create_engine(url, future=True, poolclass=sa.pool.NullPool)
+    sa.event.listen(engine, "do_connect", lambda *unused: DATABASE)
+    sa.event.listen(engine, "begin", registry._begin if reads else registry._begin_alone)
+    return engine, url
+
+
+@contextlib.contextmanager
+def simulated(now: t.Callable[[], float] = lambda: 0.0) -> t.Iterator[None]:
+    """Keep registries in memory, and have all VMAs go by one clock, in seconds."""
+
+    def shown(form: str) -> t.Callable[[], str]:
+        return lambda: datetime.datetime.fromtimestamp(now(), datetime.timezone.utc).strftime(form)
+
+    second, microsecond = shown("%Y-%m-%dT%H:%M:%SZ"), shown("%Y-%m-%dT%H:%M:%S.%fZ")
+    # What a test sets a registry back to was not lost.
+    whole = {"bear": lambda database, number: None, "hear": lambda tx, held: None, "older": lambda tx: False, "unheard": lambda tx: []}
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.multiple(witness, **whole))
+        for where, what, instead in ((registry, "_engine", _engine), (journal, "_now", second), (leases, "_now", now), (runs, "_now", microsecond)):
+            stack.enter_context(mock.patch.object(where, what, instead))
+        yield
+
+
 class Vma:
     """A VMA: the real one, with its registry.
 
-    What it makes of the same registry and the same order is remembered, for so it is asked again and again.
+    What it makes of the same registry and the same order at the same time is remembered, for so it is asked again and again.
 
     Attributes:
-        registry: what is in the registry's file.
+        registry: what is in the registry.
     """
 
-    def __init__(self, name: str, hn: str, path: str, memory: dict[t.Any, t.Any]) -> None:
-        self.name, self.hn, self._path, self._memory = name, hn, path, memory
-        with open(path, "rb") as handle:
-            self.registry = handle.read()
+    def __init__(self, name: str, hn: str, memory: dict[t.Any, t.Any]) -> None:
+        self.name, self.hn, self._memory = name, hn, memory
+        self.registry = _EMPTY
 
     def __deepcopy__(self, _known: t.Any) -> Vma:
         return copy.copy(self)
+
+    def declare(self, public_pools: list[str], vlan_first: int, vlan_last: int, rms_of: t.Mapping[str, dict]) -> None:
+        """Set the registry up for its HN with what its RMs have subscribed with, by name."""
+
+        def set_up(url: str) -> None:
+            hn.declare(url, self.hn, public_pools, vlan_first, vlan_last, 8)
+            for name, subscription in rms_of.items():
+                rms.subscribe(url, name, subscription)
+
+        self.registry, unused, error = self._remembered(("declare", json.dumps([self.hn, public_pools, vlan_first, vlan_last, rms_of])), set_up)
+        assert error is None
 
     def record(self, arguments: dict, check: bool) -> Outcome:
         """Reserve and record."""
@@ -498,20 +566,19 @@ class Vma:
 
     def known(self) -> dict:
         """Return what it knows."""
-        unused, known, error = self._remembered(("known",), overview.overview)
+        unused, known, error = self._remembered(("known",), lambda url: json.dumps(overview.overview(url)))
         assert error is None
-        return json.loads(json.dumps(known))
+        return json.loads(known)
 
     def _remembered(self, question: tuple[t.Any, ...], ask: t.Callable[[str], t.Any]) -> tuple[bytes, t.Any, MeshError | None]:
         """Return the registry after a question, the answer, and why there is none."""
-        if (self.registry, *question) not in self._memory:
-            with open(self._path, "wb") as handle:
-                handle.write(self.registry)
+        asked = (leases._now(), self.registry, *question)
+        if asked not in self._memory:
+            DATABASE.deserialize(self.registry)
             answer, error = None, None
             try:
-                answer = ask(f"sqlite:///{self._path}")
+                answer = ask(URL)
             except MeshError as exc:
                 error = exc
-            with open(self._path, "rb") as handle:
-                self._memory[self.registry, *question] = (handle.read(), answer, error)
-        return self._memory[self.registry, *question]
+            self._memory[asked] = (DATABASE.serialize(), answer, error)
+        return self._memory[asked]

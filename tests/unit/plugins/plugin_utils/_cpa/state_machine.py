@@ -17,16 +17,13 @@ import copy
 import functools
 import os
 import re
-import tempfile
 import typing as t
-from unittest import mock
 
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import journal, leases, registry, runs
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.leases import instances
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import (
     clone,
@@ -51,6 +48,7 @@ from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devic
     MIDDLE,
     SILENT,
     UNHEARD,
+    simulated,
 )
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_one_life import (
     CAPSULES,
@@ -63,16 +61,7 @@ from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_
     UPDATE,
     placed,
 )
-from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world import (
-    DIED_AFTER,
-    DIED_BEFORE,
-    MEMORY,
-    Controller,
-    Died,
-    Fault,
-    World,
-    registries_are_whole,
-)
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world import DIED_AFTER, DIED_BEFORE, Controller, Died, Fault, World
 
 GROUPS = {
     "vmas": ["gw-east", "gw-west", "gw-north"],
@@ -89,7 +78,9 @@ ENDS = (remove, scale, standby, update, clone, drain, recover)
 #: What operators are told to do.
 AGAIN = re.compile(r"\b[Rr]un (it|this|the \w+) again")
 #: So many walks are made, each of so many steps, from a seed.
-WALKS, LENGTH, SEED = int(os.environ.get("VMATRIX_WALKS", "470")), 40, int(os.environ.get("VMATRIX_SEED", "0"))
+WALKS, LENGTH, SEED = int(os.environ.get("VMATRIX_WALKS", "200")), 100, int(os.environ.get("VMATRIX_SEED", "0"))
+#: When every walk begins, in seconds.
+BEGINNING = 1e6
 #: The registries after so many questions are remembered.
 REMEMBERED = 400
 
@@ -121,15 +112,13 @@ class Forgetful(dict):
         super().__setitem__(key, value)
 
 
-REMEMBERED_NOW = Forgetful()
-#: VMAs are one process here, which need not find out each time how to say what they ask.
-_engine = functools.lru_cache(maxsize=None)(registry._engine)
-
-
 @functools.lru_cache(maxsize=None)
 def template() -> World:
-    """Return the mesh that every walk begins with; its registries lie where flushing takes no time."""
-    return World(tempfile.mkdtemp(dir=MEMORY), GROUPS, CAPSULES, REMEMBERED_NOW)
+    """Return the mesh that every walk begins with: two instances live."""
+    world = World(GROUPS, CAPSULES, Forgetful())
+    for wish in (placed(SHOP, to_rm="rm-east-1"), placed(DB, to_hn="hn-west")):
+        assert not world.walk(world.plan(*wish)).failed
+    return world
 
 
 class Operators(RuleBasedStateMachine):
@@ -150,17 +139,9 @@ class Operators(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.said = 0
-        self.set_clock(1e6)
-        self.standing = [
-            mock.patch.object(registry, "_engine", _engine),
-            registries_are_whole(),
-            mock.patch.object(journal, "_now", lambda: "2026-11-24T03:00:00Z"),
-            mock.patch.object(leases, "_now", lambda: self.now),
-            mock.patch.object(runs, "_now", lambda: f"{self.now:020.3f}"),
-        ]
-        for each in self.standing:
-            each.start()
+        self.said, self.now = 0, BEGINNING
+        self.devices = simulated(lambda: self.now)
+        self.devices.__enter__()
         self.world = copy.deepcopy(template())
         self.controllers: list[Controller] = []
         self.wished: dict[Controller, tuple[t.Any, dict[str, t.Any]]] = {}
@@ -168,24 +149,17 @@ class Operators(RuleBasedStateMachine):
         self.dead: set[int] = set()
         self.wrote: dict[str, int] = {}
         self.ending: set[str] = set()
+        for name in (SHOP, DB):
+            self.write(name)
 
     def teardown(self) -> None:
         """In the end all must be well."""
         try:
             self.settle()
         finally:
-            for each in self.standing:
-                each.stop()
+            self.devices.__exit__(None, None, None)
 
     # What happens
-
-    @initialize()
-    def begin(self) -> None:
-        """Two instances live."""
-        for wish in (placed(SHOP, to_rm="rm-east-1"), placed(DB, to_hn="hn-west")):
-            assert not self.world.walk(self.world.plan(*wish)).failed
-        for name in (SHOP, DB):
-            self.write(name)
 
     @precondition(lambda self: len(self.controllers) < 3)
     @rule(wish=st.integers(0, len(WISHES) - 1))
@@ -253,7 +227,7 @@ class Operators(RuleBasedStateMachine):
     def pass_time(self, seconds: float) -> None:
         """Time passes, or clocks are set."""
         self.step()
-        self.set_clock(self.now + seconds)
+        self.now += seconds
 
     @rule(name=st.sampled_from(NAMES))
     def write(self, name: str) -> None:
@@ -265,11 +239,6 @@ class Operators(RuleBasedStateMachine):
             guests[0].wrote = self.wrote[name] = self.said
 
     # What holds
-
-    def set_clock(self, now: float) -> None:
-        """Set the clock of all hosts; what VMAs answered before may not be what they answer now."""
-        self.now = now
-        REMEMBERED_NOW.clear()
 
     def step(self) -> None:
         type(self).steps += 1
@@ -312,7 +281,7 @@ class Operators(RuleBasedStateMachine):
         while self.controllers:
             self.turned(self.controllers[0], [])
             self.world.silent.clear()
-        self.set_clock(self.now + 1e5)
+        self.now += 1e5
         for unused in range(4):
             # As often as operators may be told to do something more.
             ended = self.recovered()

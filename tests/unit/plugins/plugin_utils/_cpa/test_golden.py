@@ -456,7 +456,7 @@ BACK_AT_SOURCE = [
 ]
 
 TAKEN_BACK = {
-    ("place", "bring"): [("give_back", {EAST: [record(("shop-1", "absent", GONE))]})],
+    ("place", "bring"): [("give_back", {EAST: [record(("shop-1", "absent", GONE)), ("router", "give_back")]})],
     ("place", "cut_over.rm"): [
         ("untell", {EAST: [record(("shop-1", "leaving", OUT)), ("router", "untell")]}),
         ("clear", {RM2: [removed("shop-1", 9)]}),

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import tempfile
-
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, Refused
@@ -25,9 +23,9 @@ GIVEN_UP = (
 
 
 @pytest.fixture(name="world")
-def _world(root):
+def _world():
     """A mesh in which two instances live in the west, and another HN cannot be asked for them."""
-    world = World(tempfile.mkdtemp(dir=root), mesh.GROUPS, CAPSULES)
+    world = World(mesh.GROUPS, CAPSULES)
     for each in (placed(**WEST), placed(TWO, **WEST)):
         assert not world.walk(world.plan(*each)).failed
     world.copies = True

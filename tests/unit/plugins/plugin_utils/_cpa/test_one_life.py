@@ -10,15 +10,14 @@ Every plan is carried out on simulated devices, again and again, with a fault at
 from __future__ import annotations
 
 import copy
-import tempfile
 
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, Refused
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import clone, drain, move, place, recover, remove, resume, scale, standby, suspend, update
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import mesh
-from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import AFTER, BEFORE, LOST, MIDDLE, SILENT, UNHEARD
-from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world import PARTS, Fault, World
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import AFTER, BEFORE, CUT_BEFORE, LOST, MIDDLE, SILENT, UNHEARD
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world import DIED_BEFORE, PARTS, Died, Fault, World
 
 SHOP, DB, STORE = mesh.SHOP, mesh.DB, mesh.STORE
 TWO, THREE = "shop-2.example.com", "shop-3.example.com"
@@ -102,7 +101,7 @@ class Trial:
         steps: the ids of the steps that are carried out when nothing fails, in order.
     """
 
-    def __init__(self, root, name, groups=None):
+    def __init__(self, name, groups=None):
         groups = groups or mesh.GROUPS
         self._halts = {}
         rms = dict(zip(mesh.GROUPS["rms"], groups["rms"]))
@@ -110,7 +109,7 @@ class Trial:
         *before, self.wish = [
             (verb, {key: rms.get(value, value) if key == "to_rm" else value for key, value in said.items()}) for verb, said in [*before, wish]
         ]
-        self.start = World(tempfile.mkdtemp(dir=root), groups, CAPSULES)
+        self.start = World(groups, CAPSULES)
         for each in before:
             report = self.start.walk(planned(self.start, each))
             assert not report.failed and not self.start.problems(), report.message
@@ -217,8 +216,8 @@ def modes(step):
 
 
 @pytest.mark.parametrize("name", ["clone", "clone a cluster"])
-def test_what_was_made_and_removed_again_is_not_recorded(root, name):
-    trial = Trial(root, name)
+def test_what_was_made_and_removed_again_is_not_recorded(name):
+    trial = Trial(name)
     last = [step for step in trial.steps if step.startswith("follow")][-1]
     world, report, unused = trial.attempt(Fault(last, BEFORE))
     assert report.result["outcome"] == "undone" and ("shop", "warmer") not in world.rms["rm-east-1"].capsules
@@ -230,9 +229,9 @@ STALE = {"place": "rm-east-1", "scale up": "rm-east-1", "standby": "rm-east-1", 
 
 
 @pytest.mark.parametrize("name", STALE)
-def test_a_holder_that_holds_nothing_any_more_is_passed_over(root, name):
+def test_a_holder_that_holds_nothing_any_more_is_passed_over(name):
     """Another one holds all of it, in another HN."""
-    trial = Trial(root, name)
+    trial = Trial(name)
     world = copy.deepcopy(trial.start)
     told = [{"manifest": each, "rms": ["rm-west-2"]} for each in CAPSULES]
     world.vmas["gw-west"].hold({"held": told}, False)
@@ -249,9 +248,9 @@ def test_a_holder_that_holds_nothing_any_more_is_passed_over(root, name):
 
 
 @pytest.mark.parametrize("name", ["place", "scale up", "standby", "clone", "move", "move clone first", "move within", "update"])
-def test_vmas_that_were_told_nothing_do(root, name):
+def test_vmas_that_were_told_nothing_do(name):
     """As those whose registries are older than what they are told now."""
-    trial = Trial(root, name)
+    trial = Trial(name)
     world = copy.deepcopy(trial.start)
     for vma in world.vmas.values():
         vma.forget_capsules()
@@ -259,8 +258,8 @@ def test_vmas_that_were_told_nothing_do(root, name):
     assert not report.failed and not world.problems() and not differences(trial.ended, essence(world, trial.wish)), report.message
 
 
-def test_an_rm_that_is_down_and_whose_turn_it_would_be_is_left_out(root):
-    trial = Trial(root, "place")
+def test_an_rm_that_is_down_and_whose_turn_it_would_be_is_left_out():
+    trial = Trial("place")
     world = copy.deepcopy(trial.start)
     world.vmas["gw-east"].hold({"held": [{"manifest": each, "rms": ["rm-east-2"]} for each in CAPSULES]}, False)
     world.rms["rm-east-2"].capsules = dict(world.rms["rm-east-1"].capsules)
@@ -270,8 +269,8 @@ def test_an_rm_that_is_down_and_whose_turn_it_would_be_is_left_out(root):
 
 
 @pytest.mark.parametrize("name", WISHES)
-def test_each_step_may_fail(root, name):
-    trial = Trial(root, name)
+def test_each_step_may_fail(name):
+    trial = Trial(name)
     wrong = {f"{mode} {step}": judged(trial, Fault(step, mode)) for step in trial.steps for mode in modes(step)}
     assert not any(wrong.values()), told(wrong)
 
@@ -295,12 +294,12 @@ LATEST = {
 
 
 @pytest.mark.parametrize("name", LATEST)
-def test_taking_it_back_may_fail(root, name):
+def test_taking_it_back_may_fail(name):
     """Inside an HN a second run may end with all taken back, and the third one well: one record cannot say whether the other RM was cleared.
 
     What a roll-back has brought back beside its successor is one more that a second run replaces.
     """
-    trial, first = Trial(root, name), Fault(LATEST[name], BEFORE)
+    trial, first = Trial(name), Fault(LATEST[name], BEFORE)
     unused, report, done = trial.attempt(first)
     back = [step for step in done if step not in trial.steps and not step.endswith("call_off")]
     assert report.failed and back
@@ -313,10 +312,32 @@ def test_taking_it_back_may_fail(root, name):
     "name", ["place with a tunnel", "drain and suspend", "scale up", "scale to none", "clone", "move", "move a cluster", "move within", "update"]
 )
 @pytest.mark.parametrize("groups", [mesh.APART, mesh.ALL_IN_ONE], ids=["a VMA of its own", "all in one"])
-def test_where_an_hn_has_its_parts_does_not_matter(root, name, groups):
-    trial = Trial(root, name, groups)
+def test_where_an_hn_has_its_parts_does_not_matter(name, groups):
+    trial = Trial(name, groups)
     wrong = {f"{mode} {step}": judged(trial, Fault(step, mode), runs=2 if name == "move within" else 1) for step in trial.steps for mode in (AFTER, LOST)}
     assert not any(wrong.values()), told(wrong)
+
+
+@pytest.mark.parametrize(("name", "target"), [("move alive", "cut_over.target.shop-1.example.com"), ("move within alive", "cut_over.target")])
+@pytest.mark.parametrize("recovers", [False, True])
+def test_what_was_lost_with_the_power_of_its_target_runs_again_where_its_disk_is(name, target, recovers):
+    trial = Trial(name)
+    if recovers:
+        world = copy.deepcopy(trial.start)
+        with pytest.raises(Died):
+            world.walk(trial.plan, Fault(target, DIED_BEFORE))
+        world.forsaken()
+        plan = world.plan(recover, {"instance": None})
+        next(rm for rm in world.rms.values() if rm.name != "rm-east-1" and SHOP in rm.guests).cut()
+    else:
+        world, report, unused = trial.attempt(Fault(target, CUT_BEFORE))
+        assert report.result["outcome"] == "unknown" and "run the move again" in report.message
+        plan = planned(world, trial.wish)
+    report = world.walk(plan)
+    assert report.result["outcome"] == "undone" and "memory alone is lost" in report.message and f"{SHOP} is running" in report.message
+    assert world.lives() == {SHOP: [("rm-east-1", 3)]} and not world.problems()
+    report = world.walk(planned(world, trial.wish))
+    assert not report.failed and not world.problems()
 
 
 #: What hinders a first run from forgetting the source when it has removed the instance there, and a second one when it would take back.
@@ -331,8 +352,8 @@ REMOVED = {
 
 
 @pytest.mark.parametrize("name", REMOVED)
-def test_what_is_at_the_target_alone_is_not_taken_back(root, name):
-    trial, (first, second) = Trial(root, name), REMOVED[name]
+def test_what_is_at_the_target_alone_is_not_taken_back(name):
+    trial, (first, second) = Trial(name), REMOVED[name]
     world = trial.attempt(first)[0]
     for fault in (second, second):
         report = world.walk(planned(world, trial.wish), fault)
@@ -340,3 +361,29 @@ def test_what_is_at_the_target_alone_is_not_taken_back(root, name):
         assert report.result["outcome"] == "done" or report.result["outcome"] == "unknown" and "run the move again" in report.message
     report = world.walk(planned(world, trial.wish))
     assert not report.failed and not world.problems() and not differences(trial.ended, essence(world, trial.wish))
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        (suspend, {"instance": SHOP}),
+        (remove, {"instance": SHOP}),
+        (drain, {"instance": SHOP, "then": "leave", **mesh.DRAIN}),
+        (scale, {**SCALE, "count": 0, "capsule": None}),
+        (update, UPDATE),
+        (move, MOVE),
+    ],
+    ids=lambda wish: wish[0].__name__.rpartition(".")[2],
+)
+def test_what_is_on_its_way_inside_its_hn_is_left_to_that_move(wish):
+    world, report, unused = Trial("move within alive").attempt(Fault("cut_over.target", CUT_BEFORE))
+    assert report.result["outcome"] == "unknown"
+    with pytest.raises(Refused, match=f"{SHOP} is on its way from rm-east-1 to rm-east-2; finish that move first"):
+        world.plan(*wish)
+
+
+def test_no_name_leads_to_what_is_recorded_as_resting():
+    """Its VMA did not answer in the end, so it could not be told that it stays."""
+    world, report, unused = Trial("suspend").attempt(Fault("close", LOST))
+    assert report.failed and world.registries()["hn-east"]["records"][0]["state"] == "suspended"
+    assert not world.names.names["shop.example.com"]

@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, Refused
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import recover, remove, resume
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import devices
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import BEFORE
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_one_life import (
     MAY_END,
     SHOP,
@@ -70,16 +71,16 @@ def judged(trial, step, mode):
 
 
 @pytest.mark.parametrize("name", WISHES)
-def test_a_controller_may_die_at_each_step(root, name):
-    trial = Trial(root, name)
+def test_a_controller_may_die_at_each_step(name):
+    trial = Trial(name)
     steps = [step for step in trial.steps if step in trial._halts]
     wrong = {f"{mode} {step}": judged(trial, step, mode) for step in steps for mode in (DIED_BEFORE, DIED_AFTER)}
     assert not any(wrong.values()), told(wrong)
 
 
 @pytest.mark.parametrize("name", WISHES)
-def test_what_was_cut_off_between_two_stages_is_brought_to_its_end(root, name):
-    trial = Trial(root, name)
+def test_what_was_cut_off_between_two_stages_is_brought_to_its_end(name):
+    trial = Trial(name)
     for halted in {halt.number: halt for halt in trial._halts.values() if halt.number and halt.part != "take_back"}.values():
         world = copy.deepcopy(halted.world)
         report = world.walk(planned(world, ANY))
@@ -93,8 +94,8 @@ def test_what_was_cut_off_between_two_stages_is_brought_to_its_end(root, name):
 
 
 @pytest.mark.parametrize("name", ["place", "suspend", "move", "move within", "scale up", "update", "remove"])
-def test_a_recovery_may_be_cut_off_itself(root, name):
-    trial = Trial(root, name)
+def test_a_recovery_may_be_cut_off_itself(name):
+    trial = Trial(name)
     wrong = {}
     for step in [step for step in trial.steps if step in trial._halts][:: 2 if name in ("update", "scale up") else 1]:
         world = cut_off(trial, step, DIED_AFTER)
@@ -113,8 +114,8 @@ def test_a_recovery_may_be_cut_off_itself(root, name):
 
 
 @pytest.mark.parametrize("name", ["place", "suspend", "move", "scale up"])
-def test_who_comes_back_after_that_changes_nothing(root, name):
-    trial = Trial(root, name)
+def test_who_comes_back_after_that_changes_nothing(name):
+    trial = Trial(name)
     for halted in {halt.number: halt for halt in trial._halts.values() if halt.number and halt.part != "take_back"}.values():
         world = copy.deepcopy(halted.world)
         if world.walk(planned(world, ANY)).result["outcome"] == "nothing":
@@ -126,8 +127,8 @@ def test_who_comes_back_after_that_changes_nothing(root, name):
         assert not differences(before, world.picture()) and not world.problems(), halted.number
 
 
-def test_nothing_is_touched_while_a_device_does_not_say_what_it_did(root):
-    trial = Trial(root, "move")
+def test_nothing_is_touched_while_a_device_does_not_say_what_it_did():
+    trial = Trial("move")
     world = cut_off(trial, "cut_over.publish", DIED_BEFORE)
     before = world.picture()
     world.silent.add("rm-east-1")
@@ -140,24 +141,24 @@ def test_nothing_is_touched_while_a_device_does_not_say_what_it_did(root):
     assert not report.failed and not world.problems()
 
 
-def test_what_somebody_else_has_brought_to_an_end_is_not_taken_up(root):
-    trial = Trial(root, "move")
+def test_what_somebody_else_has_brought_to_an_end_is_not_taken_up():
+    trial = Trial("move")
     world = cut_off(trial, "release", DIED_BEFORE)
     assert not world.walk(planned(world, trial.wish)).failed
     report = world.walk(planned(world, ANY))
     assert report.message == "No operation was cut off; there is nothing to recover." and not world.problems()
 
 
-def test_a_living_one_is_not_taken_up(root):
-    trial = Trial(root, "move")
+def test_a_living_one_is_not_taken_up():
+    trial = Trial("move")
     world = cut_off(trial, "coming", DIED_AFTER)
     with pytest.raises(Refused, match="shop-1.example.com is busy in hn-"):
         world.plan(*ANY, dead=False)
 
 
 @pytest.mark.parametrize("again", [True, False])
-def test_nobody_follows_what_was_cut_off_before_it_was_taken_up(root, again):
-    trial = Trial(root, "suspend")
+def test_nobody_follows_what_was_cut_off_before_it_was_taken_up(again):
+    trial = Trial("suspend")
     world = cut_off(trial, "withdraw", DIED_AFTER)
     wish = trial.wish if again else (remove, {"instance": SHOP})
     with pytest.raises(Refused, match="was cut off. The playbook recover takes that up"):
@@ -166,9 +167,9 @@ def test_nobody_follows_what_was_cut_off_before_it_was_taken_up(root, again):
 
 
 @pytest.mark.parametrize("fenced", [True, False])
-def test_the_fence_of_its_rm_is_what_keeps_whoever_slept_from_a_later_life(root, fenced):
+def test_the_fence_of_its_rm_is_what_keeps_whoever_slept_from_a_later_life(fenced):
     """A suspend slept, was taken up, and then the instance was resumed; its RM is the first device that hears of that suspend again."""
-    trial = Trial(root, "suspend")
+    trial = Trial("suspend")
     halted = trial._halts["rest"]
     world = copy.deepcopy(halted.world)
     for wish in (ANY, (resume, {"instance": SHOP, "answer_timeout": 60})):
@@ -178,3 +179,14 @@ def test_the_fence_of_its_rm_is_what_keeps_whoever_slept_from_a_later_life(root,
         with contextlib.nullcontext() if fenced else mock.patch.object(devices.Rm, "follow", lambda rm, order, common, check: None):
             world.walk(trial.plan, since=halted._replace(world=world, hostvars=copy.deepcopy(halted.hostvars)))
     assert ("suspended" in states) != fenced
+
+
+def test_no_public_address_stays_that_others_have_published_for_what_was_merely_reserved():
+    trial = Trial("place beside another")
+    world = copy.deepcopy(trial.start)
+    with pytest.raises(Died):
+        world.walk(trial.plan, Fault("consent.hn-west", BEFORE), Fault("give_back", DIED_BEFORE))
+    world.forsaken()
+    # Its router documents hold the address of whoever has a record.
+    assert not world.walk(world.plan(*WISHES["move"][1])).failed
+    assert world.walk(planned(world, ANY)).result["outcome"] == "undone" and not world.problems()

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
-import tempfile
 from unittest import mock
 
 import pytest
@@ -76,9 +75,9 @@ def acts(world, wish):
     return world.reported(plan, halted.hostvars)
 
 
-def began(root, pair):
+def began(pair):
     before, *wishes = PAIRS[pair]
-    world = World(tempfile.mkdtemp(dir=root), mesh.GROUPS, CAPSULES)
+    world = World(mesh.GROUPS, CAPSULES)
     for each in before:
         assert not world.walk(planned(world, each)).failed
     return world, wishes
@@ -126,8 +125,8 @@ def spread(start, wishes):
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-def test_an_instance_has_one_life_whoever_acts_at_once(root, pair):
-    start, wishes = began(root, pair)
+def test_an_instance_has_one_life_whoever_acts_at_once(pair):
+    start, wishes = began(pair)
     for order in spread(start, wishes):
         wrong, said = tried(start, wishes, order)
         assert not wrong, (order, [report.message for report in said])
@@ -147,17 +146,17 @@ def all_tried(start, wishes):
 
 
 @pytest.mark.parametrize("pair", [*NEW, "move and move", "move and remove"])
-def test_without_leases_something_would_go_wrong(root, pair):
+def test_without_leases_something_would_go_wrong(pair):
     with mock.patch.object(leases, "take", lambda tx, lease, instances: dict.fromkeys(instances, 1)):
-        found = all_tried(*began(root, pair))
+        found = all_tried(*began(pair))
     assert found
     assert pair != "move and move" or any("lives on" in wrong[0] for wrong in found.values())
 
 
 @pytest.mark.parametrize("pair", NEW)
-def test_where_controllers_know_of_different_hns_the_consent_of_others_is_what_counts(root, pair):
+def test_where_controllers_know_of_different_hns_the_consent_of_others_is_what_counts(pair):
     """Then they do not agree on who leases a name that is new."""
     with mock.patch.object(planned_leases, "_arbiter", lambda view: []):
-        assert all(wrong == ["both were refused"] for wrong in all_tried(*began(root, pair)).values())
+        assert all(wrong == ["both were refused"] for wrong in all_tried(*began(pair)).values())
         with mock.patch.object(agreement, "consent", lambda url, lives: None):
-            assert any("lives on" in wrong[0] for wrong in all_tried(*began(root, pair)).values())
+            assert any("lives on" in wrong[0] for wrong in all_tried(*began(pair)).values())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import typing as t
 from unittest import mock
 
@@ -16,8 +15,6 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import M
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import document as documents
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import journal, main
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn as hosting_network
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import rms, witness
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, leases, progress, run
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View, mesh_view
@@ -38,20 +35,12 @@ from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devic
     Vma,
 )
 
-#: Where registries lie when flushing is no part of what is tried.
-MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 #: What can befall a call besides: see Died.
 DIED_BEFORE, DIED_AFTER = "died before", "died after"
 SUBSCRIPTION = {"memory_mib": 4096, "vcpus": 8, "disk_bytes": 1 << 40, "machine_types": ["pc-i440fx-7.2"], "cpus": ["qemu64"], "accelerator": "tcg"}
 PARTS = ("prepare", "cut_over", "settle", "take_back")
 #: Who makes its part of a cut-over before whom: who waits comes last.
 ORDER = ("source", "other", "target", "gateway")
-
-
-def registries_are_whole() -> t.ContextManager[t.Any]:
-    """Have registries know all that lives: what a test sets one back to was not lost."""
-    whole = {"bear": lambda database, number: None, "hear": lambda tx, held: None, "older": lambda tx: False, "unheard": lambda tx: []}
-    return mock.patch.multiple(witness, **whole)
 
 
 class Fault(t.NamedTuple):
@@ -142,7 +131,7 @@ class World:
         journals: what each device has written down of each run.
     """
 
-    def __init__(self, directory: str, groups: t.Mapping[str, list[str]], capsules: t.Iterable[dict], memory: dict[t.Any, t.Any] | None = None) -> None:
+    def __init__(self, groups: t.Mapping[str, list[str]], capsules: t.Iterable[dict], memory: dict[t.Any, t.Any] | None = None) -> None:
         self.groups = {**groups, "dns_servers": ["ns-1"]}
         self.names = NameServer()
         self.rms, self.gateways, self.vmas = {}, {}, {}
@@ -152,13 +141,13 @@ class World:
             self.gateways[gateway] = Gateway(gateway, _hn(gateway))
         memory = {} if memory is None else memory
         for number, vma in enumerate(groups["vmas"], start=1):
-            path = os.path.join(directory, f"{vma}.db")
-            url = f"sqlite:///{path}"
-            hosting_network.declare(url, _hn(vma), [f"198.18.{number}.0/28"], 100 * number, 100 * number + 50, 8)
-            for each, name in enumerate(groups["rms"], start=11):
-                if _hn(name) == _hn(vma):
-                    rms.subscribe(url, name, {**SUBSCRIPTION, "address": f"10.0.0.{each}", "capsules": list(self.rms[name].capsules.values())})
-            self.vmas[vma] = Vma(vma, _hn(vma), path, memory)
+            self.vmas[vma] = Vma(vma, _hn(vma), memory)
+            subscribed = {
+                name: {**SUBSCRIPTION, "address": f"10.0.0.{each}", "capsules": list(self.rms[name].capsules.values())}
+                for each, name in enumerate(groups["rms"], start=11)
+                if _hn(name) == _hn(vma)
+            }
+            self.vmas[vma].declare([f"198.18.{number}.0/28"], 100 * number, 100 * number + 50, subscribed)
         self.silent: set[str] = set()
         self.faults: list[Fault] = []
         self.done: list[str] = []
