@@ -265,9 +265,7 @@ OPERATIONS: dict[str, Operation] = {
     "scale-down": Operation("scale", "two", lambda side, name, record, number: _scaled(side, 1), "running"),
     "update": Operation("update", "running", lambda side, name, record, number: _updated(side, record["capsule"]), "running", keeps=False),
     "remove": Operation("remove", "running", lambda side, name, record, number: {"instance": name}, "absent", keeps=False),
-    "standby": Operation(
-        "standby", "running", lambda side, name, record, number: {**SERVICE, "to_hn": f"hn-{side}", "count": 1, "capsule": WARM}, "standby"
-    ),
+    "standby": Operation("standby", "running", lambda side, name, record, number: {**SERVICE, "to_hn": f"hn-{side}", "count": 1, "capsule": WARM}, "standby"),
 }
 
 
@@ -515,6 +513,9 @@ class Matrix:
         seen = self.reach(about.needs)
         if about.needs == "running":
             self.note(seen, operation)
+        elif operation == "scale-down" and self.kept and self.kept["instance"] != min(record["instance"] for record in seen.all):
+            # The one with the highest number leaves.
+            self.kept = None
         here = sorted(seen.all, key=lambda record: (record["state"] == "suspended", record["instance"]))
         record = here[0] if here else {}
         side = record.get("side", side or SIDES[self.number % 2])
@@ -738,7 +739,9 @@ class _Answering:
 
 def points(matrix: Matrix, operations: t.Iterable[str]) -> dict[str, list[Point]]:
     """Return the points of operations, learnt once for the same code."""
-    known = {each["operation"]: [Point(*point) for point in each["points"]] for each in fault_results.load() if "points" in each and each["code"] == matrix.code}
+    known = {
+        each["operation"]: [Point(*point) for point in each["points"]] for each in fault_results.load() if "points" in each and each["code"] == matrix.code
+    }
     for operation in operations:
         if operation not in known:
             known[operation] = matrix.learn(operation)
@@ -749,9 +752,7 @@ def points(matrix: Matrix, operations: t.Iterable[str]) -> dict[str, list[Point]
 
 def cases(found: t.Mapping[str, t.Sequence[Point]], kinds: t.Iterable[str], seed: str) -> list[Case]:
     """Return all cases, shuffled."""
-    every = [
-        Case(operation, point, fault) for operation in sorted(found) for point in found[operation] for fault in kinds if point.kind in FAULTS[fault].where
-    ]
+    every = [Case(operation, point, fault) for operation in sorted(found) for point in found[operation] for fault in kinds if point.kind in FAULTS[fault].where]
     random.Random(seed).shuffle(every)
     return every
 
