@@ -15,7 +15,7 @@ from ansible.utils.vars import load_extra_vars
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils import controller
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import leases, parts, run, verb
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import leases, lost, obstacles, parts, run, verb
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.naming import plan_names
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import encode
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import mesh_view
@@ -48,6 +48,7 @@ class ActionModule(ActionBase):
                 "names": {"type": "dict", "default": {}, "options": NAMES},
                 "take_over": {"type": "bool", "default": False},
                 "lease": {"type": "int", "default": 600},
+                "lost_hn": {"type": "list", "elements": "str", "default": []},
             },
         )
         if args["operation"] != "names":
@@ -73,8 +74,13 @@ class ActionModule(ActionBase):
         try:
             asked = verb.concerned(operation, task_vars, wish).rms
             run.refuse_left_out(asked, task_vars)
-            view = mesh_view(task_vars["groups"], task_vars["hostvars"], asked)
-            plan = verb.planner(operation).plan(view, parts.Naming(view, args["names"]), **wish.values)
+            view = lost.given_up(mesh_view(task_vars["groups"], task_vars["hostvars"], asked), args["lost_hn"])
+            try:
+                plan = verb.planner(operation).plan(view, parts.Naming(view, args["names"]), **wish.values)
+            except MeshError:
+                # What it is about may be half done by somebody else.
+                obstacles.refuse_busy(view, wish.values, controller.gone, args["take_over"])
+                raise
             holder = {"run": uuid.uuid4().hex, "who": controller.who(task_vars), "controller": controller.this(), "seconds": args["lease"]}
             plan = leases.leased(plan, view, args["take_over"], controller.gone, **holder)
             run.refuse_limit(plan, view.rms, task_vars)

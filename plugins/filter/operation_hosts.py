@@ -24,10 +24,10 @@ options:
     type: dict
     required: true
   part:
-    description: The part.
+    description: The part, or C(taken_up) for all of an operation that was cut off and is taken up.
     type: str
     required: true
-    choices: [prepare, cut_over, settle, take_back, release]
+    choices: [prepare, cut_over, settle, take_back, release, taken_up]
 """
 
 EXAMPLES = r"""

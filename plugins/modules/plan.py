@@ -38,6 +38,11 @@ options:
     description: Whether whoever is at work on the same instances is known to be dead.
     type: bool
     default: false
+  lost_hn:
+    description: The HNs that do not answer and are given up as lost.
+    type: list
+    elements: str
+    default: []
   lease:
     description: How many seconds after a call to a VMA nobody may take the place of this run.
     type: int

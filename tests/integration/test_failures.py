@@ -89,7 +89,7 @@ def test_a_controller_killed_in_the_cutover_is_taken_up(trip, mesh):
         os.killpg(run.pid, signal.SIGKILL)
         run.wait()
     assert len(live(mesh)) <= 1
-    taken_up = mesh.play("recover")
+    taken_up = mesh.play("move", **trip.move)
     assert taken_up.ok and f"Taken up was the move of {SHOP} that " in taken_up.output, taken_up.output
     trip.arrives()
     assert "there is nothing to recover" in mesh.nothing_left("recover").output

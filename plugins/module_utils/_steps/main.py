@@ -55,6 +55,7 @@ CALLS = {
     "offer": ("offers", "offer"),
     "peers": ("peers", "look"),
     "publish": ("publishing", "publish"),
+    "readmit": ("vma", "readmit"),
     "ready": ("instances", "ready"),
     "record": ("vma", "record"),
     "records": ("records", "ensure"),

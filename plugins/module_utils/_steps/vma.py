@@ -13,11 +13,11 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.answers import given
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import agreement, capsules, hn, leases, overview, records, rms, runs, several, witness
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import agreement, capsules, hn, leases, lost, overview, records, rms, runs, several, witness
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import LIBRARIES
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import OPTION, reading, transaction
 
-__all__ = ["LIBRARIES", "consent", "declare", "hear", "history", "hold", "lease", "look", "record", "release", "subscribe", "subscriptions"]
+__all__ = ["LIBRARIES", "consent", "declare", "hear", "history", "hold", "lease", "look", "readmit", "record", "release", "subscribe", "subscriptions"]
 
 #: What an HN is declared with, besides its name and pools.
 NUMBERS = ("vlan_first", "vlan_last", "vcpu_overcommit")
@@ -78,10 +78,21 @@ def hear(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
 
 
 def look(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
-    """Return the registry as a planner sees it, only an C(instance) or C(domain) of it if one is given, with so many closed C(operations)."""
+    """Return the registry as a planner sees it, only an C(instance) or C(domain) of it if one is given, with so many closed C(operations).
+
+    If there are C(leases), the number of each by its instance, that is when they have ended, or after C(wait) seconds.
+    """
     arguments = given(arguments)
+    if arguments.get("leases"):
+        overview.wait(_registry(arguments), arguments["leases"], float(arguments["wait"]))
     found = overview.overview(_registry(arguments), arguments.get("instance"), arguments.get("domain"), arguments.get("operations", 20))
     return Outcome(False, None, None, found)
+
+
+def readmit(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
+    """Record that the HN C(hn) is back, which was given up as lost."""
+    with transaction(_registry(arguments), check) as tx:
+        return Outcome(lost.readmit(tx, arguments["hn"]), None, None, {})
 
 
 def history(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:

@@ -21,7 +21,7 @@ import time
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import busy, runs, schema
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import busy, lost, runs, schema
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import sa
 
 if t.TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Lease(t.NamedTuple):
         over: the numbers of leases, by instance, that it may replace although they have not ended.
         resumes: the run that was cut off and that this one takes up, if it does: nobody may have come to the instances since.
         looked: the highest number that any VMA had granted when the run that it takes up looked at them.
+        lost: the HNs that its operator has given up.
         opening: at the first call of a run, what is kept of it, as runs.begin() takes it.
         closing: at the last one, C(outcome) and C(steps), as runs.end() takes them.
     """
@@ -64,6 +65,7 @@ class Lease(t.NamedTuple):
     over: t.Mapping[str, t.Sequence[int]] = {}
     resumes: str | None = None
     looked: int = 0
+    lost: t.Sequence[str] = ()
     opening: t.Mapping[str, t.Any] | None = None
     closing: t.Mapping[str, t.Any] | None = None
 
@@ -76,6 +78,8 @@ def take(tx: Transaction, lease: Lease, instances: t.Iterable[str]) -> dict[str,
         Refused: another operation has done so since this one looked, or since its own lease ended.
     """
     granted = {instance: _grant(tx, lease, instance, _free(tx, instance, lease)) for instance in instances}
+    if lease.lost:
+        lost.give_up(tx, lease.lost, lease.who, _shown(_now()))
     if lease.opening:
         runs.begin(tx, lease.run, lease.opening)
     return granted

@@ -13,11 +13,11 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import sa
 
-VERSION = 6
+VERSION = 7
 #: The first version that this one is made of by adding tables.
 OLDEST = 4
 #: Tables that are not there from the first version on, and with which one they came.
-SINCE = {"capsules": 5, "holders": 5, "listings": 5, "leases": 6, "runs": 6}
+SINCE = {"capsules": 5, "holders": 5, "listings": 5, "leases": 6, "runs": 6, "lost": 7}
 
 
 def _text(length: int) -> t.Any:
@@ -163,6 +163,15 @@ if sa is not None:
         sa.Column("outcome", _text(16)),
         sa.Column("steps", sa.JSON, nullable=False),
         sa.Column("plan", sa.Text),
+    )
+
+    #: The HNs that were given up as lost.
+    LOST = sa.Table(
+        "lost",
+        METADATA,
+        sa.Column("hn", _text(63), primary_key=True),
+        sa.Column("who", _text(253), nullable=False),
+        sa.Column("since", _text(32), nullable=False),
     )
 
     #: The journal.

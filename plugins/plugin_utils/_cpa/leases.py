@@ -48,7 +48,8 @@ def leased(plan: Plan, view: View, take_over: bool, gone: t.Callable[[t.Mapping[
     over = _over(plan, view, take_over, gone)
     _refuse_cut_off(plan, view)
     plan = hearing.heard(plan, view)
-    claim = {"operation": plan.operation, "above": max((site.lease for site in view.sites.values()), default=0), "over": over, **holder}
+    lost = {"lost": given_up} if (given_up := [site.name for site in view.sites.values() if site.lost]) else {}
+    claim = {"operation": plan.operation, **lost, "above": max((site.lease for site in view.sites.values()), default=0), "over": over, **holder}
     if plan.recovers:
         # Whoever was cut off is not believed when he comes back.
         resumed = {"run": f"{plan.recovers}.{holder['run']}", "resumes": plan.recovers, "looked": plan.claim["above"]}

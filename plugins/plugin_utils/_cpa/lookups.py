@@ -18,6 +18,9 @@ from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Real
 
 Plan = t.Dict[str, t.Any]
 
+#: How many epochs an HN that is lost may have granted since it was heard. There is one for each move and each life, so this is more than there can be.
+LOST = 1_000_000
+
 
 def one_of(view: View, instance: str) -> tuple[dict, Site]:
     """Return the record of an instance that is in one HN, and that HN.
@@ -127,7 +130,9 @@ def _final_state(source: t.Mapping[str, t.Any], target: t.Mapping[str, t.Any] | 
 
 
 def highest_epoch(view: View, instance: str, target: Site) -> int:
-    """The highest epoch that was granted to the instance anywhere else; the target's VMA knows its own."""
+    """The highest epoch that was granted to the instance anywhere else, or may have been where somebody is lost; the target's VMA knows its own."""
+    if any(site.lost for site in view.sites.values()):
+        return max(site.epochs.get(instance, 0) for site in view.sites.values()) + LOST
     return max((site.epochs.get(instance, 0) for site in view.sites.values() if site.name != target.name), default=0)
 
 
@@ -155,7 +160,7 @@ def records_of(view: View, instance: str) -> list[tuple[dict, Site]]:
 def all_answered(view: View) -> None:
     """That nobody knows an instance is only true when everybody was asked."""
     for site in view.sites.values():
-        if site.problem:
+        if site.problem and not site.lost:
             raise Refused(f"The VMA of {site.name} on {site.vma} cannot be asked: {site.problem}.")
 
 

@@ -70,7 +70,7 @@ def agreed(view: View, sites: t.Iterable[Site], lives: t.Sequence[tuple[str, Ans
         lives: the name of each, and the answer that holds its epoch.
         prefix: what the ids of the steps begin with.
     """
-    others = [site for name, site in sorted(view.sites.items()) if name not in {each.name for each in sites}]
+    others = [site for name, site in sorted(view.sites.items()) if name not in {each.name for each in sites} and not site.lost]
     asked = [{"instance": instance, "epoch": epoch} for instance, epoch in lives]
     who = " and ".join(instance for instance, unused in lives)
     return [

@@ -65,6 +65,8 @@ def hosts(hostvars: HostVars, part: str) -> list[str]:
     answers = answers_so_far(plan, run, hostvars)
     if part == "release":
         return leases.holders(plan, answers)
+    if part == "taken_up":
+        return list(dict.fromkeys([*busy(plan, (*plan.stages, *plan.take_back), answers), *plan.candidates])) if plan.recovers else []
     way = verdict(plan, answers).way
     if way != ("back" if part == "take_back" else "on"):
         return []

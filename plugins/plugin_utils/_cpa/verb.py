@@ -17,6 +17,7 @@ import typing as t
 import yaml
 
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, wishes
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.obstacles import Gone, Met, met
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import mesh_view
 
 #: Where the planners of the verbs are, one file each.
@@ -64,3 +65,10 @@ def concerned(operation: str, variables: Variables, wished: wishes.Wish) -> conc
     seen = mesh_view({**groups, "rms": []}, variables["hostvars"])
     found = concern.of(planner(operation), seen, wished.values)
     return found._replace(rms=tuple(rm for rm in found.rms if rm in groups.get("rms", [])))
+
+
+def obstacles(variables: Variables, wished: wishes.Wish, gone: Gone, take_over: bool) -> Met:
+    """Return what is in the way of what is wished for, when the VMAs were asked; nothing where its plan will say what is wrong with the wish."""
+    if wished.error is not None:
+        return Met({}, None)
+    return met(mesh_view({**variables["groups"], "rms": []}, variables["hostvars"]), wished.values, gone, take_over)

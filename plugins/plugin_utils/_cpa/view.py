@@ -17,6 +17,10 @@ import typing as t
 OLDER = "its registry was lost, or restored from a copy; rebuild it by the playbook rebuild with rebuild_hn={}"
 
 
+#: What is wrong with a VMA whose HN was given up.
+GIVEN_UP = "{hn} was given up as lost by {who} at {since}; bring it back by the playbook recover"
+
+
 class Site(t.NamedTuple):
     """One hosting network.
 
@@ -37,6 +41,9 @@ class Site(t.NamedTuple):
         lease: the highest number of a lease that its VMA knows of.
         runs: the runs of operations that have not ended, with their plans.
         strays: what its RMs hold though its VMA has no record of it there.
+        gave_up: the other HNs that were given up as lost, as its VMA knows.
+        former: its records, if it was given up itself and answers again; then C(records) has none. Else None.
+        lost: whether its operator gives it up now.
     """
 
     name: str
@@ -55,6 +62,9 @@ class Site(t.NamedTuple):
     lease: int = 0
     runs: t.Sequence[dict] = ()
     strays: t.Sequence[dict] = ()
+    gave_up: t.Sequence[dict] = ()
+    former: t.Sequence[dict] | None = None
+    lost: bool = False
 
 
 class RealMachine(t.NamedTuple):
@@ -112,11 +122,22 @@ def mesh_view(groups: t.Mapping[str, t.Sequence[str]], hostvars: t.Mapping[str, 
         highest, cut_off = answer.get("hn", {}).get("lease", 0), answer.get("runs", [])
         if answer.get("hn", {}).get("older"):
             site = site._replace(problem=OLDER.format(name))
-        sites[name] = site._replace(strays=answer.get("strays", []), held=answer.get("capsules", []), leases=answer.get("leases", []), lease=highest, runs=cut_off)
+        sites[name] = site._replace(strays=answer.get("strays", []), gave_up=answer.get("lost", []), held=answer.get("capsules", []), leases=answer.get("leases", []), lease=highest, runs=cut_off)
+    sites = _without_lost(sites)
     places = _places(sites.values())
     rms = {host: RealMachine(host, *_stands(host, places, hostvars), [], [], None, False) for host in groups.get("rms", [])}
     rms.update({host: _heard(rms[host], hostvars[host].get("observe_held")) for host in asked if host in rms})
     return View(sites, rms)
+
+
+def _without_lost(sites: t.Mapping[str, Site]) -> dict[str, Site]:
+    """Return the HNs, of which nothing counts that was given up as lost and answers again."""
+    found = dict(sites)
+    for lost in (lost for site in sites.values() for lost in site.gave_up):
+        site = found.get(lost["hn"])
+        if site and not site.problem:
+            found[site.name] = site._replace(problem=GIVEN_UP.format(**lost), former=site.records, records=[], epochs={}, unfinished={}, runs=[])
+    return found
 
 
 def _places(sites: t.Iterable[Site]) -> dict[str, list[tuple[str, str]]]:

@@ -12,17 +12,17 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names as core_names
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, lookups, parts, recovery
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, lookups, lost, parts, recovery
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
 
 
-def plan(view: View, _names: parts.Naming, instance: str | None) -> Plan:
-    """Plan to take up the oldest operation that was cut off.
+def plan(view: View, names: parts.Naming, instance: str | None) -> Plan:
+    """Plan to take up the oldest operation that was cut off, or if there is none to bring an HN back that was given up and answers again.
 
     Args:
         view: the observed mesh.
-        _names: how names follow now; they follow as was planned.
+        names: how names follow now; those of what is taken up follow as was planned.
         instance: only one on this instance, if there is one.
 
     Raises:
@@ -31,6 +31,9 @@ def plan(view: View, _names: parts.Naming, instance: str | None) -> Plan:
     if instance:
         core_names.instance(instance)
     run = recovery.cut_off(view, instance)
+    back = lost.come_back(view)
+    if run is None and back and not instance:
+        return lost.brought_back(view, names, back)
     if run is None:
         # A VMA that does not answer may know of one.
         lookups.all_answered(view)

@@ -34,9 +34,9 @@ def action(module, check=False, **args):
 def plan(monkeypatch):
     """Return what plans an operation with variables, in a mesh where the shop runs."""
 
-    def ask(operation, given, extra=None, limit=None, names=None, within=()):
+    def ask(operation, given, extra=None, limit=None, names=None, within=(), found=None):
         monkeypatch.setattr(planning, "load_extra_vars", lambda loader: extra or {})
-        hostvars = {**mesh.hostvars([mesh.record()]), "ns-1": {}}
+        hostvars = {**(found or mesh.hostvars([mesh.record()])), "ns-1": {}}
         for host in within:
             hostvars[host]["observe_limited"] = {}
         task_vars = {"groups": mesh.GROUPS, "hostvars": hostvars, **given, **({"ansible_limit": limit} if limit else {})}
@@ -130,3 +130,12 @@ def test_a_failure_fails_the_run():
 def test_check_mode_shows_the_plan_step_by_step():
     unused, shown = reported(ONE, check=True, one={})
     assert shown.splitlines() == ["This is what suspend would do.", "DEVICE  STEP", "------  -----", "gw-1    do it"]
+
+
+def test_who_is_at_work_on_it_is_said_before_what_is_wrong_with_what_he_has_half_done(plan):
+    found = mesh.hostvars([mesh.record(state="leaving")], [mesh.record(rm="rm-west-1", state="reserved")])
+    known = found["gw-east"]["observe_look"]["answers"]["look"]["result"]
+    half = plan("suspend", {"suspend_instance": mesh.SHOP}, found=found)
+    assert half["msg"] == f"{mesh.SHOP} is on its way between hn-east and hn-west; finish the move first by running it again."
+    known["leases"] = [{**dict.fromkeys(("operation", "who", "since"), "x"), "instance": mesh.SHOP, "run": "run1", "number": 7, "controller": {}, "left": 9}]
+    assert plan("suspend", {"suspend_instance": mesh.SHOP}, found=found)["msg"].startswith(f"{mesh.SHOP} is busy in hn-east: x by x since x.")

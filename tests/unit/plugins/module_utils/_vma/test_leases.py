@@ -12,6 +12,7 @@ import dataclasses
 import pytest
 from postgresql import BOTH
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import wait
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn, instances, leases, overview, rebuild, registry, reservations, several
 
@@ -216,3 +217,24 @@ def test_what_came_before_the_run_looked_is_no_matter(url, clock):
     taken(url, operation("bb"), SHOP)
     released(url, "bb")
     assert taken(url, operation("aa.cc", above=1, resumes="aa", looked=1), SHOP) == {SHOP: 2}
+
+
+def test_who_waits_is_told_when_a_lease_has_ended_and_not_after_the_deadline(url, clock, monkeypatch):
+    paused = []
+
+    def pause(seconds):
+        paused.append(seconds)
+        if len(paused) == 3:
+            released(url, "a")
+
+    taken(url, operation("a"))
+    taken(url, operation("b"), TWO)
+    monkeypatch.setattr(wait.time, "sleep", pause)
+    overview.wait(url, {SHOP: 1}, 60)
+    assert len(paused) == 3
+    overview.wait(url, {SHOP: 1, TWO: 9}, 60)
+    assert len(paused) == 3, "these leases are no more"
+    ticks = iter(range(100))
+    monkeypatch.setattr(wait.time, "monotonic", lambda: float(next(ticks)))
+    overview.wait(url, {TWO: 2}, 5)
+    assert len(paused) > 3, "it gives up in the end"

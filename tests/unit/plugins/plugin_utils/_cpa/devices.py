@@ -461,6 +461,10 @@ class Vma:
         """Lease instances."""
         return self._asked(vma.lease, arguments, check)
 
+    def readmit(self, arguments: dict, check: bool) -> Outcome:
+        """Believe the VMA of another HN again."""
+        return self._asked(vma.readmit, arguments, check)
+
     def release(self, arguments: dict, check: bool) -> Outcome:
         """End leases."""
         return self._asked(vma.release, arguments, check)

@@ -69,6 +69,8 @@ def test_a_part_concerns_its_devices_and_those_that_may_be_chosen_in_it():
     assert run.hosts(hostvars(answers=TOLD), "take_back") == []
     failed = {"gw-1": {"tell": answer("gw-1", failed=True)}}
     assert (run.hosts(hostvars(answers=failed), "settle"), run.hosts(hostvars(answers=failed), "take_back")) == ([], ["gw-1", "rm-2"])
+    assert run.hosts(hostvars(answers=TOLD), "taken_up") == [], "it was not cut off"
+    assert run.hosts(hostvars(PLAN._replace(recovers="run0")), "taken_up") == ["gw-1", "rm-2"]
     assert run.hosts({}, "prepare") == run.hosts({"localhost": {}}, "prepare") == [], "nothing was planned"
 
 

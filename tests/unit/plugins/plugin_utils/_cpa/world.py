@@ -442,7 +442,7 @@ class World:
             if host not in {**self.rms, **self.gateways, **self.vmas}:
                 self.names.leases.update(arguments["lease"]["numbers"])
             return Outcome(False, None, None, {"told": journal.answers(self.journals.get((host, arguments["run"]), []))})
-        if call in ("consent", "lease", "release"):
+        if call in ("consent", "lease", "readmit", "release"):
             return getattr(self.vmas[host], call)(arguments, check)
         if call == "hold":
             return self.vmas[host].hold(arguments, check)
