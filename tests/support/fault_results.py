@@ -38,16 +38,18 @@ def table(found: t.Iterable[Result]) -> str:
     groups: dict[tuple[str, str], list[Result]] = collections.defaultdict(list)
     for each in latest.values():
         groups[each["operation"], each["fault"]].append(each)
-    lines = ["| operation | fault | cases | done | taken back | violations | recovery, median (longest) |", "| --- | --- | --- | --- | --- | --- | --- |"]
+    columns = ("operation", "fault", "cases", "done", "taken back", "neither", "violations", "recovery, median (longest)")
+    lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
     lines += [f"| {operation} | {fault} | {_row(mine)} |" for (operation, fault), mine in sorted(groups.items())]
     return "\n".join([*lines, f"| all | all | {_row(list(latest.values()))} |"])
 
 
 def _row(mine: t.Sequence[Result]) -> str:
-    done, violated = sum(each["outcome"] == "done" for each in mine), sum(bool(each["violations"]) for each in mine)
+    outcomes = collections.Counter(each["outcome"] for each in mine)
+    done, back, violated = outcomes["done"], outcomes["undone"] + outcomes["not begun"], sum(bool(each["violations"]) for each in mine)
     seconds = [each["recover"] for each in mine if each["recover"] is not None]
     took = f"{statistics.median(seconds):.1f} s ({max(seconds):.1f} s)" if seconds else ""
-    return f"{len(mine)} | {done} | {len(mine) - done} | {violated} | {took}"
+    return f"{len(mine)} | {done} | {back} | {len(mine) - done - back} | {violated} | {took}"
 
 
 if __name__ == "__main__":

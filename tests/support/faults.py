@@ -85,9 +85,11 @@ class Controller:
 
     @property
     def sentence(self) -> str:
-        """What it said in the end: of a failure on the controller the message, else the last message of all."""
-        messages = re.findall(r"^ *\"?msg\"?: (.*(?:\n {8,}\S.*)*)", self.output, re.M)
-        return re.sub(r"\s+", " ", messages[-1]).strip("'\" ") if messages else "\n".join(self.output.splitlines()[-3:])
+        """What it said in the end: the last message, and of those of failures on the controller, if there are any."""
+        said = self.output
+        failed = re.findall(r"^fatal: \[localhost\].*\n(?: {4}(?!msg).*\n)*(?: {4}msg: (.*\n(?: {5,}.*\n|\n(?= ))*))", said, re.M)
+        messages = failed or re.findall(r"^ {4}msg: (.*\n(?: {5,}.*\n)*)", said, re.M) or re.findall(r"^(?:\[ERROR\]|ERROR!?):? *(.*)", said, re.M)
+        return re.sub(r"\s+", " ", messages[-1]).strip("'\" ").replace("''", "'") if messages else ""
 
 
 class Strike(t.NamedTuple):

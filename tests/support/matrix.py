@@ -591,7 +591,8 @@ class Matrix:
                 self._rebuild(struck)
             self._recover(result)
             result["recover"] = round(time.monotonic() - healed, 2)
-            result["outcome"] = self._outcome(started)
+            # A registry that was lost or restored has forgotten it.
+            result["outcome"] = "forgotten" if fault.registry else self._outcome(started)
             again = self._again(about.verb, started, result)
             if self._revive():
                 # That put it into service.
@@ -638,6 +639,7 @@ class Matrix:
             result.setdefault("recovered", []).append(done.sentence)
             if "is busy in" in done.sentence:
                 over = {"operation_take_over": "true"}
+            self._do_as_told(done.sentence)
         raise Failed(f"recover comes to no end: {done.sentence}")
 
     def _again(self, verb: str, started: _Started, result: dict[str, t.Any]) -> bool:
@@ -648,10 +650,17 @@ class Matrix:
                 return True
             words = done.sentence
             result.setdefault("again", []).append(words)
-            if "recover" in words:
+            if not self._do_as_told(words) and "recover" in words:
                 self._recover(result)
             self._revive()
         raise Failed(f"{verb} cannot be made to end well: {words}")
+
+    def _do_as_told(self, words: str) -> bool:
+        """Rebuild the registry that a sentence names, if it does."""
+        named = re.search(r"rebuild_hn=(hn-[a-z]+)", words)
+        if named:
+            self.operator("rebuild", {"hn": named.group(1)})
+        return bool(named)
 
     def _revive(self) -> bool:
         """Place again what is recorded as running and was switched off, for nothing starts it by itself; return whether there was something."""
@@ -758,7 +767,7 @@ def cases(found: t.Mapping[str, t.Sequence[Point]], kinds: t.Iterable[str], seed
 
 
 def through(matrix: Matrix, todo: list[Case], seed: str, number: int) -> list[dict[str, t.Any]]:
-    """Run so many of the cases that were not run with the same code, and return what came of each; one after which the mesh is ready for the next comes first."""
+    """Run so many of the cases that this code was not tried with, first those for which the mesh is ready, and return what came of each."""
     done = {each["id"]: each["code"] == matrix.code for each in fault_results.load() if each.get("id")}
     # What was tried with other code is tried again last.
     left = sorted((case for case in todo if not done.get(case.id)), key=lambda case: case.id in done)
