@@ -122,8 +122,12 @@ def know(tx: Transaction, number: int, instances: t.Iterable[str]) -> None:
 
 
 def release(tx: Transaction, lease: Lease, instances: t.Collection[str] | None = None) -> list[str]:
-    """End the leases that an operation has here, of *instances* only if they are given, and return the names of its instances."""
-    mine = schema.LEASES.c.run == lease.run
+    """End the leases that an operation has here, of *instances* only if they are given, and return the names of its instances.
+
+    Who has taken up a run ends what that had leased, too: nobody will come back for it.
+    """
+    taken_up = sa.and_(schema.LEASES.c.run.is_not(None), schema.LEASES.c.last == lease.resumes)
+    mine = taken_up if lease.resumes else schema.LEASES.c.run == lease.run
     if lease.closing:
         runs.end(tx, lease.run, lease.closing["outcome"], lease.closing["steps"])
     if instances is not None:

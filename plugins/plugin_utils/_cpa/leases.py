@@ -53,7 +53,7 @@ def leased(plan: Plan, view: View, take_over: bool, gone: t.Callable[[t.Mapping[
     if plan.recovers:
         # Whoever was cut off is not believed when he comes back.
         resumed = {"run": f"{plan.recovers}.{holder['run']}", "resumes": plan.recovers, "looked": plan.claim["above"]}
-        return _taken_over(plan)._replace(claim={**claim, **resumed})
+        return _taken_over(plan, view)._replace(claim={**claim, **resumed})
     made = _opened(_given_back(_taken(plan, _needed(plan, view))))
     return made._replace(claim={**claim, "plan": json.dumps(encode(plan._replace(claim={"above": claim["above"]})))})
 
@@ -200,8 +200,11 @@ def _lease(vma: str, names: list[str]) -> Step:
     return Step(f"lease.{vma}", vma, "lease", {"instances": names}, f"be sure that nobody else is at work on {' and '.join(names)}")
 
 
-def _taken_over(plan: Plan) -> Plan:
-    """Put the steps first that take over what was leased, whatever was done before; and give it back in the end, when all is said."""
+def _taken_over(plan: Plan, view: View) -> Plan:
+    """Put the steps first that take over what was leased, whatever was done before; and give it back in the end, when all is said.
+
+    What was cut off may have leased more than it has recorded: names that had no record, or an origin of clones. That is given back, too.
+    """
     held: dict[str, list[str]] = {}
     for step in (step for stage in plan.stages for step in stage.steps if isinstance(step.device, str)):
         if step.call == "record":
@@ -209,10 +212,14 @@ def _taken_over(plan: Plan) -> Plan:
     if not held:
         return plan
     takes = tuple(_lease(vma, list(dict.fromkeys(names))) for vma, names in held.items())
-    return plan._replace(
-        prepare=(Stage("lease", "Be sure that nobody else is at work", takes), *plan.prepare),
-        settle=(*plan.settle, Stage("release", "Let others be at work again", tuple(map(_release, held)))),
-    )
+    sites = view.sites.values()
+    leasing = [site.vma for site in sites if any(each["run"].partition(".")[0] == plan.recovers for each in site.leases)]
+    keeping = {site.vma for site in sites if any(each["run"] == plan.recovers for each in site.runs)}
+    # Those that keep the run come last: once it has ended nobody takes it up any more.
+    early, last = ([_release(vma) for vma in dict.fromkeys((*held, *leasing)) if (vma in keeping) == kept] for kept in (False, True))
+    stages = [Stage(f"release{which}", "Let others be at work again", tuple(steps)) for which, steps in ((".leased", early), ("", last)) if steps]
+    taken = Stage("lease", "Be sure that nobody else is at work", takes)
+    return plan._replace(prepare=(taken, *plan.prepare), settle=(*plan.settle, *stages))
 
 
 def _release(vma: str) -> Step:

@@ -153,6 +153,8 @@ class World:
         self.done: list[str] = []
         self.copies = False
         self.runs = 0
+        #: The runs that recoveries have taken up.
+        self.taken_up: set[str] = set()
         self.journals: dict[tuple[str, str], list[dict[str, t.Any]]] = {}
         self._highest: dict[tuple[str, str], int] = {}
 
@@ -199,7 +201,9 @@ class World:
         def gone(controller: t.Mapping[str, t.Any]) -> bool:
             return dead if isinstance(dead, bool) else controller["number"] in dead
 
-        return leases.leased(verb.plan(seen, mesh.naming(seen), **wish), seen, False, gone, **holder)
+        plan = leases.leased(verb.plan(seen, mesh.naming(seen), **wish), seen, False, gone, **holder)
+        self.taken_up.update({plan.recovers} if plan.recovers else ())
+        return plan
 
     # What the controller does
 
@@ -540,7 +544,8 @@ class World:
         """Return what does not agree: records, guests, routers, names, and what is open."""
         found, registries = [], self.registries()
         for hn, known in registries.items():
-            mine = [each for each in known["leases"] if each["run"].rpartition(".")[2] == f"run{self.runs}"]
+            # Nobody comes back for what was taken up; who died before anything was recorded is replaced, or waited for.
+            mine = [each for each in known["leases"] if each["run"].rpartition(".")[2] == f"run{self.runs}" or each["run"].partition(".")[0] in self.taken_up]
             found += [f"{each['instance']} is leased in {hn} by {each['operation']}" for each in mine]
             found += [f"{each['kind']} of {each['instance']} is open in {hn}" for each in known["operations"] if each["closed"] is None]
             found += [problem for record in known["records"] for problem in self._of_record(hn, record)]
