@@ -58,7 +58,7 @@ def document(
     Args:
         name: the absolute name that clients ask for.
         zone: the steering zone it belongs to.
-        sites: the HNs that serve it, each {hn, addresses}.
+        sites: the HNs that serve it, each {hn, addresses}, and with C(number) when that was said.
         order: the order of HNs for all clients that no region names.
         regions: {name, prefixes, order} each.
         ttl: seconds that an answer may be kept.
@@ -170,7 +170,8 @@ def _site(site: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     addresses = sorted({shapes.address(address) for address in site["addresses"]})
     if not addresses:
         raise InvalidInput(f"The HN {site['hn']} has no address; leave it out instead.")
-    return {"hn": names.label("HN", site["hn"]), "addresses": addresses}
+    number = {"number": int(site["number"])} if site.get("number") else {}
+    return {"hn": names.label("HN", site["hn"]), "addresses": addresses, **number}
 
 
 def _region(region: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

@@ -32,8 +32,9 @@ class Change(t.NamedTuple):
     Attributes:
         name: the absolute name, in the steering zone.
         zone: the steering zone.
-        publish: the HNs that begin to serve, {hn, addresses} each.
+        publish: the HNs that begin to serve, {hn, addresses} each, and the C(number) of when that was said, if it has one.
         retire: the HNs that are about to serve no more.
+        numbers: of when that was said, by HN, as far as it has one: who began to serve after that stays.
         only: whether nobody else serves; what else the document has is dropped then.
         shape: C(order), C(regions), C(ttl), C(answers) and C(check) of the document.
         ask: how to make the request that an address has to answer before it is published, as a check of a document; of the type none: not at all.
@@ -50,12 +51,15 @@ class Change(t.NamedTuple):
     ask: dict[str, t.Any]
     ask_timeout: float = 30.0
     hold: float | None = None
+    numbers: t.Mapping[str, int] = {}
 
     def document(self, found: Document | None) -> Document | None:
         """Return the document that *found* becomes; None when nobody serves the name."""
-        there = {} if self.only or not found else {site["hn"]: site for site in found["sites"]}
-        sites = {**there, **{site["hn"]: site for site in self.publish}}
-        left = [site for hn, site in sites.items() if hn not in self.retire]
+        before = {site["hn"]: site for site in found["sites"]} if found else {}
+        number = {hn: site.get("number", 0) for hn, site in before.items()}
+        entering = {site["hn"]: {**site, "number": max(site.get("number", 0), number.get(site["hn"], 0))} for site in self.publish}
+        sites = {**({} if self.only else before), **entering}
+        left = [site for hn, site in sites.items() if hn not in self.retire or site.get("number", 0) > self.numbers.get(hn, site.get("number", 0))]
         return policy.document(self.name, self.zone, left, **self.shape) if left else None
 
     def arriving(self, found: Document | None) -> list[str]:

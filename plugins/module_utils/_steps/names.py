@@ -30,6 +30,7 @@ USUAL: t.Mapping[str, t.Any] = {
     "alias": None,
     "publish": (),
     "retire": (),
+    "leaves": (),
     "only": False,
     "regions": (),
     "answers": 1,
@@ -44,14 +45,20 @@ CHANGE = ("publish", "retire", "only", "ask", "ask_timeout", "hold")
 
 
 def follow(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
-    """Let the name follow as the arguments say, which are those of the module C(dns_service), under a C(lease) if it is a part of an operation."""
+    """Let the name follow as the arguments say, which are those of the module C(dns_service), under a C(lease) if it is a part of an operation.
+
+    An operation says of an HN whose instance C(leaves) the rotation what its VMA said then (C(serving)). It is retired unless others serve there, or have
+    begun to since: whoever enters says what the VMA said then, too, and the higher C(number) counts.
+    """
     if "lease" in arguments:
         fence.follow(arguments["lease"]["numbers"], check)
     wanted = {**USUAL, **{key: value for key, value in given(arguments).items() if key != "lease"}}
     zone = shapes.name(wanted["zone"])
     name = shapes.within(wanted["name"], zone)
     ask = {"path": "/", "host": name, **given(wanted["ask"])}
-    change = service.Change(name, zone, shape={key: wanted[key] for key in SHAPE}, **{**{key: wanted[key] for key in CHANGE}, "ask": ask})
+    left = {each["hn"]: each["serving"]["number"] for each in wanted["leaves"] if not each["serving"]["served"]}
+    how = {**{key: wanted[key] for key in CHANGE}, "ask": ask, "retire": [*wanted["retire"], *left], "numbers": left}
+    change = service.Change(name, zone, shape={key: wanted[key] for key in SHAPE}, **how)
     alias = wanted["alias"] and service.Alias(wanted["alias"]["name"], options.zone({**wanted, "zone": wanted["alias"]["zone"]}, wanted["key_file"]))
     return Outcome(*service.follow(options.driver(wanted), change, alias, wanted["confirm_timeout"], check))
 

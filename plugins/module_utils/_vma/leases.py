@@ -100,6 +100,15 @@ def take_up(tx: Transaction, lease: Lease, instances: t.Iterable[str]) -> dict[s
     return granted
 
 
+def raised(tx: Transaction, granted: t.Mapping[str, int]) -> dict[str, int]:
+    """Return the numbers of leases with one of them raised above all that was granted here: so what is said now can be told from what was said before."""
+    if not granted:
+        return {}
+    instance, number = min(granted), _next(tx)
+    tx.note(sa.update(schema.LEASES).where(schema.LEASES.c.instance == instance).values(number=number))
+    return {**granted, instance: number}
+
+
 @contextlib.contextmanager
 def without(tx: Transaction, instances: t.Collection[str]) -> t.Iterator[None]:
     """Change instances, inside, by a call that belongs to no operation. If it changes anything, whoever looked before that has to look again.

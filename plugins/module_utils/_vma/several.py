@@ -26,7 +26,8 @@ def update_all(url: str, wanted: t.Sequence[dict[str, t.Any]], dry_run: bool = F
 
     Args:
         wanted: what instances.update() takes, for each; where C(reservation) is not None, it is what reservations.reserve() takes, and is made first.
-        lease: of the operation that this is a part of; its number for each instance is among what is returned (C(leased)). None: this is all of it.
+        lease: of the operation that this is a part of; its number for each instance is among what is returned (C(leased)), and for each service who serves
+            it here now (C(serving)): C(served), C(addresses), and the C(number) that is higher than whenever this was said before. None: this is all of it.
         last: whether the operation's leases here end with this.
 
     Raises:
@@ -52,7 +53,8 @@ def update_all(url: str, wanted: t.Sequence[dict[str, t.Any]], dry_run: bool = F
         after = {instance: records.view(tx, instance) for instance in asked}
         result = {"records": [view["record"] for view in after.values()], "router": records.router(tx, domains[0])}
         if lease is not None:
-            result["leased"] = granted
+            granted = leases.raised(tx, granted)
+            result.update(leased=granted, serving=_serving(tx, asked, max(granted.values(), default=leases.highest(tx))))
             if last:
                 leases.release(tx, lease)
         return Change(before != after, before, after, result)
@@ -62,3 +64,12 @@ def _leased(tx: Transaction, lease: leases.Lease, wanted: t.Sequence[dict[str, t
     """Lease the instances; of those that are only given back whoever takes a run up leaves what others have come to since."""
     given_back = [each["instance"] for each in wanted if lease.resumes and each.get("expected")]
     return {**leases.take_up(tx, lease, given_back), **leases.take(tx, lease, [each["instance"] for each in wanted if each["instance"] not in given_back])}
+
+
+def _serving(tx: Transaction, instances: t.Iterable[str], number: int) -> dict[str, dict[str, t.Any]]:
+    """Return for each service of these instances, by its name, whether somebody is in rotation, and behind which public addresses."""
+    found = {}
+    for name in map(names.instance, instances):
+        mine = [record for record in records.of_domain(tx, name.domain) if record["service"] == name.service and record["in_rotation"]]
+        found[name.service] = {"served": bool(mine), "addresses": sorted({record["public_address"] for record in mine}), "number": number}
+    return found

@@ -95,6 +95,9 @@ def plan_move(view: View, instance: str, to_hn: str, to_rm: str | None = None, c
     source = view.sites[elsewhere[0]]
     record = found[source.name]
     at_rest(record)
+    if record["state"] == "leaving" and to_hn not in found:
+        # What leaves by a move has a reservation where it is to be.
+        raise Refused(f"{instance} cannot be moved out of {source.name}: it is being removed. Run the operation again that was at work on it, or remove.")
     if record["state"] not in ("running", "suspended", "leaving"):
         raise Refused(f"{instance} is {record['state']} in {source.name}; only a running or suspended instance can be moved.")
     if not copies and to_hn in found and found[to_hn]["capsule"] != record["capsule"]:

@@ -84,7 +84,7 @@ def _cleared(seen: View, names: parts.Naming, site: Site, doubled: t.Sequence[pa
         tell.append(parts.tell(f"tell.{domain}", site, going, f"record that {who} leaves"))
         withdraw.append(parts.route(f"withdraw.{domain}", site, f"tell.{domain}", f"withdraw {who}"))
         for service in dict.fromkeys(record["service"] for record in mine):
-            leaves = [{"hn": site.name, "instance": record["instance"]} for record in mine if record["service"] == service]
+            leaves = [parts.leaving(site, service, f"tell.{domain}")]
             leave += parts.name(f"leave.{service}.{domain}", names._replace(view=seen), service, domain, "have its name lose the HN", leaves=leaves)
         for record in mine:
             order = {"name": record["instance"], "state": "absent", "epoch": record["epoch"]}
@@ -94,8 +94,8 @@ def _cleared(seen: View, names: parts.Naming, site: Site, doubled: t.Sequence[pa
         release.append(parts.tell(f"release.{domain}", site, removed, f"give the room and the addresses of {who} back"))
         close.append(parts.route(f"close_router.{domain}", site, f"release.{domain}", "close public addresses that nobody is left behind"))
     return (
-        parts.stage("leave", "Have names lose the HN", *leave),
         parts.stage("tell", "Record what leaves", *tell),
+        parts.stage("leave", "Have names lose the HN", *leave),
         parts.stage("withdraw", "Withdraw it from its domain router", *withdraw),
         parts.stage("clear", "Remove it from its RM", *clear),
         parts.stage("release", "Give its room and addresses back", *release),

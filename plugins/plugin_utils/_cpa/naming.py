@@ -27,8 +27,8 @@ Records = t.Sequence[t.Mapping[str, t.Any]]
 OF_ONE_SERVICE = ("ttl", "answers", "order", "regions", "check")
 
 
-def plan_name(view: View, service: str, domain: str, naming: Settings, arrives: Records = (), leaves: Records = ()) -> Plan | None:
-    """Plan how the name of a service follows an operation; None when the operation changes nothing about it.
+def plan_name(view: View, service: str, domain: str, naming: Settings, arrives: Records = (), leaves: Records = ()) -> Plan:
+    """Plan how the name of a service follows an operation. Whether an HN that an instance leaves is retired shows when that is done.
 
     Args:
         view: the mesh as it was before the operation.
@@ -37,24 +37,18 @@ def plan_name(view: View, service: str, domain: str, naming: Settings, arrives: 
         naming: C(zone) for steered names, the owners' C(zones), C(ttl) and C(margin) in seconds, C(answers), C(order), C(regions) and C(places)
             as nearness.regions takes them, whether the name server does C(checks), and C(services): what is different for one, by its name
             and domain (shop.example.com).
-        arrives: {hn, public_address, ports} of each HN that serves it now, whether or not it did before.
-        leaves: {hn, instance} of each instance that is about to leave the rotation. Its HN is retired with the last one.
+        arrives: {hn, addresses, ports} of each HN that serves it now, whether or not it did before, and the number of when that was said.
+        leaves: {hn, serving} of each HN where an instance leaves the rotation: what its VMA said then of who serves there.
 
     Raises:
         InvalidInput: a setting is invalid.
     """
-    publish = {each["hn"]: {"hn": each["hn"], "addresses": [each["public_address"]]} for each in arrives}
-    serving = {hn: _in_rotation(view, hn, service, domain) for hn in {each["hn"] for each in leaves} & set(view.sites)}
-    going = {(each["hn"], each["instance"]) for each in leaves}
-    left = {hn: [one for one in found if (hn, one["instance"]) not in going] for hn, found in serving.items()}
-    retire = sorted(hn for hn in left if not left[hn] and hn not in publish)
-    if not publish and not retire:
-        return None
+    publish = [{key: value for key, value in each.items() if key != "ports"} for each in arrives]
     ports = next((each["ports"] for each in arrives), None) or _ports(view, service, domain)
     plan = _plan(view, service, domain, naming, ports)
-    # Nobody comes to what was not in rotation.
-    hold = naming["margin"] if any(serving[hn] for hn in retire) else None
-    return {**plan, "publish": list(publish.values()), "retire": retire, "only": False, "hold": hold}
+    # Nobody comes to what was not in rotation. But a run that was cut off may have had it leave only just now.
+    hold = naming["margin"] if any(_in_rotation(view, each["hn"], service, domain) or _begun(view, each["hn"], service, domain) for each in leaves) else None
+    return {**plan, "publish": publish, "leaves": [dict(each) for each in leaves], "only": False, "hold": hold}
 
 
 def plan_names(view: View, naming: Settings) -> list[Plan]:
@@ -109,6 +103,11 @@ def _check(wanted: t.Mapping[str, t.Any] | None, ports: Records, host: str) -> d
 
 def _in_rotation(view: View, hn: str, service: str, domain: str) -> list[dict]:
     return [record for record in view.sites[hn].records if (record["service"], record["domain"]) == (service, domain) and record["in_rotation"]]
+
+
+def _begun(view: View, hn: str, service: str, domain: str) -> bool:
+    """Whether an operation on an instance of a service has not come to its end in an HN."""
+    return any((one.service, one.domain) == (service, domain) for one in map(names.instance, view.sites[hn].unfinished))
 
 
 def _ports(view: View, service: str, domain: str) -> Records:

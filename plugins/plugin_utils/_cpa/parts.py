@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names as core_names
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups, naming
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, FollowUp, Peer, Stage, Step, Unknown, Unless, in_order
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
@@ -137,7 +138,7 @@ def name(
     ask: bool = True,
     **how: t.Any,
 ) -> list[Step]:
-    """Have the name of a service follow: one step, or none where it changes nothing.
+    """Have the name of a service follow: one step, or none where no names are steered. Where nobody enters, it is left out if others serve on.
 
     Args:
         step: the step's id.
@@ -145,8 +146,8 @@ def name(
         service: whose name.
         domain: who owns it.
         what: what it does, for a person.
-        arrives: C(hn), C(public_address) and C(ports) of each HN that serves it then.
-        leaves: C(hn) and C(instance) of each instance that leaves the rotation.
+        arrives: each HN that serves it then (C(serves), C(served_by)).
+        leaves: each HN where instances leave the rotation (C(leaving)).
         ask: whether who enters has to answer a request from outside first.
         how: further fields of the step.
     """
@@ -154,8 +155,9 @@ def name(
     if not settings.get("host"):
         return []
     plan = naming.plan_name(names.view, service, domain, settings, arrives, leaves)
-    if plan is None:
-        return []
+    if not arrives:
+        (left,) = leaves
+        how["unless"] = Unless(left["serving"]._replace(path=(*left["serving"].path, "served")), (True,))
     reached = {**{key: settings[key] for key in ("server", "driver", "key_file", "ask_timeout")}, "views": settings.get("views") or None}
     if not ask:
         plan = {**plan, "ask": {"type": "none"}}
@@ -178,14 +180,21 @@ def waited(step: str, site: Site, domain: str, addresses: t.Any, waiting: t.Mapp
     return Step(step, site.gateway, "drain", {"domain": domain, "addresses": addresses, **limits}, "wait until the connections have ended", **how)
 
 
-def serves(site: Site, record: Record) -> dict[str, t.Any]:
-    """Return what a name is told of the HN that serves with *record*."""
-    return {"hn": site.name, "public_address": record["public_address"], "ports": record["ports"]}
+def serves(site: Site, record: Record, told: str) -> dict[str, t.Any]:
+    """Return what a name is told of the HN that serves with *record*, from what its VMA answers the step *told*."""
+    number = Answer(told, ("serving", record["service"], "number"))
+    return {"hn": site.name, "addresses": [record["public_address"]], "number": number, "ports": record["ports"]}
 
 
-def served_by(site: Site, told: Answer, ports: t.Any) -> dict[str, t.Any]:
+def served_by(site: Site, service: str, told: Answer, ports: t.Any) -> dict[str, t.Any]:
     """Return what a name is told of an HN that serves by the record that a VMA will have answered; *ports* are known before."""
-    return {"hn": site.name, "public_address": Answer(told.step, (*told.path, "public_address")), "ports": ports}
+    number = Answer(told.step, ("serving", service, "number"))
+    return {"hn": site.name, "addresses": [Answer(told.step, (*told.path, "public_address"))], "number": number, "ports": ports}
+
+
+def leaving(site: Site, service: str, told: str) -> dict[str, t.Any]:
+    """Return what a name is told of an HN where an instance of a service leaves the rotation, from what its VMA answers the step *told*."""
+    return {"hn": site.name, "serving": Answer(told, ("serving", service))}
 
 
 def stage(identity: str, what: str, *steps: Step, secret: bool = False) -> Stage:
@@ -193,15 +202,15 @@ def stage(identity: str, what: str, *steps: Step, secret: bool = False) -> Stage
     return Stage(identity, what, steps, secret)
 
 
-def first(record: Record, leave: t.Sequence[Step], tell: Step) -> tuple[Stage, ...]:
-    """Return the first stages of an operation that takes an instance out of rotation: its name leaves if it must, and its VMA knows.
+def first(record: Record, tell: Step, leave: t.Sequence[Step]) -> tuple[Stage, ...]:
+    """Return the first stages of an operation that takes an instance out of rotation: its VMA knows, and its name leaves if nobody else serves there then.
 
     Who calls by a name that leaves is waited for, so before that it has to be known that the instance's RM answers.
     """
     told = stage("tell", "Record what is about to happen", tell)
     if not leave:
         return (told,)
-    return (stage("ready", "Be sure that its RM answers", ready(record)), stage("leave", "Have its name lose the HN", *leave), told)
+    return (stage("ready", "Be sure that its RM answers", ready(record)), told, stage("leave", "Have its name lose the HN", *leave))
 
 
 def ended(site: Site, acts: Stage, follow: t.Sequence[Step], close: Step) -> tuple[Stage, tuple[Stage, ...]]:
@@ -228,6 +237,23 @@ def once_published(acts: Stage, follow: t.Sequence[Step]) -> dict[str, t.Any]:
     }
 
 
+def unnamed(step: str, names: Naming, site: Site, service: str, domain: str, told: str, undoes: tuple[str, ...], **how: t.Any) -> list[Step]:
+    """Have a name lose an HN where an instance does not enter after all: whoever left meanwhile may have counted on it.
+
+    Args:
+        step: the step's id.
+        names: how names follow.
+        site: the HN.
+        service: whose name.
+        domain: who owns it.
+        told: the step that recorded that it does not.
+        undoes: the steps that recorded that it would.
+        how: further fields of the step.
+    """
+    what = "have its name lose the HN if nobody serves there"
+    return name(step, names, service, domain, what, leaves=[leaving(site, service, told)], undoes=undoes, **how)
+
+
 def back_to_service(names: Naming, record: Record, site: Site, undoes: t.Mapping[str, str]) -> tuple[Stage, ...]:
     """Return the stages that bring an instance back to what its record said before: run, be published, be named.
 
@@ -235,7 +261,7 @@ def back_to_service(names: Naming, record: Record, site: Site, undoes: t.Mapping
         names: how names follow.
         record: the record.
         site: its HN.
-        undoes: by C(rest), C(withdraw), C(tell) and C(leave) the ids of the steps that are undone, as far as there are any.
+        undoes: by C(rest), C(withdraw) and C(tell) the ids of the steps that are undone, as far as there are any.
     """
     who, state = record["instance"], record["state"]
     staying = {"instance": who, "state": state, "in_rotation": record["in_rotation"], "operation_done": True}
@@ -247,10 +273,10 @@ def back_to_service(names: Naming, record: Record, site: Site, undoes: t.Mapping
         stages.append(stage("run_again", "Let it run again", run))
     publish = route("publish_again", site, "stay", f"publish {who} again", how={"undoes": (undoes["withdraw"],), "needs": needs})
     stages.append(stage("publish_again", "Publish it again", publish))
-    if record["in_rotation"] and "leave" in undoes:
-        # Nobody is led to what is recorded as resting.
-        how = {"ask": False, "undoes": (undoes["leave"],), "needs": ("stay", *needs)}
-        named = name("name_again", names, record["service"], record["domain"], "have its name get the HN back", [serves(site, record)], **how)
+    if record["in_rotation"]:
+        # Somebody else who left meanwhile may have had it lose the HN. Nobody is led to what is recorded as resting.
+        how = {"ask": False, "undoes": (undoes["tell"],), "needs": ("stay", *needs)}
+        named = name("name_again", names, record["service"], record["domain"], "have its name get the HN back", [serves(site, record, "stay")], **how)
         stages.append(stage("name_again", "Have its name get the HN back", *named))
     return in_order(*stages)
 
@@ -286,12 +312,15 @@ def wrapping(site: Site, domain: str, tunnels: t.Sequence[tuple[str, str]]) -> t
     )
 
 
-def never_placed(site: Site, who: str, rm: str | Answer, epoch: Answer, prefix: str = "", new: bool = True, shown: t.Sequence[str] = ()) -> tuple[Stage, ...]:
+def never_placed(
+    names: Naming, site: Site, who: str, rm: str | Answer, epoch: Answer, prefix: str = "", new: bool = True, shown: t.Sequence[str] = ()
+) -> tuple[Stage, ...]:
     """Return the stages that undo the placement of an instance, by the steps C(reserve), C(tell), C(cut_over.rm) and C(cut_over.publish).
 
     Whatever it runs by is withdrawn before it ends, and its record goes last. While it is merely reserved nobody else may have begun to use it.
 
     Args:
+        names: how names follow.
         site: its HN.
         who: its name.
         rm: where it was to run.
@@ -303,14 +332,16 @@ def never_placed(site: Site, who: str, rm: str | Answer, epoch: Answer, prefix: 
     only: dict[str, t.Any] = {"if_changed": "reserve"} if new else {}
     # While it was reserved another operation of the domain may have published its service's address.
     known = {"undoes": ("reserve", "cut_over.publish", *shown), **only}
-    leaving = {"instance": who, "state": "leaving", "in_rotation": False, "step": "undo the placement"}
+    gone_by = {"instance": who, "state": "leaving", "in_rotation": False, "step": "undo the placement"}
     order = {"name": who, "state": "absent", "epoch": epoch}
     gone = {"instance": who, "state": "absent", "expected": ["reserved", "leaving"]}
     at_once = {"stop_timeout": 0, "stop_force": True, "may_be_outdated": True}
     # What an RM has given up it lets in again in a newer epoch only, so its VMA has to know of that first.
     undo_run = {"undoes": ("cut_over.rm",), "needs": (f"{prefix}untell",), **only}
+    of = core_names.instance(who)
     return in_order(
-        stage(f"{prefix}untell", "Record that it leaves", tell(f"{prefix}untell", site, [leaving], f"record that {who} leaves", undoes=("tell",), **only)),
+        stage(f"{prefix}untell", "Record that it leaves", tell(f"{prefix}untell", site, [gone_by], f"record that {who} leaves", undoes=("tell",), **only)),
+        stage(f"{prefix}unname", "Have its name lose the HN", *unnamed(f"{prefix}unname", names, site, of.service, of.domain, f"{prefix}untell", ("tell",), **only)),
         stage(
             f"{prefix}withdraw",
             "Withdraw it from its domain router",

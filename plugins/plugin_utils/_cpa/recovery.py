@@ -35,7 +35,7 @@ def cut_off(view: View, instance: str | None = None) -> dict[str, t.Any] | None:
 
 def taken_up(run: t.Mapping[str, t.Any], view: View) -> Plan:
     """Return the plan of a run that was cut off, as a VMA keeps it, which first reads what was done, and starts again what lost its power since."""
-    plan = _while_others_serve(decode(json.loads(run["plan"])), run, view)
+    plan = decode(json.loads(run["plan"]))
     which = f"the {run['operation']} of {run['subject']} that {run['who']} began at {run['began'].partition('.')[0]}Z and that was cut off"
     began = f"Taken up was {which}:"
     read = [_reading(f"{READ}{device}", device, run["run"]) for device in _named(plan)]
@@ -83,7 +83,9 @@ def expanded(plan: Plan, answers: progress.Answers) -> progress.Answers:
     if progress.verdict(plan, {**failed, **turned, **known}).way != "back":
         return known
     begun = {**cut_short, **failed, **known}
-    return {**_sent(plan, begun), **begun}
+    begun = {**_sent(plan, begun), **begun}
+    # What nobody can say of what was cut off is found out by making it once more, with what failed beside it.
+    return known if progress.verdict(plan, begun).way == "unknown" else begun
 
 
 def _sent(plan: Plan, begun: progress.Answers) -> dict[str, t.Any]:
@@ -113,22 +115,6 @@ def _all_read(plan: Plan, answers: progress.Answers) -> bool:
             continue
         return False
     return True
-
-
-def _while_others_serve(plan: Plan, run: t.Mapping[str, t.Any], view: View) -> Plan:
-    """Return a plan by which no name loses an HN where other instances serve that have come since it was made."""
-    others = [(site.name, record) for site in view.sites.values() for record in site.records if record["in_rotation"]]
-    serving = {(hn, f"{each['service']}.{each['domain']}.") for hn, each in others if each["instance"] not in run["instances"]}
-
-    def kept(step: Step) -> Step:
-        if step.call != "name":
-            return step
-        retire = [hn for hn in step.arguments["retire"] if not any(hn == where and f"{step.arguments['name']}.".startswith(who) for where, who in serving)]
-        return step._replace(arguments={**step.arguments, "retire": retire})
-
-    return plan._replace(
-        **{part: tuple(stage._replace(steps=tuple(map(kept, stage.steps))) for stage in getattr(plan, part)) for part in ("prepare", "settle", "take_back")}
-    )
 
 
 def _reading(step: str, device: str | Answer, run: str) -> Step:

@@ -75,7 +75,6 @@ def plan(
             *first,
             *_tunnel_stages(site, decided),
             *_reserved(outlook, decided),
-            parts.stage("leave", "Have the names lose the HN with the last one in rotation", *_left(outlook, decided)),
             *_told(outlook, decided, starts, asked),
         ),
         # Also where nobody waits for anybody: only by then it is known which RMs act.
@@ -143,15 +142,16 @@ def _told(outlook: Outlook, decided: Decided, starts: bool, asked: t.Sequence[st
     tell = parts.tell("tell", site, decided["tell"], "record what is to run and to rest")
     lives = [(each["instance"], Answer("reserve", ("records", number, "epoch"))) for number, each in enumerate(decided["reserve"])]
     told = parts.stage("tell", "Record what is about to run and to rest", tell, *parts.agreed(outlook.view, [site], lives))
+    leave = parts.stage("leave", "Have the names lose the HN with the last one in rotation", *_left(outlook, decided))
     if starts:
-        return (told,)
+        return (told, leave)
     # What begins to run is published in the cut-over, when it answers; nothing that is in rotation is to rest then.
     withdraw = parts.stage("withdraw", "Withdraw what is to rest", parts.route("withdraw", site, "tell", "withdraw what is to rest"))
     if not decided["rest"]:
-        return (told, withdraw)
+        return (told, leave, withdraw)
     addresses = [Answer("tell", ("records", asked.index(instance), "fabric_address")) for instance in decided["rest"]]
     wait = parts.waited("drain", site, decided["domain"], addresses, outlook.waiting)
-    return (told, withdraw, parts.stage("drain", "Wait until the connections of what is to rest have ended", wait))
+    return (told, leave, withdraw, parts.stage("drain", "Wait until the connections of what is to rest have ended", wait))
 
 
 def _orders(decided: Decided, asked: t.Sequence[str]) -> list[Step]:
@@ -172,7 +172,8 @@ def _left(outlook: Outlook, decided: Decided) -> list[Step]:
     for named in decided["services"]:
         if named["leaves"]:
             what = f"have the name of {named['service']} lose the HN with the last one in rotation"
-            steps += parts.name(f"leave.{named['service']}", outlook.names, named["service"], decided["domain"], what, leaves=named["leaves"])
+            leaves = [parts.leaving(outlook.site, named["service"], "tell")]
+            steps += parts.name(f"leave.{named['service']}", outlook.names, named["service"], decided["domain"], what, leaves=leaves)
     return steps
 
 
@@ -183,7 +184,7 @@ def _followed(outlook: Outlook, decided: Decided, asked: t.Sequence[str]) -> lis
         if running:
             told = Answer("tell", ("records", asked.index(running[0])))
             what = f"have the name of {named['service']} follow"
-            arrives = [parts.served_by(outlook.site, told, named["ports"])]
+            arrives = [parts.served_by(outlook.site, named["service"], told, named["ports"])]
             steps += parts.name(f"follow.{named['service']}", outlook.names, named["service"], decided["domain"], what, arrives)
     return steps
 
@@ -239,20 +240,14 @@ def _taken_back(outlook: Outlook, decided: Decided, starts: bool, asked: t.Seque
             parts.stage("publish_again", "Publish what was published before", parts.route("publish_again", site, "undo", what, how={"undoes": begun}))
         )
     names_again: list[Step] = []
-    for named in decided["services"]:
-        mine = tuple(step.id for step in _left(outlook, decided) if step.id == f"leave.{named['service']}")
-        gone = tuple(step.id for step in _followed(outlook, decided, asked) if step.id == f"follow.{named['service']}")
-        if named["serves"] and mine:
-            what = f"have the name of {named['service']} get the HN back"
-            names_again += parts.name(
-                f"name_again.{named['service']}", outlook.names, named["service"], decided["domain"], what, named["serves"], ask=False, undoes=mine
-            )
-        elif gone and named["arrives"]:
-            # Another name could not follow; this one has.
-            what = f"have the name of {named['service']} lose the HN again"
-            how = {"undoes": gone, "if_changed": gone[0]}
-            again = f"name_again.{named['service']}"
-            names_again += parts.name(again, outlook.names, named["service"], decided["domain"], what, leaves=named["arrives"], **how)
+    for named in decided["services"] if decided["undo"] and decided["tell"] else ():
+        again, service = f"name_again.{named['service']}", named["service"]
+        if named["serves"]:
+            # Somebody else who left meanwhile may have had it lose the HN.
+            what, how = f"have the name of {service} get the HN back", {"ask": False, "undoes": ("tell",), "needs": ("undo",)}
+            names_again += parts.name(again, outlook.names, service, decided["domain"], what, [parts.serves(site, named["serves"][0], "undo")], **how)
+        else:
+            names_again += parts.unnamed(again, outlook.names, site, service, decided["domain"], "undo", ("tell",))
     if names_again:
         stages.append(parts.stage("name_again", "Have the names say what they said before", *names_again))
     return tuple(stages)

@@ -121,8 +121,8 @@ def _ports_of(described: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, list]:
 
 
 def _services(site: Site, starts: t.Collection[str], run: t.Iterable[str], rest: list[Record], ports: t.Mapping[str, list]) -> list[dict[str, t.Any]]:
-    """Return for each service its C(ports), who enters and leaves the rotation, and what it was served by before that (one is enough: they share the
-    public address)."""
+    """Return for each service its C(ports), who enters and leaves the rotation, and the record of one of those that leave it and serve now (they share
+    the public address)."""
     everybody = [*run, *(record["instance"] for record in rest)]
     services: dict[str, dict[str, list]] = {names.instance(name).service: {"arrives": [], "leaves": [], "serves": []} for name in everybody}
     for name in starts:
@@ -131,7 +131,7 @@ def _services(site: Site, starts: t.Collection[str], run: t.Iterable[str], rest:
         mine = services[record["service"]]
         mine["leaves"].append({"hn": site.name, "instance": record["instance"]})
         if record["in_rotation"] and not mine["serves"]:
-            mine["serves"].append({"hn": site.name, "public_address": record["public_address"], "ports": record["ports"]})
+            mine["serves"].append(record)
     return [{"service": service, "ports": ports[service], **names_of} for service, names_of in services.items()]
 
 

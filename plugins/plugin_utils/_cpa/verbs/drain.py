@@ -37,17 +37,17 @@ def plan(view: View, names: parts.Naming, instance: str, then: str, timeout: flo
         if then != "remove":
             raise
         return nothing_left(view, "drain", instance)
-    leave = parts.name("leave", names, record["service"], record["domain"], "have its name lose the HN", leaves=[{"hn": site.name, "instance": instance}])
+    leave = parts.name("leave", names, record["service"], record["domain"], "have its name lose the HN", leaves=[parts.leaving(site, record["service"], "tell")])
     leaving = {"instance": instance, "in_rotation": False, "operation": "drain", "step": "withdraw and wait for the connections to end"}
     tell = parts.tell("tell", site, [leaving], f"record that {instance} leaves the rotation")
     wait = parts.waited("drain", site, record["domain"], [record["fabric_address"]], {"timeout": timeout, "at_deadline": at_deadline, "patience": patience})
-    undone = {"withdraw": "withdraw", "tell": "tell", **({"leave": "leave"} if leave else {}), **({"rest": "rest"} if then == "suspend" else {})}
+    undone = {"withdraw": "withdraw", "tell": "tell", **({"rest": "rest"} if then == "suspend" else {})}
     out = "{instance} is out of rotation: of {connections} connections {ended} ended by themselves, {cut} were cut."
     return Plan(
         operation="drain",
         subject=instance,
         prepare=in_order(
-            *parts.first(record, leave, tell),
+            *parts.first(record, tell, leave),
             parts.stage("withdraw", "Withdraw it from its domain router", parts.route("withdraw", site, "tell", f"withdraw {instance}")),
             parts.stage("drain", "Wait until its connections have ended", wait),
             *_afterwards(site, record, then),

@@ -97,7 +97,7 @@ def _plan(
     run = parts.instance("cut_over.rm", Answer("tell", ("records", 0, "rm")), [parts.order(instance, "running", TOLD)], f"start {instance}")
     tunnels = [Answer("tunnel", ("tunnel",))] if tunneled else []
     publish = parts.route("cut_over.publish", site, "tell", f"publish {instance} when it answers", tunnels, answer_timeout=answer_timeout)
-    serving = [parts.served_by(site, TOLD, manifest["ports"])]
+    serving = [parts.served_by(site, manifest["name"], TOLD, manifest["ports"])]
     close = parts.tell("close", site, [{"instance": instance, "operation_done": True}], "close the operation")
     follow = parts.name("follow", names, manifest["name"], manifest["domain"], "have its name follow", serving)
     acts, settle = parts.ended(site, parts.stage("cut_over", "Start and publish", run, publish), follow, close)
@@ -118,7 +118,7 @@ def _plan(
         cut_over=acts,
         follow_ups=(parts.call_off(run, "cut_over.call_off", site, "tell"),),
         settle=settle,
-        take_back=parts.never_placed(site, instance, run.device, Answer("tell", ("records", 0, "epoch"))),
+        take_back=parts.never_placed(names, site, instance, run.device, Answer("tell", ("records", 0, "epoch"))),
         **parts.once_published(parts.stage("cut_over", "", run, publish), follow),
         was="Everything was undone.",
         stopped="{instance} runs on {rm} in {hn} behind {public_address} already; run this again when this is mended.",

@@ -36,7 +36,7 @@ def plan(view: View, names: parts.Naming, instance: str, rm: str | None = None) 
         record, site = lookups.one_of(view, instance)
     except NotFound:
         return nothing_left(view, "remove", instance)
-    leave = parts.name("leave", names, record["service"], record["domain"], "have its name lose the HN", leaves=[{"hn": site.name, "instance": instance}])
+    leave = parts.name("leave", names, record["service"], record["domain"], "have its name lose the HN", leaves=[parts.leaving(site, record["service"], "tell")])
     leaving = {
         "instance": instance,
         "state": "leaving",
@@ -49,7 +49,7 @@ def plan(view: View, names: parts.Naming, instance: str, rm: str | None = None) 
         operation="remove",
         subject=instance,
         prepare=in_order(
-            *parts.first(record, leave, tell),
+            *parts.first(record, tell, leave),
             parts.stage("withdraw", "Withdraw it from its domain router", parts.route("withdraw", site, "tell", f"withdraw {instance}")),
             *clear(site, instance, record["rm"], record["epoch"]),
         ),

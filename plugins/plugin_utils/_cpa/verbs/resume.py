@@ -38,9 +38,11 @@ def plan(view: View, names: parts.Naming, instance: str, answer_timeout: float) 
     told = Answer("tell", ("records", 0))
     run = parts.instance("cut_over.rm", record["rm"], [parts.order(instance, "running", told)], f"resume {instance}")
     publish = parts.route("cut_over.publish", site, "tell", f"publish {instance} when it answers", answer_timeout=answer_timeout)
-    follow = parts.name("follow", names, record["service"], record["domain"], "have its name follow", [parts.serves(site, record)])
+    follow = parts.name("follow", names, record["service"], record["domain"], "have its name follow", [parts.serves(site, record, "tell")])
     close = parts.tell("close", site, [{"instance": instance, "operation_done": True}], "close the operation")
     rested = "running" if record["state"] == "running" else "suspended"
+    # What was in rotation is so again.
+    unnamed = [] if record["in_rotation"] else parts.unnamed("unname", names, site, record["service"], record["domain"], "untell", ("tell",))
     acts, settle = parts.ended(site, parts.stage("cut_over", "Resume and publish", run, publish), follow, close)
     return Plan(
         operation="resume",
@@ -55,6 +57,7 @@ def plan(view: View, names: parts.Naming, instance: str, answer_timeout: float) 
             parts.stage(
                 "untell", "Record that it is as it was", parts.tell("untell", site, [before], f"record that {instance} is as it was", undoes=("tell",))
             ),
+            parts.stage("unname", "Have its name lose the HN", *unnamed),
             parts.stage("withdraw", "Withdraw it", parts.route("withdraw", site, "untell", f"withdraw {instance}", how={"undoes": ("cut_over.publish",)})),
             parts.stage(
                 "rest",

@@ -33,21 +33,21 @@ def plan(view: View, names: parts.Naming, instance: str) -> Plan:
         "operation": "suspend",
         "step": f"withdraw and suspend on {record['rm']}",
     }
-    leave = parts.name("leave", names, record["service"], record["domain"], "have its name lose the HN", leaves=[{"hn": site.name, "instance": instance}])
+    leave = parts.name("leave", names, record["service"], record["domain"], "have its name lose the HN", leaves=[parts.leaving(site, record["service"], "tell")])
     order = {"name": instance, "state": "suspended", "epoch": record["epoch"]}
     tell = parts.tell("tell", site, [resting], f"record that {instance} leaves the rotation")
     return Plan(
         operation="suspend",
         subject=instance,
         prepare=in_order(
-            *parts.first(record, leave, tell),
+            *parts.first(record, tell, leave),
             parts.stage("withdraw", "Withdraw it from its domain router", parts.route("withdraw", site, "tell", f"withdraw {instance}")),
             parts.stage("rest", "Suspend it", parts.instance("rest", record["rm"], [order], f"suspend {instance}")),
         ),
         settle=(
             parts.stage("close", "Close the operation", parts.tell("close", site, [{"instance": instance, "operation_done": True}], "close the operation")),
         ),
-        take_back=parts.back_to_service(names, record, site, {"rest": "rest", "withdraw": "withdraw", "tell": "tell", **({"leave": "leave"} if leave else {})}),
+        take_back=parts.back_to_service(names, record, site, {"rest": "rest", "withdraw": "withdraw", "tell": "tell"}),
         was="{instance} is as it was.",
         done="{instance} is suspended on {rm} in {hn}.",
         facts={**lookups.facts(site, instance), "rm": record["rm"]},

@@ -34,9 +34,8 @@ def plan(view: View, names: parts.Naming, decided: Decided, wanted: Wanted) -> P
     source, target = view.sites[decided["source"]["hn"]], view.sites[decided["target"]["hn"]]
     run = parts.instance("cut_over.rm", Answer("tell", ("records", 0, "rm")), [parts.order(instance, "running", TOLD)], "start the copy")
     publish = parts.route("cut_over.publish", target, "tell", "publish the copy when it answers", answer_timeout=wanted.timeout)
-    leaves = [{"hn": source.name, "instance": instance}]
-    serving = [parts.served_by(target, TOLD, record["ports"])]
-    follow = parts.name("follow", names, record["service"], record["domain"], "have its name follow", serving, leaves)
+    serving = [parts.served_by(target, record["service"], TOLD, record["ports"])]
+    follow = parts.name("follow", names, record["service"], record["domain"], "have its name follow", serving)
     # Callers know the copy alone when the name has followed, so from there on the only way is forward. An earlier run may have come so far already.
     taken_over = not record["in_rotation"]
     counts = {key: Answer("drain", (key,)) for key in ("connections", "ended", "cut")}
@@ -47,8 +46,8 @@ def plan(view: View, names: parts.Naming, decided: Decided, wanted: Wanted) -> P
         prepare=in_order(*_prepare(view, names, source, target, decided, wanted)),
         cut_over=acts,
         follow_ups=(parts.call_off(run, "cut_over.call_off", target, "tell"),),
-        settle=in_order(parts.stage("follow", "Have its name follow", *follow), *_retired(source, target, decided, wanted)),
-        take_back=() if taken_over else _taken_back(names, source, target, decided, bool(follow)),
+        settle=in_order(parts.stage("follow", "Have its name follow", *follow), *_retired(names, source, target, decided, wanted)),
+        take_back=() if taken_over else _taken_back(names, target, decided),
         **parts.once_published(acts, follow),
         was=f"{instance} serves on as it was on {record['rm']} in {source.name}.",
         stopped=f"The copy of {instance} in {target.name} has taken over already; run the move again when this is mended.",
@@ -83,10 +82,9 @@ def _prepare(view: View, names: parts.Naming, source: Site, target: Site, decide
     reserve = parts.tell("reserve", target, asked, f"reserve room, addresses and an epoch for the copy of {instance}", reserves=True)
     yield parts.stage("reserve", "Reserve room and addresses at the target", reserve)
     yield parts.stage("network", "Prepare the network at the target", parts.route("network", target, "reserve", "prepare the network", prepare=True))
-    serving = [parts.served_by(target, Answer("reserve", ("records", 0)), record["ports"])]
-    leaves = [{"hn": source.name, "instance": instance}]
+    serving = [parts.served_by(target, record["service"], Answer("reserve", ("records", 0)), record["ports"])]
     what = "be sure that its name can follow"
-    rehearsal = parts.name("rehearse", names, record["service"], record["domain"], what, serving, leaves, rehearses=True)
+    rehearsal = parts.name("rehearse", names, record["service"], record["domain"], what, serving, rehearses=True)
     agreed = parts.agreed(view, [source, target], [(instance, Answer("reserve", ("records", 0, "epoch")))])
     yield parts.stage("rehearse", "Be sure that its name can follow", *rehearsal, *agreed)
     if decided["publish"]:
@@ -101,11 +99,14 @@ def _prepare(view: View, names: parts.Naming, source: Site, target: Site, decide
     yield parts.stage("tell", "Record what is coming", parts.tell("tell", target, [coming], f"record that a copy of {instance} is to run"))
 
 
-def _retired(source: Site, target: Site, decided: Decided, wanted: Wanted) -> t.Iterator[Stage]:
+def _retired(names: parts.Naming, source: Site, target: Site, decided: Decided, wanted: Wanted) -> t.Iterator[Stage]:
     """Drain and remove the source, and what the move needed only on the way."""
     instance, record = decided["instance"], decided["record"]
     leaving = {"instance": instance, "state": "leaving", "in_rotation": False, "operation": "move", "step": f"withdraw and remove from {record['rm']}"}
     yield parts.stage("leave", "Record that the source leaves", parts.tell("leave", source, [leaving], f"record that {instance} leaves"))
+    leaves = [parts.leaving(source, record["service"], "leave")]
+    lose = parts.name("lose", names, record["service"], record["domain"], "have its name lose the source", leaves=leaves)
+    yield parts.stage("lose", "Have its name lose the source", *lose)
     yield parts.stage("withdraw", "Withdraw the source", parts.route("withdraw", source, "leave", f"withdraw {instance}"))
     drain = parts.waited("drain", source, record["domain"], [record["fabric_address"]], wanted.waiting)
     yield parts.stage("drain", "Wait until the connections to the source have ended", drain)
@@ -125,23 +126,16 @@ def _retired(source: Site, target: Site, decided: Decided, wanted: Wanted) -> t.
     yield parts.stage("close", "Remove the capsules that were made for moves, and close the operation", *passing, close)
 
 
-def _taken_back(names: parts.Naming, source: Site, target: Site, decided: Decided, followed: bool) -> tuple[Stage, ...]:
+def _taken_back(names: parts.Naming, target: Site, decided: Decided) -> tuple[Stage, ...]:
     """Return what undoes it: the source serves all along, and nothing of it was changed; only the copy and its capsule have to go."""
     instance, record, version = decided["instance"], decided["record"], decided["version"]
-    named: list[Step] = []
-    if followed:
-        serving, leaves = [parts.serves(source, record)], [{"hn": target.name, "instance": instance}]
-        what = "have its name get the source back"
-        # It may have followed in an earlier run.
-        named = parts.name("name_again", names, record["service"], record["domain"], what, serving, leaves, ask=False, undoes=("reserve",), optional=True)
     identity = {**{key: decided["manifest"][key] for key in ("domain", "name")}, "version": version}
     what = f"remove the capsule {version} that was made for the move"
     chosen = Answer("reserve", ("records", 0, "rm"))
     unmade = [Step("unmake", record["rm"], "remove_capsule", identity, what, undoes=("reserve",))]
     unmade.append(Step("unmake.target", chosen, "remove_capsule", identity, what, undoes=("reserve",)))
     return in_order(
-        parts.stage("name_again", "Have its name get the source back", *named),
         # What the forward way does to the source has the same names without the prefix.
-        *parts.never_placed(target, instance, Answer("tell", ("records", 0, "rm")), EPOCH, prefix="copy.", new=False, shown=("network",)),
+        *parts.never_placed(names, target, instance, Answer("tell", ("records", 0, "rm")), EPOCH, prefix="copy.", new=False, shown=("network",)),
         parts.stage("unmake", "Remove its capsule", *unmade),
     )

@@ -123,8 +123,8 @@ class HandOver:
         network = parts.route("network", target, "reserve", "prepare the network", brought, prepare=True)
         yield parts.stage("network", "Prepare the network at the target", network)
         yield parts.stage("rehearse", "Be sure that it can be done", *self._rehearsals())
-        yield parts.stage("elsewhere", "Send callers elsewhere first, where there is somebody to serve them", *self._elsewhere())
         yield parts.stage("tell", "Record what is coming and leaving", *self._told())
+        yield parts.stage("elsewhere", "Send callers elsewhere first, where there is somebody to serve them", *self._elsewhere())
 
     def _reservation(self, move: Move) -> dict[str, t.Any]:
         record = move["record"]
@@ -153,7 +153,8 @@ class HandOver:
         """Go all the way without touching anything: to the target's public address by name, and from RM to RM."""
         if self._runs:
             for service in self._services:
-                yield from self._named(f"rehearse.{service}", service, "reserve", "be sure that its name can follow", rehearses=True)
+                what = "be sure that its name can follow"
+                yield from parts.name(f"rehearse.{service}", self._names, service, self._domain, what, [self._arriving(service, "reserve")], rehearses=True)
         for record in (move["record"] for move in self._moves):
             yield parts.awake(record["instance"], record["rm"], record["epoch"]) if record["state"] == "leaving" else parts.as_recorded(record)
         for number, instance, move in self._each():
@@ -166,7 +167,8 @@ class HandOver:
         for service in self._services:
             if any(move["served_elsewhere"] for move in self._moves if move["record"]["service"] == service):
                 what = f"send the callers of {service} elsewhere"
-                yield from parts.name(f"elsewhere.{service}", self._names, service, self._domain, what, leaves=self._leaves(service))
+                leaves = [parts.leaving(self._source, service, "leaving")]
+                yield from parts.name(f"elsewhere.{service}", self._names, service, self._domain, what, leaves=leaves)
 
     def _told(self) -> t.Iterator[Step]:
         coming = [
@@ -244,7 +246,8 @@ class HandOver:
             named: list[Step] = []
             for service in self._services:
                 # The source serves nobody any more, but its address must not become another's as long as somebody counts on it.
-                named += self._named(f"follow.{service}", service, "coming", f"have the name of {service} follow")
+                what, leaves = f"have the name of {service} follow", [parts.leaving(source, service, "leaving")]
+                named += parts.name(f"follow.{service}", self._names, service, self._domain, what, [self._arriving(service, "coming")], leaves)
             yield parts.stage("follow", "Have the names follow", *named)
         # The cut-over has withdrawn it, unless the gateway failed or did not answer.
         again = parts.route("withdraw", source, "leaving", f"withdraw {self._title}", how={"instead_of": "cut_over.withdraw"})
@@ -291,15 +294,27 @@ class HandOver:
         publish = parts.route("publish_again", self._source, "enter", f"publish {self._title} again", how=how)
         yield parts.stage("enter", "Record that they are as before", enter)
         yield parts.stage("publish_again", "Publish them again at the source", publish)
-        names: list[Step] = []
-        for service in self._services:
+        yield parts.stage("name_again", "Have the names get the HN back", *self._named_again(acted))
+
+    def _named_again(self, acted: tuple[str, ...]) -> t.Iterator[Step]:
+        """Have names lead back to the source, and not to the target: somebody else who left meanwhile may have had the one retired, or counted on the other."""
+        for service in self._services if self._runs else ():
+            last = [move["instance"] for move in self._moves if move["record"]["service"] == service][-1]
             served = [move["record"] for move in self._moves if move["record"]["service"] == service and move["record"]["in_rotation"]]
-            undone = tuple(step.id for step in self._elsewhere() if step.id == f"elsewhere.{service}")
-            if served and undone:
-                what = f"have the name of {service} get the HN back"
-                serving = [parts.serves(self._source, served[0])]
-                names += parts.name(f"name_again.{service}", self._names, service, self._domain, what, serving, ask=False, undoes=undone)
-        yield parts.stage("name_again", "Have the names get the HN back", *names)
+            what = f"have the name of {service} get the HN back"
+            for step, told, how in (
+                ("name_again_early", "stay_early", {"undoes": ("leaving",), "until": acted[0]}),
+                ("name_again", "enter", {"undoes": acted}),
+            ):
+                if served:
+                    serving = [parts.serves(self._source, served[0], told)]
+                    yield from parts.name(f"{step}.{service}", self._names, service, self._domain, what, serving, ask=False, needs=(told,), **how)
+            early: dict[str, t.Any] = {"if_changed": "reserve", "until": acted[0], "needs": ("uncome",)}
+            for step, told, undoes, how in (
+                ("unname_early", "uncome", ("coming",), early),
+                ("unname", f"give_back.{last}", acted, {"needs": (f"give_back.{last}",)}),
+            ):
+                yield from parts.unnamed(f"{step}.{service}", self._names, self._target, service, self._domain, told, undoes, **how)
 
     def _clears(self, acted: tuple[str, ...]) -> list[Step]:
         """Clear the target before the source may run again; when that cannot be done, the source stays as it is."""
@@ -378,12 +393,7 @@ class HandOver:
         found += [parts.retired(f"rehearse.source.{move['instance']}", move["record"]) for move in resumed]
         return tuple(found)
 
-    # Names
-
-    def _leaves(self, service: str) -> list[dict[str, str]]:
-        return [{"hn": self._source.name, "instance": move["instance"]} for move in self._moves if move["record"]["service"] == service]
-
-    def _named(self, step: str, service: str, told: str, what: str, **how: t.Any) -> list[Step]:
+    def _arriving(self, service: str, told: str) -> dict[str, t.Any]:
+        """Return what the name of a service is told of the target."""
         number, move = next((number, move) for number, unused, move in self._each() if move["record"]["service"] == service)
-        arrives = [parts.served_by(self._target, Answer(told, ("records", number)), move["record"]["ports"])]
-        return parts.name(step, self._names, service, self._domain, what, arrives, self._leaves(service), **how)
+        return parts.served_by(self._target, service, Answer(told, ("records", number)), move["record"]["ports"])

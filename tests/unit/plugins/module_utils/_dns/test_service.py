@@ -46,6 +46,21 @@ def change(steered, sites):
     return make
 
 
+def test_an_hn_that_began_to_serve_after_that_was_said_is_not_retired():
+    common = {"name": f"shop.{ZONE}", "zone": ZONE, "shape": SHAPE, "ask": {"type": "none"}, "only": False}
+
+    def entering(number, address=EAST, **more):
+        return service.Change(**{**common, **more}, publish=[{"hn": "hn-east", "addresses": [address], "number": number}], retire=[])
+
+    def leaving(number):
+        return service.Change(**common, publish=[], retire=["hn-east"], numbers={"hn-east": number} if number else {})
+
+    found = entering(5).document(None)
+    assert found["sites"] == [{"hn": "hn-east", "addresses": [EAST], "number": 5}]
+    assert leaving(4).document(found) == found and leaving(5).document(found) is leaving(None).document(found) is None
+    assert entering(3).document(found) == entering(0).document(found) == entering(0, only=True).document(found) == found, "it was said later before"
+
+
 def test_check_apply_check_apply(driver, powerdns, change, steered, sites):
     for publish, retire, expected in ((["hn-east"], [], [EAST]), (["hn-west"], [], [EAST]), ([], ["hn-east"], [WEST]), ([], ["hn-west"], [])):
         turns = [service.follow(driver, change(publish, retire), check=check) for check in (True, False, True, False)]

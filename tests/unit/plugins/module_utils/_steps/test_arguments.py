@@ -247,7 +247,11 @@ def test_a_name_follows_in_the_usual_way(engine):
     assert follow.calls[0] == follow.calls[1]
     driver, change, alias, confirm_timeout, check = follow.calls[0][0]
     assert (driver, alias, confirm_timeout, check) == ("driver", None, 30, False)
-    assert (change.publish, change.retire, change.only, change.hold) == ((), (), False, None)
+    assert (change.publish, change.retire, change.only, change.hold) == ((), [], False, None)
     assert change.ask == {"type": "none", "path": "/", "host": told["name"]}
+    serving = [{"hn": hn, "serving": {"served": hn == "hn-east", "addresses": [], "number": 7}} for hn in ("hn-east", "hn-west")]
+    names.follow({**told, "leaves": serving}, False)
+    change = follow.calls[-1][0][1]
+    assert (change.retire, change.numbers) == (["hn-west"], {"hn-west": 7}), "others serve in the east"
     names.follow({**told, "ask": {"type": "http", "port": 80, "path": None, "host": "shop.example.com"}}, False)
     assert follow.calls[-1][0][1].ask == {"type": "http", "port": 80, "path": "/", "host": "shop.example.com"}

@@ -142,5 +142,5 @@ def test_operations_of_several_controllers_lose_and_double_nothing(make, ask):
     assert all(record["state"] == "running" and record["in_rotation"] for record in seen["records"]) and seen["leases"] == []
     for what in ("fabric_address", "public_address"):
         assert len({record[what] for record in seen["records"]}) == count
-    assert len({number for _record, number in given}) == count and seen["hn"]["lease"] == max(number for _record, number in given)
+    assert len({number for _record, number in given}) == count and seen["hn"]["lease"] >= max(number for _record, number in given)
     assert seen["hn"]["generation"] == 3 + 2 * count

@@ -419,10 +419,11 @@ class Gateway:
 
 
 class NameServer:
-    """A name server: the addresses of each HN that serves a name."""
+    """A name server: the addresses of each HN that serves a name, and when its VMA said so."""
 
     def __init__(self) -> None:
         self.names: dict[str, dict[str, list[str]]] = {}
+        self.numbers: dict[str, dict[str, int]] = {}
         self.leases: dict[str, int] = {}
 
     def follow(self, arguments: dict, served: t.Callable[[str, str], bool | None], check: bool) -> Outcome:
@@ -434,6 +435,7 @@ class NameServer:
             self.leases.update(arguments["lease"]["numbers"])
         name = arguments["name"].partition(".steer.")[0]
         before = dict(self.names.get(name, {}))
+        numbers = self.numbers.setdefault(name, {})
         for site in arguments["publish"]:
             for address in site["addresses"]:
                 arriving = address not in [each for addresses in before.values() for each in addresses]
@@ -442,9 +444,13 @@ class NameServer:
                 if arriving and arguments["ask"]["type"] != "none" and not (found is not None if check else found):
                     raise DeadlineExceeded(f"{address} did not answer a request from the name server.")
         after = {**before, **{site["hn"]: site["addresses"] for site in arguments["publish"]}}
-        after = {hn: addresses for hn, addresses in after.items() if hn not in arguments["retire"]}
+        said = {**numbers, **{site["hn"]: max(site["number"], numbers.get(site["hn"], 0)) for site in arguments["publish"]}}
+        left = {each["hn"]: each["serving"]["number"] for each in arguments["leaves"] if not each["serving"]["served"]}
+        gone = [hn for hn, number in left.items() if said.get(hn, 0) <= number]
+        after = {hn: addresses for hn, addresses in after.items() if hn not in gone}
         if not check:
             self.names[name] = after
+            self.numbers[name] = {hn: said[hn] for hn in after}
         return Outcome(before != after, None, None, {})
 
 

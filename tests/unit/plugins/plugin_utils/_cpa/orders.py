@@ -26,13 +26,14 @@ Order = t.Tuple[t.Any, ...]
 Stages = t.List[t.Tuple[str, t.Dict[str, t.List[Order]]]]
 
 
-def ordered(plan: Plan, new: t.Collection[str] = (), fails: str = "") -> tuple[Stages, Stages]:
+def ordered(plan: Plan, new: t.Collection[str] = (), fails: str = "", served: bool = False) -> tuple[Stages, Stages]:
     """Return what is ordered in each stage, of each device, in order: on the way forward, and on the way back.
 
     Args:
         plan: the plan.
         new: the instances that are new to the VMA of the east; those that come to the west are new there.
         fails: the id of a step that fails.
+        served: whether others of the services serve on.
     """
     answers: dict[str, t.Any] = {}
     placed: dict[str, str] = {}
@@ -53,7 +54,7 @@ def ordered(plan: Plan, new: t.Collection[str] = (), fails: str = "") -> tuple[S
                         "changed": not failed,
                         "failed": failed,
                         "msg": "No.",
-                        "result": _answer(call, device, arguments, new, placed),
+                        "result": _answer(call, device, arguments, new, placed, served),
                     }
                     fresh.update(progress.answers_of(told, device))
                     known.update(dict.fromkeys(call.ids, told["result"]))
@@ -70,14 +71,17 @@ def ordered(plan: Plan, new: t.Collection[str] = (), fails: str = "") -> tuple[S
     return found
 
 
-def _answer(call: progress.Call, device: str, arguments: dict[str, t.Any], new: t.Collection[str], placed: dict[str, str]) -> dict[str, t.Any]:
+def _answer(
+    call: progress.Call, device: str, arguments: dict[str, t.Any], new: t.Collection[str], placed: dict[str, str], served: bool
+) -> dict[str, t.Any]:
     """Return what a device answers; documents are called like the step that answered them."""
     if call.call == "record":
         for each in arguments["instances"]:
             if (each.get("reservation") or {}).get("rm"):
                 placed[each["instance"]] = each["reservation"]["rm"]
         records = [_record(device, each, new) for each in arguments["instances"]]
-        return {"records": [{**each, "rm": placed.get(each["instance"], each["rm"])} for each in records], "router": call.ids[0]}
+        serving = {each["service"]: {"served": served, "addresses": [], "number": 1} for each in records}
+        return {"records": [{**each, "rm": placed.get(each["instance"], each["rm"])} for each in records], "router": call.ids[0], "serving": serving}
     return {
         "drain": {"connections": 3, "ended": 2, "cut": 1},
         "wrapping_key": {"public_key": "the key", "fingerprint": "the print"},
@@ -126,7 +130,7 @@ def _short(call: str, arguments: dict[str, t.Any]) -> Order:
         orders = ((each["name"].split(".")[0], each["epoch"], each["state"], each["peer"]["name"]) for each in arguments["instances"])
         return ("hand_over", arguments["side"], *orders, *live)
     if call == "name":
-        says = {key: [each["hn"] for each in arguments[key]] if key == "publish" else arguments[key] for key in ("publish", "retire", "hold") if arguments[key]}
+        says = {key: arguments[key] if key == "hold" else [each["hn"] for each in arguments[key]] for key in ("publish", "leaves", "hold") if arguments[key]}
         return ("name", arguments["name"].split(".")[0], says, *([] if arguments["ask"]["type"] != "none" else ["unasked"]))
     return {
         "bring": lambda: ("bring", f"{arguments['name']} {arguments['version']}", arguments["to"]["name"]),

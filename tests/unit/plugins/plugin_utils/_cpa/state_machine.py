@@ -165,19 +165,20 @@ class Operators(RuleBasedStateMachine):
     @rule(wish=st.integers(0, len(WISHES) - 1))
     def wish(self, wish: int) -> None:
         """Somebody begins an operation, if it is not refused."""
-        verb, wished = WISHES[wish]
-        self.step()
-        try:
-            plan = self.world.plan(verb, wished, dead=self.dead)
-        except MeshError:
-            return
-        if plan.stages:
-            self.controllers.append(self.world.sent(plan))
-            self.wished[self.controllers[-1]] = (verb, wished)
-        if verb in ENDS:
-            for name in instances(plan):
-                self.ending.add(name)
-                self.wrote.pop(name, None)
+        self.begin(*WISHES[wish])
+
+    @precondition(lambda self: len(self.controllers) < 3)
+    @rule(wish=st.integers(0, len(WISHES) - 1))
+    def carry_out(self, wish: int) -> None:
+        """Somebody carries out an operation, if it is not refused, and nothing befalls it."""
+        self.finish(self.begin(*WISHES[wish]))
+
+    @precondition(lambda self: self.controllers)
+    @rule()
+    def sleep(self) -> None:
+        """All who are at work sleep until their leases have ended, and somebody takes up what is not done; they wake afterwards."""
+        self.now += 700
+        self.finish(self.begin(recover, {"instance": None}))
 
     @precondition(lambda self: self.controllers)
     @rule(which=st.integers(0, 2), times=st.integers(1, 12))
@@ -239,6 +240,29 @@ class Operators(RuleBasedStateMachine):
             guests[0].wrote = self.wrote[name] = self.said
 
     # What holds
+
+    def begin(self, verb: t.Any, wished: dict[str, t.Any]) -> Controller | None:
+        """Begin an operation; return its controller, None if it is refused or there is nothing to do."""
+        self.step()
+        try:
+            plan = self.world.plan(verb, wished, dead=self.dead)
+        except MeshError:
+            return None
+        if verb in ENDS:
+            for name in instances(plan):
+                self.ending.add(name)
+                self.wrote.pop(name, None)
+        if not plan.stages:
+            return None
+        controller = self.world.sent(plan)
+        self.controllers.append(controller)
+        self.wished[controller] = (verb, wished)
+        return controller
+
+    def finish(self, controller: Controller | None) -> None:
+        """Have a controller come to its end."""
+        while controller in self.controllers:
+            self.turned(controller, [])
 
     def step(self) -> None:
         type(self).steps += 1

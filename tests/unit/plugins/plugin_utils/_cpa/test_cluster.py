@@ -74,7 +74,7 @@ def test_all_is_asked_and_told_at_once():
     assert made["release"].arguments["instances"] == [made[f"give_back.{name}"].arguments["instances"][0] for name in CLUSTER] == gone
     assert made["close"].arguments["instances"] == [{"instance": name, "operation_done": True} for name in CLUSTER]
     assert [made[f"bring.{name}"].device for name in CLUSTER] == ["rm-east-1"] * 2
-    assert [made[f"follow.{service}"].arguments["retire"] for service in ("shop", "db")] == [["hn-east"]] * 2
+    assert [each["hn"] for service in ("shop", "db") for each in made[f"follow.{service}"].arguments["leaves"]] == ["hn-east"] * 2
     assert not [name for name in made if name.startswith(("elsewhere", "tunnel", "wrapping"))]
 
 
@@ -87,8 +87,9 @@ def test_tunnels_come_from_the_sources_gateway():
 def test_callers_go_where_a_service_is_served_besides():
     other = clones.shop(2, **COMMON, public_address="198.18.2.1", fabric_address="192.168.1.12")
     made = steps([shop(), db()], [other])
-    assert made["elsewhere.shop"].arguments["retire"] == ["hn-east"] and "elsewhere.db" not in made
-    assert made["name_again.shop"].arguments["publish"] == [{"hn": "hn-east", "addresses": ["198.18.1.1"]}]
+    assert [each["hn"] for each in made["elsewhere.shop"].arguments["leaves"]] == ["hn-east"] and "elsewhere.db" not in made
+    (east,) = made["name_again.shop"].arguments["publish"]
+    assert (east["hn"], east["addresses"]) == ("hn-east", ["198.18.1.1"])
 
 
 def test_a_suspended_cluster_stays_out_of_rotation():

@@ -24,7 +24,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import main
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import move, recover, remove, suspend
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import mesh
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import LOST
-from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_one_life import CAPSULES, MOVE, ONE, SHOP, WITHIN, placed
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_one_life import BOTH, CAPSULES, MOVE, ONE, SHOP, TWO, WITHIN, placed
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world import DIED_AFTER, Controller, Died, Fault, World
 
 #: What is there before, what two controllers wish for then.
@@ -33,6 +33,10 @@ SCOPES = {
     "move and move": (ONE, (move, MOVE), (move, WITHIN)),
     "move and suspend": (ONE, (move, MOVE), (suspend, {"instance": SHOP})),
     "move and remove": (ONE, (move, MOVE), (remove, {"instance": SHOP})),
+    # Of two instances of one service, which has one name.
+    "suspend and place": (ONE, (suspend, {"instance": SHOP}), placed(TWO)),
+    "suspend and suspend": (BOTH, (suspend, {"instance": SHOP}), (suspend, {"instance": TWO})),
+    "move and place": (ONE, (move, MOVE), placed(TWO)),
 }
 #: So many things go wrong, at every point of every order.
 BUDGET = int(os.environ.get("VMATRIX_FAULTS", "0"))
@@ -47,12 +51,13 @@ def nothing_takes_time(monkeypatch):
 
 
 class State(t.NamedTuple):
-    """A mesh, those who are at work in it, which of them are dead, and how many things may still go wrong."""
+    """A mesh, those who are at work in it, which of them are dead, how many things may still go wrong, and whether nobody was told to do anything more."""
 
     world: World
     controllers: list[Controller | None]
     dead: frozenset[int]
     budget: int
+    content: bool = True
 
 
 def digest(state: State) -> str:
@@ -64,32 +69,37 @@ def digest(state: State) -> str:
     ]
     gateways = [(gateway.name, gateway.routers, gateway.leases) for gateway in world.gateways.values()]
     at_work = [each and (each.number, each.part, list(each.due or ()), each.hostvars) for each in state.controllers]
-    said = [devices, gateways, world.names.names, world.names.leases, world.registries(), sorted(world.silent), at_work, sorted(state.dead), state.budget]
+    said = [devices, gateways, world.names.names, world.names.numbers, world.names.leases, world.registries(), sorted(world.silent), at_work, sorted(state.dead), state.budget, state.content]
     return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def turned(state: State, which: int, fault: Fault | None) -> State:
     """Return the state after the turn of a controller."""
     world, controllers = copy.deepcopy((state.world, state.controllers))
-    controller, dead = controllers[which], state.dead
+    controller, dead, content = controllers[which], state.dead, state.content
     world.faults = [fault] if fault else []
     try:
         world.turn(controller)
+        if controller.ended:
+            report = world.reported(controller.plan, controller.hostvars)
+            content = content and report.result["outcome"] in ("done", "undone") and "again" not in report.message
     except Died:
         world.shut(controller)
-        controller.ended = True
+        controller.ended, content = True, False
     if controller.ended:
         controllers[which], dead = None, dead | {controller.plan.claim["controller"]["number"]}
     world.faults = []
     if fault:
         # Who did not answer once answers again.
         world.silent = set()
-    return State(world, controllers, dead, state.budget - bool(fault))
+    return State(world, controllers, dead, state.budget - bool(fault), content)
 
 
 def judged(state: State, wishes: t.Sequence[t.Any]) -> list[str]:
-    """Return what is wrong when all is done that recovers, and each wish is made once more."""
+    """Return what is wrong if nobody was told to do anything more, or when all is done that recovers, and each wish is made once more."""
     world = copy.deepcopy(state.world)
+    if state.content and world.problems():
+        return world.problems()
     for unused in range(4):
         if world.walk(world.plan(recover, {"instance": None})).result["outcome"] == "nothing":
             break

@@ -20,8 +20,9 @@ EAST, WEST, RM1, RM2, RM3, NAMES = "gw-east", "gw-west", "rm-east-1", "rm-east-2
 IN, OUT, DONE = {"in_rotation": True}, {"in_rotation": False}, {"operation_done": True}
 GONE = {"expected": ["reserved", "leaving"]}
 #: The name loses the east, and enters the west while it leaves the east.
-LOSES = ("name", "shop", {"retire": ["hn-east"], "hold": 60.0})
-MOVES = ("name", "shop", {"publish": ["hn-west"], "retire": ["hn-east"], "hold": 60.0})
+LOSES = ("name", "shop", {"leaves": ["hn-east"], "hold": 60.0})
+MOVES = ("name", "shop", {"publish": ["hn-west"], "leaves": ["hn-east"], "hold": 60.0})
+COMES = ("name", "shop", {"publish": ["hn-west"]})
 ENTERS = ("name", "shop", {"publish": ["hn-east"]})
 
 
@@ -50,8 +51,10 @@ def handed(side, peer, *names, epoch=9, state="running", **how):
 
 
 # Its RM is asked whether it answers before anybody waits for callers who have the name's old answer.
-READY = [("ready", {RM1: [("ready",)]}), ("leave", {NAMES: [LOSES]})]
-DRAINED = {EAST: [record(("shop-1", {**OUT, "operation": "drain"})), ("router", "tell"), ("drain", "192.168.1.10")]}
+READY, LEFT = ("ready", {RM1: [("ready",)]}), ("leave", {NAMES: [LOSES]})
+# What the name does then depends on who else is in rotation when that is recorded.
+DRAINING = [READY, ("tell", {EAST: [record(("shop-1", {**OUT, "operation": "drain"}))]}), LEFT]
+DRAINED = [("router", "tell"), ("drain", "192.168.1.10")]
 MOVE_TOLD = {WEST: [record(("shop-1", "running", IN))], EAST: [record(("shop-1", "leaving", {**OUT, "forward_to": "198.18.2.10", "operation": "move"}))]}
 MOVE_ENDED = [
     ("retire", {RM1: [removed("shop-1", 9)]}),
@@ -98,33 +101,39 @@ FORWARD = {
         ("follow", {NAMES: [ENTERS], EAST: [record(("shop-1", DONE))]}),
     ],
     "suspend": [
-        *READY,
-        ("tell", {EAST: [record(suspended(operation="suspend")), ("router", "tell")]}),
+        READY,
+        ("tell", {EAST: [record(suspended(operation="suspend"))]}),
+        LEFT,
+        ("withdraw", {EAST: [("router", "tell")]}),
         ("rest", {RM1: [("instances", ("shop-1", "suspended", 3))]}),
         ("close", {EAST: [record(("shop-1", DONE))]}),
     ],
     "suspend one of two": [
-        ("tell", {EAST: [record(suspended(operation="suspend")), ("router", "tell")]}),
+        READY,
+        ("tell", {EAST: [record(suspended(operation="suspend"))]}),
+        ("withdraw", {EAST: [("router", "tell")]}),
         ("rest", {RM1: [("instances", ("shop-1", "suspended", 3))]}),
         ("close", {EAST: [record(("shop-1", DONE))]}),
     ],
-    "drain then leave": [*READY, ("tell", {EAST: [*DRAINED[EAST], record(("shop-1", DONE))]})],
+    "drain then leave": [*DRAINING, ("withdraw", {EAST: [*DRAINED, record(("shop-1", DONE))]})],
     # What came after it was an operation of its own, which closed the first, looked and had the name leave again.
     "drain then suspend": [
-        *READY,
-        ("tell", {EAST: [*DRAINED[EAST], record(("shop-1", "suspended")), ("router", "resting")]}),
+        *DRAINING,
+        ("withdraw", {EAST: [*DRAINED, record(("shop-1", "suspended")), ("router", "resting")]}),
         ("rest", {RM1: [("instances", ("shop-1", "suspended", 3))]}),
         ("close", {EAST: [record(("shop-1", DONE))]}),
     ],
     "drain then remove": [
-        *READY,
-        ("tell", {EAST: [*DRAINED[EAST], record(("shop-1", "leaving"))]}),
+        *DRAINING,
+        ("withdraw", {EAST: [*DRAINED, record(("shop-1", "leaving"))]}),
         ("clear", {RM1: [removed("shop-1", 3)]}),
         ("release", {EAST: [record(("shop-1", "absent")), ("router", "release")]}),
     ],
     "remove": [
-        *READY,
-        ("tell", {EAST: [record(("shop-1", "leaving", {**OUT, "operation": "remove"})), ("router", "tell")]}),
+        READY,
+        ("tell", {EAST: [record(("shop-1", "leaving", {**OUT, "operation": "remove"}))]}),
+        LEFT,
+        ("withdraw", {EAST: [("router", "tell")]}),
         ("clear", {RM1: [removed("shop-1", 3)]}),
         ("release", {EAST: [record(("shop-1", "absent")), ("router", "release")]}),
     ],
@@ -143,30 +152,14 @@ FORWARD = {
         ("follow", {NAMES: [ENTERS], EAST: [record(*((f"shop-{number}", DONE) for number in (2, 3, 4))), held("shop warm", RM2, RM2)]}),
     ],
     "scale down": [
-        (
-            "tell",
-            {
-                EAST: [
-                    record(("shop-1", "running", {**IN, "operation": "scale"}), suspended("shop-2", operation="scale")),
-                    ("router", "tell"),
-                    ("drain", "192.168.1.10"),
-                ]
-            },
-        ),
+        ("tell", {EAST: [record(("shop-1", "running", {**IN, "operation": "scale"}), suspended("shop-2", operation="scale"))]}),
+        ("withdraw", {EAST: DRAINED}),
         ("cut_over", {RM1: [("instances", ("shop-1", "running", 3))], RM2: [("instances", ("shop-2", "suspended", 1))]}),
         ("follow", {NAMES: [ENTERS], EAST: [record(("shop-2", DONE))]}),
     ],
     "scale down to absent": [
-        (
-            "tell",
-            {
-                EAST: [
-                    record(("shop-1", "running", {**IN, "operation": "scale"}), ("shop-2", "leaving", {**OUT, "operation": "scale"})),
-                    ("router", "tell"),
-                    ("drain", "192.168.1.10"),
-                ]
-            },
-        ),
+        ("tell", {EAST: [record(("shop-1", "running", {**IN, "operation": "scale"}), ("shop-2", "leaving", {**OUT, "operation": "scale"}))]}),
+        ("withdraw", {EAST: DRAINED}),
         # What keeps running is told so by a call of its own, which ends nothing at once.
         ("cut_over", {RM1: [("instances", ("shop-1", "running", 3))], RM2: [removed("shop-2", 1)]}),
         ("follow", {NAMES: [ENTERS], EAST: [record(("shop-2", "absent"))]}),
@@ -216,7 +209,7 @@ FORWARD = {
     # The VMAs of both sides are told at the same time.
     "move": [
         *MOVE_READY,
-        ("rehearse", {NAMES: [(*MOVES, "rehearsal")], RM1: rehearsed()}),
+        ("rehearse", {NAMES: [(*COMES, "rehearsal")], RM1: rehearsed()}),
         ("tell", MOVE_TOLD),
         (
             "cut_over",
@@ -232,9 +225,9 @@ FORWARD = {
     ],
     "move what is served elsewhere": [
         *MOVE_READY,
-        ("rehearse", {NAMES: [(*MOVES, "rehearsal")], RM1: rehearsed()}),
-        ("elsewhere", {NAMES: [LOSES]}),
+        ("rehearse", {NAMES: [(*COMES, "rehearsal")], RM1: rehearsed()}),
         ("tell", MOVE_TOLD),
+        ("elsewhere", {NAMES: [LOSES]}),
         (
             "cut_over",
             {
@@ -249,7 +242,7 @@ FORWARD = {
     ],
     "move alive": [
         *MOVE_READY,
-        ("rehearse", {NAMES: [(*MOVES, "rehearsal")], RM1: rehearsed(how=["live"])}),
+        ("rehearse", {NAMES: [(*COMES, "rehearsal")], RM1: rehearsed(how=["live"])}),
         ("tell", MOVE_TOLD),
         (
             "cut_over",
@@ -284,7 +277,7 @@ FORWARD = {
         ("reserve", {WEST: [record(reserved("store-1", "move", intranet_address="172.21.162.9", epoch_above=7, accelerator="tcg"))]}),
         ("bring", {RM1: [("bring", "store 1.0.0", RM3)]}),
         ("network", {WEST: [("router", "reserve", {"prepare": True, "tunnels": ["store"]})]}),
-        ("rehearse", {NAMES: [("name", "store", MOVES[2], "rehearsal")], RM1: rehearsed("store-1", 7)}),
+        ("rehearse", {NAMES: [("name", "store", COMES[2], "rehearsal")], RM1: rehearsed("store-1", 7)}),
         (
             "tell",
             {
@@ -322,7 +315,7 @@ FORWARD = {
         (
             "rehearse",
             {
-                NAMES: [("name", name, MOVES[2], "rehearsal") for name in ("shop", "db")],
+                NAMES: [("name", name, COMES[2], "rehearsal") for name in ("shop", "db")],
                 RM1: [("instances", ("shop-1", "running", 3), ("db-1", "running", 5)), (*handed("source", RM3, "shop-1", "db-1"), "rehearsal")],
             },
         ),
@@ -359,12 +352,14 @@ FORWARD = {
     ],
     "move clone first": [
         ("reserve", {WEST: [record(reserved("shop-1", "move", "1.0.0-moved-4", epoch_above=3, accelerator="tcg")), ("router", "reserve", {"prepare": True})]}),
-        ("rehearse", {NAMES: [(*MOVES, "rehearsal")]}),
+        ("rehearse", {NAMES: [(*COMES, "rehearsal")]}),
         ("publish", {RM1: [("publish", ("shop-1", "1.0.0-moved-4")), ("bring", "shop 1.0.0-moved-4", RM3)]}),
         ("tell", {WEST: [record(("shop-1", "running", IN))]}),
         ("cut_over", {RM3: [("instances", ("shop-1", "running", 9))], WEST: [("router", "tell", {"answer_timeout": 300})]}),
-        ("follow", {NAMES: [MOVES]}),
-        ("leave", {EAST: [record(("shop-1", "leaving", {**OUT, "operation": "move"})), ("router", "leave"), ("drain", "192.168.1.10")]}),
+        ("follow", {NAMES: [COMES]}),
+        ("leave", {EAST: [record(("shop-1", "leaving", {**OUT, "operation": "move"}))]}),
+        ("lose", {NAMES: [LOSES]}),
+        ("withdraw", {EAST: [("router", "leave"), ("drain", "192.168.1.10")]}),
         ("clear", {RM1: [removed("shop-1", 9)]}),
         ("release", {EAST: [record(("shop-1", "absent")), ("router", "release")]}),
         ("close", {RM1: [("remove_capsule", "shop 1.0.0-moved-4")], WEST: [record(("shop-1", DONE)), held("shop 1.0.0-moved-4", RM3)]}),
@@ -458,12 +453,16 @@ BACK_AT_SOURCE = [
 TAKEN_BACK = {
     ("place", "bring"): [("give_back", {EAST: [record(("shop-1", "absent", GONE)), ("router", "give_back")]})],
     ("place", "cut_over.rm"): [
-        ("untell", {EAST: [record(("shop-1", "leaving", OUT)), ("router", "untell")]}),
+        ("untell", {EAST: [record(("shop-1", "leaving", OUT))]}),
+        ("unname", {NAMES: [("name", "shop", {"leaves": ["hn-east"]}, "unasked")]}),
+        ("withdraw", {EAST: [("router", "untell")]}),
         ("clear", {RM2: [removed("shop-1", 9)]}),
         ("give_back", {EAST: [record(("shop-1", "absent", GONE)), ("router", "give_back")]}),
     ],
     ("resume", "cut_over.publish"): [
-        ("untell", {EAST: [record(suspended(**DONE)), ("router", "untell")]}),
+        ("untell", {EAST: [record(suspended(**DONE))]}),
+        ("unname", {NAMES: [("name", "shop", {"leaves": ["hn-east"]})]}),
+        ("withdraw", {EAST: [("router", "untell")]}),
         ("rest", {RM1: [("instances", ("shop-1", "suspended", 3))]}),
     ],
     ("suspend", "rest"): [
@@ -484,7 +483,10 @@ TAKEN_BACK = {
         ("clear", {RM2: [("instances", ("shop-2", "suspended", 1), ("shop-3", "absent", 9), ("shop-4", "absent", 9), "at once")]}),
         ("undo", {EAST: [record(("shop-2", "suspended", DONE), ("shop-3", "absent", GONE), ("shop-4", "absent", GONE)), ("router", "undo")]}),
     ],
-    ("scale down", "drain"): [("undo", {EAST: [record(("shop-2", "running", {**IN, **DONE})), ("router", "undo")]})],
+    ("scale down", "drain"): [
+        ("undo", {EAST: [record(("shop-2", "running", {**IN, **DONE})), ("router", "undo")]}),
+        ("name_again", {NAMES: [(*ENTERS, "unasked")]}),
+    ],
     # What is to rest is withdrawn and drained; a second run takes it up.
     ("scale down", "cut_over.rm.shop-2.example.com"): [],
     # What was made ready is removed from its RM, too, before its room is given back; it stayed there.
@@ -504,7 +506,7 @@ TAKEN_BACK = {
         ("untell", {WEST: [record(("shop-2", "leaving", OUT), ("db-2", "leaving", OUT)), ("router", "untell")]}),
         ("clear", {RM3: [("instances", ("shop-2", "absent", 9), ("db-2", "absent", 9), "at once")]}),
         ("undo", {WEST: [record(("shop-2", "absent", GONE), ("db-2", "absent", GONE)), ("router", "undo")]}),
-        ("name_again", {NAMES: [("name", "shop", {"retire": ["hn-west"]})]}),
+        ("name_again", {NAMES: [("name", name, {"leaves": ["hn-west"]}) for name in ("shop", "db")]}),
         (
             "unmake",
             {
@@ -521,9 +523,12 @@ TAKEN_BACK = {
         ("give_back", {WEST: [record(("shop-1", "absent", GONE))]}),
         ("live_again", {WEST: [("router", "give_back_early")]}),
     ],
-    ("move", "cut_over.publish"): BACK_AT_SOURCE,
+    ("move", "cut_over.publish"): [*BACK_AT_SOURCE, ("name_again", {NAMES: [(*ENTERS, "unasked"), ("name", "shop", {"leaves": ["hn-west"]})]})],
     ("move", "follow.shop"): [],
-    ("move what is served elsewhere", "cut_over.publish"): [*BACK_AT_SOURCE, ("name_again", {NAMES: [(*ENTERS, "unasked")]})],
+    ("move what is served elsewhere", "cut_over.publish"): [
+        *BACK_AT_SOURCE,
+        ("name_again", {NAMES: [(*ENTERS, "unasked"), ("name", "shop", {"leaves": ["hn-west"], "hold": 60.0})]}),
+    ],
     ("move a cluster", "cut_over.publish"): [
         ("stay", {EAST: [record(("shop-1", "running", {**OUT, "epoch_above": 9}), ("db-1", "running", {**OUT, "epoch_above": 9}))]}),
         ("clear", {RM3: [("instances", ("shop-1", "absent", 9), ("db-1", "absent", 9), "at once")]}),
@@ -533,10 +538,21 @@ TAKEN_BACK = {
             {RM1: [("instances", ("shop-1", "running", 10), ("db-1", "running", 10))], WEST: [("router", "give_back.db-1.example.com")]},
         ),
         ("enter", {EAST: [record(("shop-1", {**IN, **DONE}), ("db-1", {**IN, **DONE})), ("router", "enter")]}),
+        (
+            "name_again",
+            {
+                NAMES: [
+                    each
+                    for name in ("shop", "db")
+                    for each in (("name", name, {"publish": ["hn-east"]}, "unasked"), ("name", name, {"leaves": ["hn-west"]}))
+                ]
+            },
+        ),
     ],
     ("move clone first", "cut_over.publish"): [
-        ("name_again", {NAMES: [("name", "shop", {"publish": ["hn-east"], "retire": ["hn-west"]}, "unasked")]}),
-        ("copy.untell", {WEST: [record(("shop-1", "leaving", OUT)), ("router", "copy.untell")]}),
+        ("copy.untell", {WEST: [record(("shop-1", "leaving", OUT))]}),
+        ("copy.unname", {NAMES: [("name", "shop", {"leaves": ["hn-west"]})]}),
+        ("copy.withdraw", {WEST: [("router", "copy.untell")]}),
         ("copy.clear", {RM3: [removed("shop-1", 9)]}),
         ("copy.give_back", {WEST: [record(("shop-1", "absent", GONE)), ("router", "copy.give_back")]}),
         ("unmake", {RM1: [("remove_capsule", "shop 1.0.0-moved-4")], RM3: [("remove_capsule", "shop 1.0.0-moved-4")]}),
@@ -597,15 +613,19 @@ def new_to_the_east(name):
     return (mesh.SHOP, mesh.STORE) if name.startswith("place") else ()
 
 
+#: Where others of the service serve on.
+SERVED = ("suspend one of two", "scale up", "scale down", "scale down to absent", "clone what is still to be published")
+
+
 @pytest.mark.parametrize("name", FORWARD)
 def test_what_is_ordered(name):
-    forward, back = ordered(PLANS[name], new_to_the_east(name))
+    forward, back = ordered(PLANS[name], new_to_the_east(name), served=name in SERVED)
     assert forward == FORWARD[name] and back == []
 
 
 @pytest.mark.parametrize(("name", "fails"), TAKEN_BACK)
 def test_what_is_taken_back(name, fails):
-    unused, back = ordered(PLANS[name], new_to_the_east(name), fails)
+    unused, back = ordered(PLANS[name], new_to_the_east(name), fails, name in SERVED)
     assert back == TAKEN_BACK[name, fails]
 
 

@@ -99,7 +99,7 @@ def test_what_stops_its_return_is_mended_by_another_run(world):
 
 def test_what_was_cut_off_there_is_not_taken_up_before(world):
     verb, wish = suspend, {"instance": SHOP}
-    halted = next(each for each in world.stages(world.plan(verb, wish)) if each.number == 1)
+    halted = next(each for each in world.stages(world.plan(verb, wish)) if each.number == 2)
     assert halted.part
     world.forsaken()
     assert world.look(verb, wish).sites["hn-west"].runs

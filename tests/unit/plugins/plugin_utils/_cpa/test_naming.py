@@ -25,7 +25,7 @@ NAMING = {
     "checks": True,
     "services": {},
 }
-WEST = {"hn": "hn-west", "public_address": "198.18.2.1", "ports": PORTS}
+WEST = {"hn": "hn-west", "addresses": ["198.18.2.1"], "ports": PORTS}
 
 
 def record(instance, public_address="198.18.1.1", in_rotation=True, service="shop"):
@@ -44,8 +44,8 @@ def view(east=(), west=(), problem=None):
     return View({hn: Site(hn, vma, vma, "wan0", records, {}, {}, {}, problem if hn == "hn-west" else None) for hn, (vma, records) in found.items()}, {})
 
 
-def leaving(hn, *instances):
-    return [{"hn": hn, "instance": instance} for instance in instances]
+def leaving(hn):
+    return [{"hn": hn, "serving": "what its VMA says"}]
 
 
 def test_a_new_place_is_published_with_all_that_a_name_says():
@@ -60,31 +60,36 @@ def test_a_new_place_is_published_with_all_that_a_name_says():
         "check": {"type": "tcp", "port": 80},
         "ask": {"type": "tcp", "port": 80},
         "publish": [{"hn": "hn-west", "addresses": ["198.18.2.1"]}],
-        "retire": [],
+        "leaves": [],
         "only": False,
         "hold": None,
     }
 
 
-def test_an_hn_is_retired_with_the_last_one_in_rotation():
+def test_whether_others_serve_on_shows_when_an_instance_leaves():
     both = view([record("shop-1.example.com"), record("shop-2.example.com"), record("store-1.example.com", service="store")])
-    assert plan_name(both, "shop", "example.com", NAMING, leaves=leaving("hn-east", "shop-1.example.com")) is None
-    plan = plan_name(both, "shop", "example.com", NAMING, leaves=leaving("hn-east", "shop-1.example.com", "shop-2.example.com"))
-    assert (plan["publish"], plan["retire"], plan["hold"]) == ([], ["hn-east"], 30)
+    plan = plan_name(both, "shop", "example.com", NAMING, leaves=leaving("hn-east"))
+    assert (plan["publish"], plan["leaves"], plan["hold"]) == ([], leaving("hn-east"), 30)
 
 
 def test_nobody_waits_for_what_was_not_in_rotation():
-    plan = plan_name(view([record("shop-1.example.com", in_rotation=False)]), "shop", "example.com", NAMING, leaves=leaving("hn-east", "shop-1.example.com"))
-    assert (plan["retire"], plan["hold"]) == (["hn-east"], None)
+    rests = view([record("shop-1.example.com", in_rotation=False)])
+    assert plan_name(rests, "shop", "example.com", NAMING, leaves=leaving("hn-east"))["hold"] is None
     # What an operation that is undone had begun in the west was never seen there.
-    plan = plan_name(view([record("shop-1.example.com")]), "shop", "example.com", NAMING, leaves=leaving("hn-west", "shop-1.example.com"))
-    assert (plan["retire"], plan["hold"]) == (["hn-west"], None)
+    assert plan_name(view([record("shop-1.example.com")]), "shop", "example.com", NAMING, leaves=leaving("hn-west"))["hold"] is None
+
+
+def test_what_was_cut_off_may_have_been_in_rotation_a_moment_ago():
+    rests = view([record("shop-1.example.com", in_rotation=False)])
+    rests.sites["hn-east"].unfinished["shop-1.example.com"] = "remove"
+    assert plan_name(rests, "shop", "example.com", NAMING, leaves=leaving("hn-east"))["hold"] == 30
+    assert plan_name(rests, "store", "example.com", NAMING, leaves=leaving("hn-east"))["hold"] is None
 
 
 def test_the_same_instance_may_leave_one_hn_for_another():
     moving = view([record("shop-1.example.com")], [record("shop-1.example.com", "198.18.2.1")])
-    plan = plan_name(moving, "shop", "example.com", NAMING, [WEST], leaving("hn-east", "shop-1.example.com"))
-    assert (plan["publish"], plan["retire"], plan["hold"]) == ([{"hn": "hn-west", "addresses": ["198.18.2.1"]}], ["hn-east"], 30)
+    plan = plan_name(moving, "shop", "example.com", NAMING, [WEST], leaving("hn-east"))
+    assert (plan["publish"], plan["leaves"], plan["hold"]) == ([{"hn": "hn-west", "addresses": ["198.18.2.1"]}], leaving("hn-east"), 30)
 
 
 @pytest.mark.parametrize(

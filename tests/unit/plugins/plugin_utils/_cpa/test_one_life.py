@@ -387,3 +387,11 @@ def test_no_name_leads_to_what_is_recorded_as_resting():
     world, report, unused = Trial("suspend").attempt(Fault("close", LOST))
     assert report.failed and world.registries()["hn-east"]["records"][0]["state"] == "suspended"
     assert not world.names.names["shop.example.com"]
+
+
+def test_what_is_being_removed_is_not_moved():
+    world, report, unused = Trial("remove").attempt(Fault("clear", LOST))
+    assert report.result["outcome"] == "stopped"
+    with pytest.raises(Refused, match=f"{SHOP} cannot be moved out of hn-east: it is being removed"):
+        world.plan(move, MOVE)
+    assert not world.walk(world.plan(remove, {"instance": SHOP})).failed and not world.problems()

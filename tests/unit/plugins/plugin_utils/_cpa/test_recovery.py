@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, Refused
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import recover, remove, resume
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import devices
-from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import BEFORE
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import BEFORE, MIDDLE
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_one_life import (
     MAY_END,
     SHOP,
@@ -190,3 +190,13 @@ def test_no_public_address_stays_that_others_have_published_for_what_was_merely_
     # Its router documents hold the address of whoever has a record.
     assert not world.walk(world.plan(*WISHES["move"][1])).failed
     assert world.walk(planned(world, ANY)).result["outcome"] == "undone" and not world.problems()
+
+
+def test_whether_it_was_published_beside_a_target_that_failed_is_found_out():
+    world = copy.deepcopy(Trial("move").start)
+    plan = planned(world, WISHES["move"][1])
+    with pytest.raises(Died):
+        world.walk(plan, Fault("cut_over.target.shop-1.example.com", MIDDLE), Fault("cut_over.publish", DIED_BEFORE))
+    world.forsaken()
+    report = world.walk(planned(world, ANY))
+    assert report.result["outcome"] == "done" and world.lives() == {SHOP: [("rm-west-1", 2)]} and not world.problems()
