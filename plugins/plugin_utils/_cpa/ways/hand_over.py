@@ -16,7 +16,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import holders, parts
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, FollowUp, Peer, Plan, Stage, Step, Unknown, in_order
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, FollowUp, Peer, Plan, Stage, Step, Unknown, Unless, in_order
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
 Move = t.Mapping[str, t.Any]
@@ -382,7 +382,9 @@ class HandOver:
             f"Whether {self._title} {'were' if len(self._moves) > 1 else 'was'} published in {self._target.name} cannot be said; "
             f"run the move again when {self._target.gateway} answers."
         )
-        found = [Unknown("cut_over.publish", unsaid)]
+        # Only who has arrived is published, and what its source says of that is certain. A cluster arrives as a whole, or nobody is published.
+        kept = Answer(f"cut_over.source.{self._instances[0]}", ("instances", 0, "handed_over"))
+        found = [Unknown("cut_over.publish", unsaid, unless=Unless(kept, ("no",)))]
         for step, move in zip(self._sides("source"), self._moves):
             if self._wanted.live:
                 why = f"{move['instance']} may be paused on {{rm0}} and is nowhere else then; run the move again."

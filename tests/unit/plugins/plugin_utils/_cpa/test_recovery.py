@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, Refused
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import recover, remove, resume
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import devices
-from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import BEFORE, MIDDLE
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import BEFORE, MIDDLE, SILENT
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_one_life import (
     MAY_END,
     SHOP,
@@ -200,3 +200,13 @@ def test_whether_it_was_published_beside_a_target_that_failed_is_found_out():
     world.forsaken()
     report = world.walk(planned(world, ANY))
     assert report.result["outcome"] == "done" and world.lives() == {SHOP: [("rm-west-1", 2)]} and not world.problems()
+
+
+@pytest.mark.parametrize("name", ["move", "move alive"])
+def test_what_its_source_has_kept_was_published_nowhere_whatever_the_gateway_says(name):
+    trial = Trial(name)
+    world = copy.deepcopy(trial.start)
+    world.walk(trial.plan, Fault(f"cut_over.source.{SHOP}", BEFORE), Fault("cut_over.publish", SILENT))
+    world.forsaken()
+    assert world.walk(planned(world, ANY)).result["outcome"] in ("undone", "nothing")
+    assert not world.problems() and not differences(trial.start.picture(), world.picture())
