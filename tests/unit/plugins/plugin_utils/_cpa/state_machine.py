@@ -81,8 +81,6 @@ AGAIN = re.compile(r"\b[Rr]un (it|this|the \w+) again")
 WALKS, LENGTH, SEED = int(os.environ.get("VMATRIX_WALKS", "120")), 100, int(os.environ.get("VMATRIX_SEED", "0"))
 #: When every walk begins, in seconds.
 BEGINNING = 1e6
-#: The registries after so many questions are remembered.
-REMEMBERED = 400
 
 
 def wishes() -> list[tuple[t.Any, dict[str, t.Any]]]:
@@ -103,19 +101,10 @@ def wishes() -> list[tuple[t.Any, dict[str, t.Any]]]:
 WISHES = wishes()
 
 
-class Forgetful(dict):
-    """What VMAs made of what, as long as there is not too much of it."""
-
-    def __setitem__(self, key: t.Any, value: t.Any) -> None:
-        if len(self) >= REMEMBERED:
-            self.clear()
-        super().__setitem__(key, value)
-
-
 @functools.lru_cache(maxsize=None)
 def template() -> World:
     """Return the mesh that every walk begins with: two instances live."""
-    world = World(GROUPS, CAPSULES, Forgetful())
+    world = World(GROUPS, CAPSULES)
     for wish in (placed(SHOP, to_rm="rm-east-1"), placed(DB, to_hn="hn-west")):
         assert not world.walk(world.plan(*wish)).failed
     return world
