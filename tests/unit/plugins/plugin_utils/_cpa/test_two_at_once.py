@@ -39,7 +39,7 @@ from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world
 
 WEST = {"to_hn": "hn-west"}
 #: How many orders are tried of each pair.
-TRIED = 40
+TRIED = 80
 #: What is there before, and what two controllers wish for then.
 PAIRS = {
     "place and place": ([], placed(), placed(**WEST)),
