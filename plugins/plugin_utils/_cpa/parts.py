@@ -339,9 +339,10 @@ def never_placed(
     # What an RM has given up it lets in again in a newer epoch only, so its VMA has to know of that first.
     undo_run = {"undoes": ("cut_over.rm",), "needs": (f"{prefix}untell",), **only}
     of = core_names.instance(who)
+    unname = unnamed(f"{prefix}unname", names, site, of.service, of.domain, f"{prefix}untell", ("tell",), **only)
     return in_order(
         stage(f"{prefix}untell", "Record that it leaves", tell(f"{prefix}untell", site, [gone_by], f"record that {who} leaves", undoes=("tell",), **only)),
-        stage(f"{prefix}unname", "Have its name lose the HN", *unnamed(f"{prefix}unname", names, site, of.service, of.domain, f"{prefix}untell", ("tell",), **only)),
+        stage(f"{prefix}unname", "Have its name lose the HN", *unname),
         stage(
             f"{prefix}withdraw",
             "Withdraw it from its domain router",

@@ -37,7 +37,8 @@ def plan(view: View, names: parts.Naming, instance: str, then: str, timeout: flo
         if then != "remove":
             raise
         return nothing_left(view, "drain", instance)
-    leave = parts.name("leave", names, record["service"], record["domain"], "have its name lose the HN", leaves=[parts.leaving(site, record["service"], "tell")])
+    leaves = [parts.leaving(site, record["service"], "tell")]
+    leave = parts.name("leave", names, record["service"], record["domain"], "have its name lose the HN", leaves=leaves)
     leaving = {"instance": instance, "in_rotation": False, "operation": "drain", "step": "withdraw and wait for the connections to end"}
     tell = parts.tell("tell", site, [leaving], f"record that {instance} leaves the rotation")
     wait = parts.waited("drain", site, record["domain"], [record["fabric_address"]], {"timeout": timeout, "at_deadline": at_deadline, "patience": patience})

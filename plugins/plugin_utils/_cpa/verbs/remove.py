@@ -36,7 +36,8 @@ def plan(view: View, names: parts.Naming, instance: str, rm: str | None = None) 
         record, site = lookups.one_of(view, instance)
     except NotFound:
         return nothing_left(view, "remove", instance)
-    leave = parts.name("leave", names, record["service"], record["domain"], "have its name lose the HN", leaves=[parts.leaving(site, record["service"], "tell")])
+    leaves = [parts.leaving(site, record["service"], "tell")]
+    leave = parts.name("leave", names, record["service"], record["domain"], "have its name lose the HN", leaves=leaves)
     leaving = {
         "instance": instance,
         "state": "leaving",

@@ -33,7 +33,8 @@ def plan(view: View, names: parts.Naming, instance: str) -> Plan:
         "operation": "suspend",
         "step": f"withdraw and suspend on {record['rm']}",
     }
-    leave = parts.name("leave", names, record["service"], record["domain"], "have its name lose the HN", leaves=[parts.leaving(site, record["service"], "tell")])
+    leaves = [parts.leaving(site, record["service"], "tell")]
+    leave = parts.name("leave", names, record["service"], record["domain"], "have its name lose the HN", leaves=leaves)
     order = {"name": instance, "state": "suspended", "epoch": record["epoch"]}
     tell = parts.tell("tell", site, [resting], f"record that {instance} leaves the rotation")
     return Plan(

@@ -42,7 +42,7 @@ def plan(
 
     Args:
         view: the observed mesh.
-        names: how names follow; that there is always somebody in rotation means that they need not.
+        names: how names follow: what enters may be the first one in rotation, or the last one when others have left meanwhile.
         service: its name.
         domain: who owns it.
         to_hn: the HN.
@@ -54,10 +54,10 @@ def plan(
     """
     limits = Limits(answer_timeout, stop_timeout, waiting)
     if capsule is None:
-        return _restarted(view, deciding.plan_restart(view, service, domain, to_hn), service, limits)
+        return _restarted(view, names, deciding.plan_restart(view, service, domain, to_hn), service, limits)
     decided = deciding.plan_update(view, service, domain, to_hn, capsule)
     site = view.sites[to_hn]
-    rounds = [_Round(view, site, decided, pair, limits) for pair in decided["pairs"]]
+    rounds = [_Round(view, names, site, decided, pair, limits) for pair in decided["pairs"]]
     ended = tuple(each.ended for each in rounds)
     left = _left_over(site, decided)
     if not rounds and not left:
@@ -106,8 +106,10 @@ def _left_over(site: Site, decided: t.Mapping[str, t.Any]) -> list[Stage]:
 class _Round:
     """One instance takes the place of another: it serves before the old one leaves."""
 
-    def __init__(self, view: View, site: Site, decided: t.Mapping[str, t.Any], pair: t.Mapping[str, t.Any], limits: Limits) -> None:
-        self._view, self._site, self._limits = view, site, limits
+    def __init__(
+        self, view: View, names: parts.Naming, site: Site, decided: t.Mapping[str, t.Any], pair: t.Mapping[str, t.Any], limits: Limits
+    ) -> None:
+        self._view, self._names, self._site, self._limits = view, names, site, limits
         self._domain, self._service = decided["domain"], decided["service"]
         self._pair, self._old = pair, pair["old"]
         self.new: str = pair["new"]["instance"]
@@ -138,12 +140,15 @@ class _Round:
         options = {"answer_timeout": self._limits.answer_timeout}
         # With it, for what serves without an open operation takes nobody's place any more.
         closed = [{"instance": new, "operation_done": True}]
+        serving = [parts.served_by(site, self._service, told, self._old["ports"])]
+        follow = parts.name(f"{p}follow", self._names, self._service, self._domain, "have its name follow", serving)
         return [
             parts.stage(f"{p}reserve", f"Reserve room and addresses for {new}", reserve),
             *parts.bringing(self._view, site, identity, order["holders"], [Answer(f"{p}reserve", ("records", 0, "rm"))], reservation.get("rm"), p),
             parts.stage(f"{p}tell", f"Record that {new} is to run", parts.tell(f"{p}tell", site, [running], f"record that {new} is to run")),
             parts.stage(f"{p}start", f"Start {new}", parts.instance(f"{p}cut_over.rm", rm, [parts.order(new, "running", told)], f"start {new}")),
             parts.stage(f"{p}publish", f"Publish {new} when it answers", parts.route(f"{p}cut_over.publish", site, f"{p}tell", f"publish {new}", **options)),
+            parts.stage(f"{p}follow", "Have its name follow", *follow),
             parts.stage(f"{p}leave", f"Record that {old} leaves", parts.tell(f"{p}leave", site, [leaving], f"record that {old} leaves the rotation")),
             parts.stage(f"{p}withdraw", f"Withdraw {old}", parts.route(f"{p}withdraw", site, f"{p}leave", f"withdraw {old}")),
             parts.stage(
@@ -169,6 +174,7 @@ class _Round:
         cleared = {"undoes": (f"{p}cut_over.rm",), "needs": (f"{p}stay",), **until}
         stay = parts.tell(f"{p}stay", site, [staying, going], f"record that {old['instance']} stays, and {new} goes", undoes=(f"{p}tell",), **until)
         keep = parts.route(f"{p}keep", site, f"{p}stay", f"keep {old['instance']} in rotation", how={"undoes": shown, **until})
+        unname = parts.unnamed(f"{p}unname", self._names, site, self._service, self._domain, f"{p}stay", (f"{p}tell",), **until)
         rm = Answer(f"{p}tell", ("records", 0, "rm"))
         remove = parts.instance(f"{p}clear", rm, [order], f"remove {new}", how=cleared, **at_once)
         give_back = parts.tell(
@@ -180,6 +186,7 @@ class _Round:
         return [
             parts.stage(f"{p}stay", f"Record that {old['instance']} stays", stay),
             parts.stage(f"{p}keep", f"Keep {old['instance']} in rotation", keep),
+            parts.stage(f"{p}unname", "Have its name lose the HN", *unname),
             parts.stage(f"{p}clear", f"Remove {new}", remove),
             parts.stage(f"{p}give_back", f"Give the room and the addresses of {new} back", give_back),
             parts.stage(f"{p}close_router", "Bring the router to what is left", close),
@@ -198,7 +205,8 @@ class _Round:
             steps: list[Step] = []
             for step in stage.steps:
                 steps.append(step._replace(undoes=(self.ended,), needs=(last,) if last else ()))
-                last = step.id
+                # A name server that does not answer keeps nobody from being brought back: what is replaced again serves on until then.
+                last = last if step.call == "name" else step.id
             stages.append(stage._replace(steps=tuple(steps)))
         how = {"undoes": (self.ended,), "instead_of": f"{back}.cut_over.publish", "needs": (f"{back}.tell",)}
         gone = [{"instance": back, "state": "leaving", "in_rotation": False}]
@@ -206,13 +214,13 @@ class _Round:
         return [*stages, parts.stage(f"{back}.untell", f"Record that {back} does not run", untell)]
 
 
-def _restarted(view: View, decided: t.Mapping[str, t.Any], service: str, limits: Limits) -> Plan:
+def _restarted(view: View, names: parts.Naming, decided: t.Mapping[str, t.Any], service: str, limits: Limits) -> Plan:
     site = view.sites[decided["site"]["hn"]]
     stages: list[Stage] = []
     undone: list[Stage] = []
     for record in decided["restarts"]:
-        stages += _restart(site, record, limits)
-        undone = [*_enters_again(site, record, limits), *undone]
+        stages += _restart(names, site, record, limits)
+        undone = [*_enters_again(names, site, record, limits), *undone]
     back = tuple(f"{record['instance']}.back" for record in decided["restarts"])
     return Plan(
         operation="update",
@@ -226,15 +234,20 @@ def _restarted(view: View, decided: t.Mapping[str, t.Any], service: str, limits:
     )
 
 
-def _restart(site: Site, record: parts.Record, limits: Limits) -> list[Stage]:
+def _restart(names: parts.Naming, site: Site, record: parts.Record, limits: Limits) -> list[Stage]:
     who, rm, p = record["instance"], record["rm"], f"{record['instance']}."
     leaving = {"instance": who, "in_rotation": False, "operation": "update", "step": "withdraw and restart"}
     entering = {"instance": who, "in_rotation": record["in_rotation"], "operation_done": True}
     stopped = {"name": who, "state": "stopped", "epoch": record["epoch"]}
     started = {"name": who, "state": "running", "epoch": record["epoch"], "record": record}
+    of, leaves = (record["service"], record["domain"]), [parts.leaving(site, record["service"], f"{p}leave")]
+    lose = parts.name(f"{p}lose", names, *of, "have its name lose the HN if nobody else serves there", leaves=leaves)
+    serving = [parts.serves(site, record, f"{p}back")]
+    follow = parts.name(f"{p}follow", names, *of, "have its name follow", serving) if record["in_rotation"] else []
     stop = parts.instance(f"{p}stop", rm, [stopped], f"stop {who}", stop_timeout=limits.stop_timeout, stop_force=True)
     return [
         parts.stage(f"{p}leave", f"Record that {who} leaves the rotation", parts.tell(f"{p}leave", site, [leaving], f"record that {who} leaves the rotation")),
+        parts.stage(f"{p}lose", "Have its name lose the HN", *lose),
         parts.stage(f"{p}withdraw", f"Withdraw {who}", parts.route(f"{p}withdraw", site, f"{p}leave", f"withdraw {who}")),
         parts.stage(
             f"{p}drain",
@@ -249,10 +262,11 @@ def _restart(site: Site, record: parts.Record, limits: Limits) -> list[Stage]:
             f"Publish {who} when it answers",
             parts.route(f"{p}publish", site, f"{p}back", f"publish {who} when it answers", answer_timeout=limits.answer_timeout),
         ),
+        parts.stage(f"{p}follow", "Have its name follow", *follow),
     ]
 
 
-def _enters_again(site: Site, record: parts.Record, limits: Limits) -> list[Stage]:
+def _enters_again(names: parts.Naming, site: Site, record: parts.Record, limits: Limits) -> list[Stage]:
     """Return what brings an instance back into rotation.
 
     A drain that gave up has stopped nothing, and one that does not come back is kept out by its silence.
@@ -265,8 +279,14 @@ def _enters_again(site: Site, record: parts.Record, limits: Limits) -> list[Stag
     enter = parts.tell(f"{p}enter", site, [entering], f"record that {who} enters the rotation again", undoes=(f"{p}leave",), **until)
     how = {"undoes": (f"{p}withdraw",), "needs": (f"{p}run_again",), **until}
     publish = parts.route(f"{p}publish_again", site, f"{p}enter", f"publish {who} again", how=how, answer_timeout=limits.answer_timeout)
+    named: list[Step] = []
+    if record["in_rotation"]:
+        serving = [parts.serves(site, record, f"{p}enter")]
+        how = {"undoes": (f"{p}leave",), "needs": (f"{p}enter", f"{p}publish_again"), **until}
+        named = parts.name(f"{p}name_again", names, record["service"], record["domain"], "have its name get the HN back", serving, ask=False, **how)
     return [
         parts.stage(f"{p}run_again", f"Let {who} run again", run),
         parts.stage(f"{p}enter", f"Record that {who} enters the rotation again", enter),
         parts.stage(f"{p}publish_again", f"Publish {who} again", publish),
+        parts.stage(f"{p}name_again", "Have its name get the HN back", *named),
     ]

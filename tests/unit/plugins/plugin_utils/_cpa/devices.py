@@ -36,6 +36,8 @@ MIDDLE, UNHEARD = "middle", "unheard"
 CUT_BEFORE, CUT_BETWEEN, CUT_AFTER = "cut before", "cut between", "cut after"
 #: What is on a disk that was not flushed when the power failed.
 TORN = -1
+#: The registries after so many questions are remembered.
+REMEMBERED = 2000
 #: The registry of whichever VMA is asked.
 URL = "sqlite://"
 
@@ -496,6 +498,15 @@ def simulated(now: t.Callable[[], float] = lambda: 0.0) -> t.Iterator[None]:
         yield
 
 
+class Forgetful(dict):
+    """What VMAs made of what, as long as there is not too much of it."""
+
+    def __setitem__(self, key: t.Any, value: t.Any) -> None:
+        if len(self) >= REMEMBERED:
+            self.clear()
+        super().__setitem__(key, value)
+
+
 class Vma:
     """A VMA: the real one, with its registry.
 
@@ -505,7 +516,7 @@ class Vma:
         registry: what is in the registry.
     """
 
-    def __init__(self, name: str, hn: str, memory: dict[t.Any, t.Any]) -> None:
+    def __init__(self, name: str, hn: str, memory: Forgetful) -> None:
         self.name, self.hn, self._memory = name, hn, memory
         self.registry = _EMPTY
 

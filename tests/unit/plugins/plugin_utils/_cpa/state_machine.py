@@ -21,7 +21,7 @@ import typing as t
 
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, Refused
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.leases import instances
@@ -78,11 +78,9 @@ ENDS = (remove, scale, standby, update, clone, drain, recover)
 #: What operators are told to do.
 AGAIN = re.compile(r"\b[Rr]un (it|this|the \w+) again")
 #: So many walks are made, each of so many steps, from a seed.
-WALKS, LENGTH, SEED = int(os.environ.get("VMATRIX_WALKS", "200")), 100, int(os.environ.get("VMATRIX_SEED", "0"))
+WALKS, LENGTH, SEED = int(os.environ.get("VMATRIX_WALKS", "120")), 100, int(os.environ.get("VMATRIX_SEED", "0"))
 #: When every walk begins, in seconds.
 BEGINNING = 1e6
-#: The registries after so many questions are remembered.
-REMEMBERED = 400
 
 
 def wishes() -> list[tuple[t.Any, dict[str, t.Any]]]:
@@ -103,19 +101,10 @@ def wishes() -> list[tuple[t.Any, dict[str, t.Any]]]:
 WISHES = wishes()
 
 
-class Forgetful(dict):
-    """What VMAs made of what, as long as there is not too much of it."""
-
-    def __setitem__(self, key: t.Any, value: t.Any) -> None:
-        if len(self) >= REMEMBERED:
-            self.clear()
-        super().__setitem__(key, value)
-
-
 @functools.lru_cache(maxsize=None)
 def template() -> World:
     """Return the mesh that every walk begins with: two instances live."""
-    world = World(GROUPS, CAPSULES, Forgetful())
+    world = World(GROUPS, CAPSULES)
     for wish in (placed(SHOP, to_rm="rm-east-1"), placed(DB, to_hn="hn-west")):
         assert not world.walk(world.plan(*wish)).failed
     return world
@@ -130,6 +119,7 @@ class Operators(RuleBasedStateMachine):
         dead: the numbers of those that are known to be dead.
         wrote: the last that each instance has written and somebody was told of.
         wished: what each controller, also of those that have ended, was to do.
+        wishes: what is wished for in this walk.
         again: what operators were told to run again.
         ending: the instances that somebody has wished an end to.
         steps: how many steps all walks had.
@@ -145,6 +135,7 @@ class Operators(RuleBasedStateMachine):
         self.world = copy.deepcopy(template())
         self.controllers: list[Controller] = []
         self.wished: dict[Controller, tuple[t.Any, dict[str, t.Any]]] = {}
+        self.wishes = WISHES
         self.again: list[tuple[t.Any, dict[str, t.Any]]] = []
         self.dead: set[int] = set()
         self.wrote: dict[str, int] = {}
@@ -161,17 +152,23 @@ class Operators(RuleBasedStateMachine):
 
     # What happens
 
-    @precondition(lambda self: len(self.controllers) < 3)
-    @rule(wish=st.integers(0, len(WISHES) - 1))
-    def wish(self, wish: int) -> None:
-        """Somebody begins an operation, if it is not refused."""
-        self.begin(*WISHES[wish])
+    @initialize(about=st.sampled_from([None, *NAMES]), few=st.lists(st.integers(0, len(WISHES) - 1), min_size=3, max_size=10))
+    def wish_for_few(self, about: str | None, few: list[int]) -> None:
+        """A few things are wished for in a walk, again and again; so they come in each other's way."""
+        pool = [wish for wish in WISHES if about is None or about in wish[1].get("instances", [wish[1].get("instance")]) or "service" in wish[1]]
+        self.wishes = [pool[number % len(pool)] for number in few]
 
     @precondition(lambda self: len(self.controllers) < 3)
-    @rule(wish=st.integers(0, len(WISHES) - 1))
+    @rule(wish=st.integers(0, 9))
+    def wish(self, wish: int) -> None:
+        """Somebody begins an operation, if it is not refused."""
+        self.begin(*self.wishes[wish % len(self.wishes)])
+
+    @precondition(lambda self: len(self.controllers) < 3)
+    @rule(wish=st.integers(0, 9))
     def carry_out(self, wish: int) -> None:
         """Somebody carries out an operation, if it is not refused, and nothing befalls it."""
-        self.finish(self.begin(*WISHES[wish]))
+        self.finish(self.begin(*self.wishes[wish % len(self.wishes)]))
 
     @precondition(lambda self: self.controllers)
     @rule()
@@ -381,10 +378,10 @@ class Operators(RuleBasedStateMachine):
         assert not report.failed, f"{verb.__name__.rpartition('.')[2]} failed: {report.message}"
 
 
-def walked() -> None:
-    """Make the walks; raise what one of them finds."""
+def walked(walks: int = WALKS, from_seed: int = SEED) -> None:
+    """Make so many walks from a seed; raise what one of them finds."""
     how = settings(
-        max_examples=WALKS,
+        max_examples=walks,
         stateful_step_count=LENGTH,
         deadline=None,
         database=None,
@@ -392,4 +389,4 @@ def walked() -> None:
         phases=[Phase.generate],
         print_blob=False,
     )
-    run_state_machine_as_test(seed(SEED)(Operators), settings=how)
+    run_state_machine_as_test(seed(from_seed)(Operators), settings=how)

@@ -69,7 +69,8 @@ def digest(state: State) -> str:
     ]
     gateways = [(gateway.name, gateway.routers, gateway.leases) for gateway in world.gateways.values()]
     at_work = [each and (each.number, each.part, list(each.due or ()), each.hostvars) for each in state.controllers]
-    said = [devices, gateways, world.names.names, world.names.numbers, world.names.leases, world.registries(), sorted(world.silent), at_work, sorted(state.dead), state.budget, state.content]
+    names = [world.names.names, world.names.numbers, world.names.leases]
+    said = [devices, gateways, names, world.registries(), sorted(world.silent), at_work, sorted(state.dead), state.budget, state.content]
     return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
 
 

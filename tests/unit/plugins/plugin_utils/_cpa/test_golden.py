@@ -379,25 +379,16 @@ FORWARD = {
         ("close", {EAST: [record(("shop-1", {"move": "end", **DONE})), held("shop 1.0.0", RM2)]}),
     ],
     "restart": [
-        (
-            "shop-1.example.com.leave",
-            {EAST: [record(("shop-1", {**OUT, "operation": "update"})), ("router", "shop-1.example.com.leave"), ("drain", "192.168.1.10")]},
-        ),
+        ("shop-1.example.com.leave", {EAST: [record(("shop-1", {**OUT, "operation": "update"}))]}),
+        ("shop-1.example.com.withdraw", {EAST: [("router", "shop-1.example.com.leave"), ("drain", "192.168.1.10")]}),
         ("shop-1.example.com.stop", {RM1: [("instances", ("shop-1", "stopped", 3)), ("instances", ("shop-1", "running", 3))]}),
-        (
-            "shop-1.example.com.back",
-            {
-                EAST: [
-                    record(("shop-1", {**IN, **DONE})),
-                    ("router", "shop-1.example.com.back", {"answer_timeout": 120}),
-                    record(("shop-2", {**OUT, "operation": "update"})),
-                    ("router", "shop-2.example.com.leave"),
-                    ("drain", "192.168.1.254"),
-                ]
-            },
-        ),
+        ("shop-1.example.com.back", {EAST: [record(("shop-1", {**IN, **DONE})), ("router", "shop-1.example.com.back", {"answer_timeout": 120})]}),
+        ("shop-1.example.com.follow", {NAMES: [ENTERS]}),
+        ("shop-2.example.com.leave", {EAST: [record(("shop-2", {**OUT, "operation": "update"}))]}),
+        ("shop-2.example.com.withdraw", {EAST: [("router", "shop-2.example.com.leave"), ("drain", "192.168.1.254")]}),
         ("shop-2.example.com.stop", {RM2: [("instances", ("shop-2", "stopped", 2)), ("instances", ("shop-2", "running", 2))]}),
         ("shop-2.example.com.back", {EAST: [record(("shop-2", {**IN, **DONE})), ("router", "shop-2.example.com.back", {"answer_timeout": 120})]}),
+        ("shop-2.example.com.follow", {NAMES: [ENTERS]}),
     ],
 }
 
@@ -413,11 +404,12 @@ def replaced(new, old, rm, epoch, address):
         (f"{p}bring", {RM1: [("bring", "shop 2.0.0", RM2)]}),
         (f"{p}tell", {EAST: [record((new, "running", IN))]}),
         (f"{p}start", {RM2: [("instances", (new, "running", 9))]}),
+        (f"{p}publish", {EAST: [("router", f"{p}tell", {"answer_timeout": 120})]}),
+        (f"{p}follow", {NAMES: [ENTERS]}),
         (
-            f"{p}publish",
+            f"{p}leave",
             {
                 EAST: [
-                    ("router", f"{p}tell", {"answer_timeout": 120}),
                     record((old, {**OUT, "operation": "update"})),
                     ("router", f"{p}leave"),
                     ("drain", address),
@@ -575,7 +567,8 @@ TAKEN_BACK = {
         (
             "shop-1.example.com.enter",
             {EAST: [record(("shop-1", {**IN, **DONE})), ("router", "shop-1.example.com.enter", {"answer_timeout": 120})]},
-        )
+        ),
+        ("shop-1.example.com.name_again", {NAMES: [(*ENTERS, "unasked")]}),
     ],
 }
 P = "shop-1.example.com."
@@ -592,11 +585,12 @@ TAKEN_BACK["update or roll back", "shop-4.example.com.cut_over.publish"] = [
         },
     ),
     (f"{P}start", {RM1: [("instances", ("shop-1", "running", 3))]}),
+    (f"{P}publish", {EAST: [("router", f"{P}tell", {"answer_timeout": 120})]}),
+    (f"{P}follow", {NAMES: [ENTERS]}),
     (
-        f"{P}publish",
+        f"{P}leave",
         {
             EAST: [
-                ("router", f"{P}tell", {"answer_timeout": 120}),
                 record(("shop-3", {**OUT, "operation": "update"})),
                 ("router", f"{P}leave"),
                 ("drain", "192.168.1.10"),
@@ -614,7 +608,8 @@ def new_to_the_east(name):
 
 
 #: Where others of the service serve on.
-SERVED = ("suspend one of two", "scale up", "scale down", "scale down to absent", "clone what is still to be published")
+SERVED = ("suspend one of two", "scale up", "scale down", "scale down to absent", "clone what is still to be published", "restart")
+SERVED += ("update", "update or roll back")
 
 
 @pytest.mark.parametrize("name", FORWARD)

@@ -395,3 +395,9 @@ def test_what_is_being_removed_is_not_moved():
     with pytest.raises(Refused, match=f"{SHOP} cannot be moved out of hn-east: it is being removed"):
         world.plan(move, MOVE)
     assert not world.walk(world.plan(remove, {"instance": SHOP})).failed and not world.problems()
+
+
+def test_what_takes_the_place_of_the_last_one_that_was_drained_has_the_name_follow():
+    world = copy.deepcopy(Trial("drain").start)
+    for wish in (WISHES["drain"][1], (update, UPDATE)):
+        assert not world.walk(planned(world, wish)).failed and not world.problems()

@@ -26,6 +26,7 @@ from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devic
     CUT_BEFORE,
     LOST,
     SILENT,
+    Forgetful,
     Gateway,
     Killed,
     Lost,
@@ -131,7 +132,7 @@ class World:
         journals: what each device has written down of each run.
     """
 
-    def __init__(self, groups: t.Mapping[str, list[str]], capsules: t.Iterable[dict], memory: dict[t.Any, t.Any] | None = None) -> None:
+    def __init__(self, groups: t.Mapping[str, list[str]], capsules: t.Iterable[dict]) -> None:
         self.groups = {**groups, "dns_servers": ["ns-1"]}
         self.names = NameServer()
         self.rms, self.gateways, self.vmas = {}, {}, {}
@@ -139,7 +140,7 @@ class World:
             self.rms[rm] = Rm(rm, _hn(rm), capsules if number == 11 else ())
         for gateway in groups["gateways"]:
             self.gateways[gateway] = Gateway(gateway, _hn(gateway))
-        memory = {} if memory is None else memory
+        memory = Forgetful()
         for number, vma in enumerate(groups["vmas"], start=1):
             self.vmas[vma] = Vma(vma, _hn(vma), memory)
             subscribed = {
