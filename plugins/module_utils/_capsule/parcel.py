@@ -31,6 +31,8 @@ _POLL = 0.02
 _LIFE = 86400.0
 #: Seconds after which an abort of the sender is about an earlier attempt than the one that the receiver begins to wait for.
 _STALE = 30.0
+#: Says in the directory of a parcel that it is not waited for any more.
+_STOPPED = "stopped.json"
 
 
 class Parcel(t.NamedTuple):
@@ -52,19 +54,25 @@ def await_parcel(parcel: str, timeout: float, incoming: str = paths.INCOMING, me
 
     Raises:
         Refused: it was aborted; the message is the sender's reason. Or somebody took it before.
-        DeadlineExceeded: it was not committed within *timeout* seconds. It never will be: a later commit is refused.
+        DeadlineExceeded: it was not committed within *timeout* seconds, or before somebody called stop_waiting(). It never will be: a later commit is refused.
     """
     path = _prepared(parcel, incoming)
+    stopped = os.path.join(path, _STOPPED)
     with _lock(incoming):
         _forget_stale_abort(path)
+        remove(stopped)
     try:
-        wait_for(lambda: (meanwhile(), _decision(path))[1], timeout, f"parcel {parcel} arrives", first=_POLL, longest=_POLL)
+        wait_for(lambda: (meanwhile(), _decision(path) or os.path.exists(stopped))[1], timeout, f"parcel {parcel} arrives", first=_POLL, longest=_POLL)
     except DeadlineExceeded as exc:
         with _lock(incoming):
             if _decision(path) is None:
                 _abort(path, f"The receiving RM gave up waiting for parcel {parcel} after {timeout:g} s.", "receiver")
                 raise exc
     with _lock(incoming):
+        if _decision(path) is None:
+            why = f"The wait for parcel {parcel} was called off, for who sends it has failed."
+            _abort(path, why, "receiver")
+            raise DeadlineExceeded(why)
         commit = _decided(path, "receiver")
     if commit["taken"]:
         raise Refused(f"Parcel {parcel} was taken before.")
@@ -92,6 +100,15 @@ def discard_parcel(parcel: str, incoming: str = paths.INCOMING) -> None:
             return
         _write(path, "commit.json", {**commit, "note": {}, "taken": True})
         _empty(path, keep="commit.json")
+
+
+def stop_waiting(parcel: str, incoming: str = paths.INCOMING) -> None:
+    """Have whoever awaits the parcel give up as if its time had passed: it is known that the sender has failed. Where nobody does, nothing stays of this."""
+    path = paths.parcel(incoming, parcel)
+    if os.path.isdir(path):
+        with _lock(incoming):
+            if os.path.isdir(path) and _decision(path) is None:
+                _write(path, _STOPPED, {})
 
 
 # What the receiver does for a sender

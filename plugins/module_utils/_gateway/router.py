@@ -70,7 +70,33 @@ class Seen(t.NamedTuple):
 NOTHING = Seen(None, None, None)
 
 
-def apply(
+def apply(desired: Document, *where: t.Any, asks: t.Collection[str] = (), answer_timeout: float = 0.0, dry_run: bool = False, **how: t.Any) -> Report:
+    """Bring the router of a domain to what *desired* says, as brought() does, and wait for answers of those in the rotation who have lost their power since.
+
+    Args:
+        desired: the router document.
+        where: where the router is, and
+        how: further arguments, as brought() takes them.
+        asks: the instances that have to answer also where they are in the rotation already; for them the rotation stays as it is.
+        answer_timeout: seconds that they, and new members, have for that; 0 does not wait.
+        dry_run: whether to only say what would change.
+
+    Raises:
+        What brought() raises.
+    """
+    report = brought(desired, *where, answer_timeout=answer_timeout, dry_run=dry_run, **how)
+    answered = {each.instance for each in report.waited}
+    late = [each for each in new_members(report.after["router"], None) if each["instance"] in asks and each["instance"] not in answered]
+    if dry_run or answer_timeout <= 0 or not late:
+        return report
+    domain = desired["domain"]
+    namespace.forget_neighbours(domain, [each["address"] for each in late])
+    with state.call_off(domain, desired["generation"]) as called_off:
+        waited = answers.wait(namespace.names(domain).namespace, late, answer_timeout, called_off)
+    return report._replace(waited=[*report.waited, *waited])
+
+
+def brought(
     desired: Document,
     switch_of: t.Callable[[str], Switch],
     bridge: str,
@@ -112,6 +138,7 @@ def apply(
     switch = switch_of(bridge)
     namespace.check_wan(wan)
     with state.locked(domain):
+        state.sweep_called_off(domain)
         known = state.load(domain, directory)
         previous = known.document if known else None
         document = _wanted(checked_in, known, leases, dry_run, prepare)

@@ -10,7 +10,9 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
+import time
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
@@ -19,6 +21,8 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.document imp
 
 DIRECTORY = "/etc/vmatrix/routers"
 _LOCKS = "/run/lock"
+#: Seconds after which nobody begins to wait any more for what was called off.
+_PASSED = 60.0
 
 
 class State(t.NamedTuple):
@@ -83,6 +87,14 @@ def mark_called_off(domain: str, generation: int) -> None:
     """Call the wait for the answers to one document off."""
     with open(_called_off(domain, generation), "w", encoding="utf-8"):
         pass
+
+
+def sweep_called_off(domain: str) -> None:
+    """Remove the marks of waits that were called off a while ago: nobody has begun to wait, or he had ended."""
+    for path in glob.glob(os.path.join(_LOCKS, f"vmatrix-router-{names.domain(domain)}-*.called-off")):
+        with contextlib.suppress(FileNotFoundError):
+            if os.stat(path).st_mtime < time.time() - _PASSED:
+                os.unlink(path)
 
 
 def _called_off(domain: str, generation: int) -> str:

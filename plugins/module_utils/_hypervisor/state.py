@@ -185,6 +185,14 @@ def summary(found: Found) -> dict[str, t.Any]:
     }
 
 
+def leaves(found: Found) -> bool:
+    """Whether it was on its way to another RM alive when its guest ended here: it may be paused there, with all that is in its memory."""
+    said = found.document.get("leaving")
+    # Older releases noted the epoch alone.
+    epoch = said["epoch"] if isinstance(said, dict) else said
+    return epoch is not None and epoch > found.epoch.number
+
+
 def details(places: Places, found: Found) -> dict[str, t.Any]:
     """Return summary() and what is needed to rebuild a registry or to look closer."""
     return {

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import libraries
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import libraries, parcel
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.transfer import Peer
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.fan_out import Told, fan_out
@@ -46,6 +46,13 @@ def hand_over(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
     else:
         acts = [(order.name, lambda order=order, peer=peer: make(host, order, peer, check)) for order, peer in zip(orders, peers)]
     return joined(fan_out(acts), _shown)
+
+
+def stop_waiting(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
+    """End the waits for C(instances), each with C(name) and C(epoch), as the target of a hand-over: who sends them has failed."""
+    for each in [] if check else numbered(given(arguments)):
+        parcel.stop_waiting(Order(each["name"], each["epoch"]).parcel)
+    return Outcome(False, None, None, {})
 
 
 def _refuse_incomplete(arguments: t.Mapping[str, t.Any], asked: t.Sequence[t.Mapping[str, t.Any]], orders: t.Sequence[Order]) -> None:

@@ -42,13 +42,13 @@ def ensure(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
 def awake(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
     """Start again those of C(instances) that lost their power here: what is stopped, in the epoch in which it is to live. All else stays as it is.
 
-    So does what the operation has not leased, for then somebody else has come to that.
+    So does what the operation has not leased, for then somebody else has come to that; and what was on its way alive, for it may be paused at the other end.
     """
     host, leased = this_host(), arguments["lease"]["numbers"]
     told = []
     for each in numbered({**arguments, "instances": [each for each in arguments["instances"] if each["name"] in leased]}):
-        found = state.summary(state.find(host, each["name"]))
-        if (found["state"], found["epoch"], found["here"]) == ("stopped", each["epoch"], True):
+        found = state.find(host, each["name"])
+        if (found.state, found.epoch) == ("stopped", epochs.Epoch(each["epoch"], True)) and not state.leaves(found):
             told += several.ensure_all(host, [Wanted(**each, state="running")], check)
     return joined(told, _shown)
 

@@ -66,6 +66,7 @@ CALLS = {
     "routers": ("router", "look"),
     "running": ("instances", "look"),
     "steering": ("names", "look"),
+    "stop_waiting": ("cutovers", "stop_waiting"),
     "subscribe": ("vma", "subscribe"),
     "subscriptions": ("vma", "subscriptions"),
     "switch": ("switch", "ensure"),

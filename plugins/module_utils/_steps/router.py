@@ -26,7 +26,7 @@ def apply(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
 
     Args:
         arguments: C(document); whether to only C(prepare) the network, so that members stay as they are; C(tunnels) that are brought to it (none),
-            C(tunnel_timeout) for those (20 s), C(answer_timeout) for new members (0: no wait), whether to C(close_connections) of members that leave,
+            C(tunnel_timeout) for those (20 s), C(answer_timeout) for new members, and those that it C(asks) besides (0: no wait), whether to C(close_connections) of members that leave,
             C(wan_interface) and C(bridge); C(lease), which says for which instances the document speaks.
     """
     arguments = given(arguments)
@@ -36,7 +36,7 @@ def apply(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
     if not document["services"]:
         report = gatehouse.remove(document["domain"], place, check, document["generation"], leases)
     else:
-        waits = {key: arguments.get(key, usual) for key, usual in (("answer_timeout", 0), ("close_connections", False), ("prepare", False))}
+        waits = {key: arguments.get(key, usual) for key, usual in (("answer_timeout", 0), ("close_connections", False), ("prepare", False), ("asks", ()))}
         report = gatehouse.apply(dict(document), arguments.get("tunnels", []), place, arguments.get("tunnel_timeout", 20), check, leases, **waits)
     result = {key: report.after[key] for key in ("router", "tunnels")}
     return Outcome(report.changed, report.before, report.after, {**result, "waited": [one._asdict() for one in report.waited]})

@@ -74,6 +74,9 @@ def present(
         opened = authority.open_authority(directory)
         found, stored = _current(where), read_json(where.envelopes) or {}
         status = _status(opened, found, renew_before)
+        if status == "valid" and not _has_key(where, found):
+            # Whoever issued it anew was cut off between the two.
+            status = "keyless"
         anew = renew or status != "valid"
         kept = {} if anew else {reader: one for reader, one in stored.items() if reader in readers and _fits(one, found)}
         changed = anew or sorted(stored) != sorted(kept) or sorted(kept) != sorted(readers)
@@ -157,6 +160,16 @@ def _current(where: Paths) -> t.Any:
             return pki.load_certificate(handle.read(), f"certificate in {where.certificate}")
     except FileNotFoundError:
         return None
+
+
+def _has_key(where: Paths, certificate: t.Any) -> bool:
+    """Whether the key that lies with a certificate is that certificate's."""
+    try:
+        with open(where.key, "rb") as handle:
+            key = pki.load_key(handle.read(), f"key in {where.key}")
+    except (FileNotFoundError, InvalidInput):
+        return False
+    return pki.public_bytes(key.public_key()) == pki.public_bytes(certificate.public_key())
 
 
 def _status(opened: Opened, certificate: t.Any, renew_before: int) -> str:

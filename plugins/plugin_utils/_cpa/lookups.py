@@ -49,13 +49,15 @@ def at_rest(record: t.Mapping[str, t.Any]) -> None:
 
 
 def whole_of(view: View, instance: str) -> tuple[dict, Site]:
-    """Return what C(one_of) does, of an instance that is neither about to be made nor about to go.
+    """Return what C(one_of) does, of an instance that is neither about to be made, nor about to go, nor on its way to another RM.
 
     Raises:
         NotFound: no HN knows it.
         Refused: there is something of it only, or one_of() refuses it.
     """
     record, site = one_of(view, instance)
+    if record["moves_to"]:
+        raise Refused(f"{instance} is on its way from {record['rm']} to {record['moves_to']}; finish that move first by running it again.")
     if record["state"] in ("reserved", "leaving"):
         half = "there is only a reservation of it" if record["state"] == "reserved" else "it is being removed"
         raise Refused(f"{instance} cannot be had in {site.name}: {half}. Run the operation again that was at work on it, or recover, or remove.")

@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names as core_names
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups, naming
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, FollowUp, Peer, Stage, Step, Unknown, Unless, in_order
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, FollowUp, Peer, Stage, Step, Unknown, Unless, Words, in_order
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
 Record = t.Mapping[str, t.Any]
@@ -106,12 +106,23 @@ def call_off(after: Step, step: str, site: Site, told: str) -> FollowUp:
     return FollowUp(after.id, False, off)
 
 
+def stop_waiting(step: str, rm: str | Answer, who: str, epoch: Answer) -> Step:
+    """End an RM's wait for an instance that is known not to be handed over now; without this it would wait to its deadline."""
+    return Step(step, rm, "stop_waiting", {"instances": [{"name": who, "epoch": epoch}]}, f"stop waiting for {who}")
+
+
 def order(name: str, state: str, record: Answer) -> dict[str, t.Any]:
     """Return what an RM is told of an instance, from the record that a VMA answered."""
     parts = {key: Answer(record.step, (*record.path, key)) for key in ("epoch", "capsule", "vlan")}
     if state in ("running", "suspended"):
         return {"name": name, "state": state, **parts, "record": record}
     return {"name": name, "state": state, "epoch": parts["epoch"]}
+
+
+def anew(step: str, who: str) -> Words:
+    """Say it of an instance that the step lets live again where its guest had ended: nothing else tells that it is not what it was before."""
+    said = f" {who} was started from its disk there: what was in its memory alone is lost."
+    return Words(Answer(step, ("instances", 0, "action")), ("started",), said)
 
 
 def instance(step: str, rm: str | Answer, orders: t.Sequence[t.Mapping[str, t.Any]], what: str, **options: t.Any) -> Step:

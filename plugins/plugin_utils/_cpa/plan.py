@@ -44,6 +44,14 @@ class Count(t.NamedTuple):
     steps: t.Tuple[str, ...]
 
 
+class Words(t.NamedTuple):
+    """What a sentence says besides where an answer, that is one of C(values), calls for it: the C(text), or nothing."""
+
+    answer: Answer
+    values: t.Tuple[t.Any, ...]
+    text: str
+
+
 class Unless(t.NamedTuple):
     """When a step is left out: when *answer* is among *values*.
 
@@ -199,7 +207,7 @@ class Plan(t.NamedTuple):
 
 
 #: What a plan is made of, by the names under which it is written down.
-_KINDS: t.Mapping[str, t.Any] = {kind.__name__: kind for kind in (Answer, Peer, Count, Unless, Unknown, Step, FollowUp, Stage, Plan)}
+_KINDS: t.Mapping[str, t.Any] = {kind.__name__: kind for kind in (Answer, Peer, Count, Words, Unless, Unknown, Step, FollowUp, Stage, Plan)}
 _KEY = "_is"
 
 

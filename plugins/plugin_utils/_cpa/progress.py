@@ -12,7 +12,7 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Mapping
 
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Count, Peer, Plan, Stage, Step, references
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Count, Peer, Plan, Stage, Step, Words, references
 
 #: Calls that do the same for several instances at the same time.
 JOINED = ("instances", "hand_over", "publish")
@@ -77,6 +77,11 @@ def resolve(value: t.Any, plan: Plan, answers: Answers) -> t.Any:
         return found
     if isinstance(value, Count):
         return sum(done(answers, step) for step in value.steps)
+    if isinstance(value, Words):
+        try:
+            return value.text if resolve(value.answer, plan, answers) in value.values else ""
+        except Missing:
+            return ""
     if isinstance(value, Peer):
         return dict(plan.peers[resolve(value.rm, plan, answers)])
     if isinstance(value, Mapping):

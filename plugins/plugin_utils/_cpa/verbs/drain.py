@@ -69,7 +69,7 @@ def _afterwards(site: Site, record: parts.Record, then: str) -> tuple[Stage, ...
     instance, rm, epoch = record["instance"], record["rm"], record["epoch"]
     if then == "remove":
         gone = parts.tell("leaving", site, [{"instance": instance, "state": "leaving", "step": f"remove from {rm}"}], f"record that {instance} leaves")
-        return (parts.stage("leaving", "Record that it leaves", gone), *clear(site, instance, rm, epoch))
+        return (parts.stage("leaving", "Record that it leaves", gone), *clear(site, instance, rm, epoch, moves_to=record["moves_to"]))
     close = parts.stage("close", "Close the operation", parts.tell("close", site, [{"instance": instance, "operation_done": True}], "close the operation"))
     if then == "leave":
         return (close,)

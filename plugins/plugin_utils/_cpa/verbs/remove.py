@@ -52,7 +52,7 @@ def plan(view: View, names: parts.Naming, instance: str, rm: str | None = None) 
         prepare=in_order(
             *parts.first(record, tell, leave),
             parts.stage("withdraw", "Withdraw it from its domain router", parts.route("withdraw", site, "tell", f"withdraw {instance}")),
-            *clear(site, instance, record["rm"], record["epoch"]),
+            *clear(site, instance, record["rm"], record["epoch"], moves_to=record["moves_to"]),
         ),
         stopped="What was done stays done; run it again when this is mended.",
         done="{instance} is gone from {rm} in {hn}.",
@@ -104,7 +104,14 @@ def nothing_left(view: View, operation: str, instance: str) -> Plan:
 
 
 def clear(
-    site: Site, instance: str, rm: str | Answer, epoch: int | Answer, prefix: str = "", with_it: t.Sequence[t.Mapping[str, t.Any]] = (), **how: t.Any
+    site: Site,
+    instance: str,
+    rm: str | Answer,
+    epoch: int | Answer,
+    prefix: str = "",
+    with_it: t.Sequence[t.Mapping[str, t.Any]] = (),
+    moves_to: str | None = None,
+    **how: t.Any,
 ) -> tuple[Stage, ...]:
     """Return the stages that remove what was withdrawn: from its RM, from the registry, and from the router that may hold nobody else.
 
@@ -115,16 +122,18 @@ def clear(
         epoch: the epoch in which the RM gives up the right to run it.
         prefix: what the ids of the steps begin with.
         with_it: what is recorded of others in the same transaction.
+        moves_to: the RM that it was on its way to when a move inside the HN broke off, where there may be something of it, too.
         how: further fields of all steps.
     """
     order = {"name": instance, "state": "absent", "epoch": epoch}
     # Its disk goes with it, so a clean shutdown would save nothing.
     at_once = {"stop_timeout": 0, "stop_force": True}
     removed = Step(f"{prefix}clear", rm, "instances", {"instances": [order], **at_once}, f"remove {instance}", **how)
+    elsewhere = [removed._replace(id=f"{prefix}clear.{moves_to}", device=moves_to)] if moves_to else []
     told = [{"instance": instance, "state": "absent"}, *with_it]
     release = parts.tell(f"{prefix}release", site, told, f"give the room and the addresses of {instance} back", **how)
     return (
-        parts.stage(f"{prefix}clear", "Remove it from its RM", removed),
+        parts.stage(f"{prefix}clear", "Remove it from its RM", removed, *elsewhere),
         parts.stage(f"{prefix}release", "Give its room and addresses back", release),
         parts.stage(
             f"{prefix}close_router",

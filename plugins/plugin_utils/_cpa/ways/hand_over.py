@@ -62,10 +62,12 @@ class HandOver:
         one, many = len(self._moves) == 1, len(self._moves) > 1
         arrived = tuple(f"cut_over.target.{instance}" for instance in self._instances)
         homes = " and ".join(f"{{rm{number}}} behind {{address{number}}}" for number in range(len(self._moves)))
+        anew = "".join(f"{{anew{number}}}" for number in range(len(self._moves)))
         facts: dict[str, t.Any] = {}
         for number in range(len(self._moves)):
             facts[f"rm{number}"] = Answer("coming", ("records", number, "rm"))
             facts[f"address{number}"] = Answer("coming", ("records", number, "public_address"))
+            facts[f"anew{number}"] = parts.anew(f"live_again.{self._instances[number]}", self._instances[number])
         facts["epoch"] = Answer("coming", ("records", 0, "epoch"))
         said = f"{self._title} moved from {self._source.name} to {self._target.name}, to {homes}"
         if one:
@@ -82,7 +84,7 @@ class HandOver:
             take_back=in_order(*self._take_back()),
             forward=("cut_over.publish",) if self._runs else (*arrived, "cut_over.publish"),
             unknown=self._unknown(),
-            was=f"{self._title} {self._are} {self._final} again in {self._source.name}.",
+            was=f"{self._title} {self._are} {self._final} again in {self._source.name}.{anew}",
             stopped=f"{self._title} {'serve' if many else 'serves'} in {self._target.name} already; run the move again when this is mended.",
             done=f"{said}.",
             facts=facts,
@@ -236,7 +238,11 @@ class HandOver:
         off = [parts.call_off(step, "cut_over.call_off", self._target, "coming") for side in ("source", "target") for step in self._sides(side)]
         # Its connections cannot go on without it; whoever tries again is forwarded.
         away = [FollowUp(step.id, True, self._withdrawal()) for step in self._sides("source")] if self._wanted.live else []
-        return (*off, *away)
+        # Who publishes gives up when the source has failed, and so need the target's RM. Of a cluster each of them waits for itself.
+        told = Answer("coming", ("records", 0))
+        stop = parts.stop_waiting("cut_over.stop_waiting", told._replace(path=(*told.path, "rm")), self._instances[0], told._replace(path=(*told.path, "epoch")))
+        stopped = [FollowUp("cut_over.publish", False, stop)] if len(self._moves) == 1 else []
+        return (*off, *away, *stopped)
 
     # Afterwards
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import holders, parts
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Peer, Plan, Step, Unknown, in_order
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, FollowUp, Peer, Plan, Step, Unknown, in_order
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
 
 HERE = Answer("begin", ("records", 0))
@@ -71,6 +71,7 @@ def plan(view: View, decided: t.Mapping[str, t.Any], timeout: float) -> Plan:
             ),
         ),
         cut_over=parts.stage("cut_over", "Cut over", source, target),
+        follow_ups=(FollowUp(source.id, False, parts.stop_waiting("cut_over.stop_waiting", to_rm, instance, epoch)),),
         settle=in_order(
             parts.stage("retire", "Clear where it was", parts.instance("retire", rm, [gone], f"remove {instance} from {rm}", **at_once)),
             parts.stage("close", "Leave it to the other RM alone", parts.tell("close", site, ended, f"record that {instance} lives on {to_rm}")),
@@ -105,10 +106,10 @@ def plan(view: View, decided: t.Mapping[str, t.Any], timeout: float) -> Plan:
             Unknown(source.id, elsewhere, ("instances", 0, "handed_to"), (None,)),
             *((parts.retired("rehearse.source", record),) if record["moves_to"] else ()),
         ),
-        was=f"{instance} is {record['state']} on {rm}, as before.",
+        was=f"{instance} is {record['state']} on {rm}, as before.{{anew}}",
         stopped=f"{instance} lives on {to_rm} already; run the move again when this is mended.",
         done=f"{instance} moved from {rm} to {to_rm} in {site.name} (epoch {{epoch}}){still}.",
-        facts={"epoch": epoch, **({"downtime": Answer(target.id, ("instances", 0, "downtime"))} if live else {})},
+        facts={"epoch": epoch, "anew": parts.anew("live_again", instance), **({"downtime": Answer(target.id, ("instances", 0, "downtime"))} if live else {})},
         result={"records": [HERE], "sources": [Answer(source.id, ("instances", 0))], "targets": [Answer(target.id, ("instances", 0))]},
         peers=parts.peers(view),
     )

@@ -24,6 +24,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wai
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover import live, source
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.order import Order
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import arrival, client, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import instances
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._cutover.line import PEER, Line, accept
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._hypervisor import fake_libvirt
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._hypervisor.simulated import NAME, Disk, Rm
@@ -231,6 +232,41 @@ def test_what_was_brought_over_but_not_handed_over_waits_and_is_taken_up(east, w
     given, taken = both(east, west, line)
     assert (given.changed, taken.changed) == (True, True) and lives(east, west) == ["west"]
     assert west.connection.lives == [(NAME, "boot, moved")]
+
+
+def test_what_is_paused_stays_when_the_wait_for_it_is_called_off(east, west, line):
+    """Its source has failed, and nobody can say whether it has handed over."""
+    east.connection.fail = {"migrateToURI3!": fake_libvirt.Crash()}
+    began = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(take, west, timeout=60.0)
+        assert raised(give, east, line, timeout=1.5).result["handed_over"] == "unknown"
+        parcel.stop_waiting(f"{NAME}@2", os.path.join(west.root, "incoming"))
+        assert isinstance(waiting.exception(), DeadlineExceeded)
+    assert time.monotonic() - began < 10 and list(west.connection.domains) == [NAME]
+    east.connection.fail = {}
+    given, taken = both(east, west, line)
+    assert (given.changed, taken.changed) == (True, True) and west.connection.lives == [(NAME, "boot, moved")]
+
+
+def test_what_may_be_paused_at_the_target_is_not_started_anew_at_the_source(east, west, line, monkeypatch):
+    """A second run has what lost its power started again before it hands it over; all that is in the memory of this one is at the target."""
+    east.connection.fail = {"migrateToURI3!": fake_libvirt.Crash()}
+    both(east, west, line, timeout=1.5)
+    east.connection.fail = {}
+    monkeypatch.setattr(instances, "this_host", lambda: east.host)
+    again = {"instances": [{"name": NAME, "epoch": 1}], "lease": {"numbers": {NAME: 1}}}
+    assert not instances.awake(again, False).changed and lives(east, west) == []
+    both(east, west, line)
+    assert west.connection.lives == [(NAME, "boot, moved")]
+
+
+def test_what_was_taken_back_and_lost_its_power_then_is_started_again(east, west, line, monkeypatch):
+    cut_off(east)
+    assert east.order("running", epoch=3).action == "started"
+    east.connection.domains.clear()
+    monkeypatch.setattr(instances, "this_host", lambda: east.host)
+    assert instances.awake({"instances": [{"name": NAME, "epoch": 3}], "lease": {"numbers": {NAME: 1}}}, False).changed and lives(east, west) == ["east"]
 
 
 @pytest.mark.parametrize("call", ["resume", "resume!"])

@@ -27,6 +27,19 @@ def test_a_wait_is_called_off_before_it_began_or_during_it_and_only_for_its_own_
     assert not os.path.exists("/run/lock/vmatrix-router-example.com-7.called-off"), "it must not call off what comes later"
 
 
+def test_a_mark_that_nobody_waited_for_does_not_stay(monkeypatch, tmp_path):
+    monkeypatch.setattr(state, "_LOCKS", str(tmp_path))
+    state.mark_called_off("example.com", 7)
+    state.sweep_called_off("example.com")
+    assert os.listdir(tmp_path), "he may be about to"
+    (mark,) = tmp_path.iterdir()
+    os.utime(mark, (1, 1))
+    state.sweep_called_off("example.org")
+    assert os.listdir(tmp_path)
+    state.sweep_called_off("example.com")
+    assert not os.listdir(tmp_path)
+
+
 def test_a_silent_member_whose_wait_was_called_off_is_given_up_at_once(monkeypatch):
     monkeypatch.setattr(answers, "enter", lambda namespace: None)
     silent = {"instance": "shop-1.example.com", "address": "127.0.0.1", "ports": [{"protocol": "tcp", "port": 9}]}

@@ -758,6 +758,20 @@ def test_a_member_that_does_not_answer_stays_out(mesh):
     assert {answer[0] for answer in call_inside(mesh.client, lambda: [ask() for _call in range(10)])} == {one.instance}
 
 
+def test_who_is_in_the_rotation_has_to_answer_too_if_that_is_asked(mesh):
+    """Its RM has lost its power since, and nothing else tells that it does not serve again yet."""
+    one, two = mesh.guests
+    apply(mesh, document([one.member, two.member]))
+    before = state.load(DOMAIN, mesh.directory)
+    with pytest.raises(DeadlineExceeded, match=rf"{one.instance} did not answer on {one.address} port 80 within 0.3 s"):
+        apply(mesh, document([one.member, two.member]), answer_timeout=0.3, asks=[one.instance])
+    assert state.load(DOMAIN, mesh.directory) == before, "its rotation is what it was"
+    assert not apply(mesh, document([one.member, two.member]), answer_timeout=0.3, asks=[one.instance], dry_run=True).waited
+    one.serve(80)
+    report = apply(mesh, document([one.member, two.member]), answer_timeout=10, asks=[one.instance])
+    assert not report.changed and [waited.instance for waited in report.waited] == [one.instance]
+
+
 def test_a_first_member_that_does_not_answer_leaves_a_refusing_service(mesh):
     with pytest.raises(DeadlineExceeded):
         apply(mesh, document([mesh.guests[0].member]), answer_timeout=0.2)

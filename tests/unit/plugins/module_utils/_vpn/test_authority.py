@@ -76,6 +76,25 @@ def test_a_certificate_is_renewed_when_it_is_time_or_asked_for(directory):
     assert forced.changed and forced.result["serial"] != due.result["serial"]
 
 
+def test_a_key_and_a_certificate_that_do_not_belong_together_are_made_anew(directory, monkeypatch):
+    """Whoever renewed it was cut off between the two."""
+    good = issue(directory)
+    written = certificates.write_atomic
+
+    def cut_off(path, *content, **how):
+        if path.endswith("certificates/shop.example.com.pem"):
+            raise KeyboardInterrupt
+        written(path, *content, **how)
+
+    monkeypatch.setattr(certificates, "write_atomic", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        issue(directory, renew=True)
+    monkeypatch.undo()
+    after = issue(directory)
+    assert after.changed and after.before["status"] == "keyless" and after.result["serial"] != good.result["serial"]
+    assert not issue(directory).changed
+
+
 def test_nothing_outlives_the_authority(tmp_path):
     directory = str(tmp_path)
     root = authority.present("example.com", 10, 365, directory).result

@@ -83,6 +83,11 @@ class Parcel(t.NamedTuple):
     boot: int
 
 
+def followed(name: str, latest: int, number: int) -> str:
+    """Return what a device says that has acted under a later lease, as C(_core.fence) does."""
+    return f"Another operation has come to {name} since this one began (its lease is {latest}, this one's {number}); nothing was done."
+
+
 def _broken(mode: str | None, when: str, result: dict | None = None) -> None:
     if mode == CUT_BETWEEN and when == MIDDLE:
         raise PowerCut
@@ -117,7 +122,7 @@ class Rm:
         """Act under a lease and under no earlier one, as C(_hypervisor.epochs.follow) does."""
         name, numbers = order["name"], common["lease"]["numbers"]
         if name in numbers and numbers[name] < self.leases.get(name, 0):
-            raise Refused(f"Another operation has come to {name}.")
+            raise Refused(followed(name, self.leases[name], numbers[name]))
         if not check:
             # What only finds out if something could be done may come before the lease.
             self.leases[name] = numbers[name]
@@ -157,11 +162,15 @@ class Rm:
                 _broken(mode, MIDDLE)
                 self.guests.pop(name, None)
         else:
+            anew = wanted == "running" and (guest is None or guest.state == "stopped")
             self._live(name, wanted, order, known, here, guest, common, check)
             if not check:
                 self.guests[name].flushed = self.guests[name].flushed and wanted != "suspended"
                 _broken(mode, MIDDLE)
                 self.flush(self.guests[name])
+            if anew:
+                _broken(mode, AFTER)
+                return {"action": "started"}
         _broken(mode, AFTER)
         return {"action": "done"}
 
@@ -169,7 +178,10 @@ class Rm:
         epoch, capsule = order.get("epoch"), order.get("capsule")
         state = guest.state if guest else "absent"
         if guest and guest.wrote == TORN and wanted == "running":
-            raise Refused(f"{name} had just come to {self.name} when that failed.")
+            raise Refused(
+                f"{name} had just come to this RM when that failed, so its disks may not be whole here. The RM that sent it has everything: recover, or run "
+                "the move again."
+            )
         if state == "coming":
             raise Refused(f"{name} is coming to {self.name} by a move that was not brought to its end.")
         if state == "absent" and not (wanted == "running" or wanted == "suspended" and capsule):
@@ -178,7 +190,9 @@ class Rm:
             raise Refused(f"{name} was never started on {self.name}.")
         if guest and capsule not in (None, guest.capsule) and wanted == "running" and state in ("running", "stopped"):
             raise Refused(f"{name} on {self.name} comes from {guest.capsule}, not from {capsule}.")
-        if wanted == "suspended" and state == "stopped" or wanted == "stopped" and state == "suspended" and not common.get("stop_force"):
+        if wanted == "suspended" and state == "stopped":
+            raise Refused(f"{name} is {state}: only a running instance can be suspended. What was stopped, or lost its power, is started again by place.")
+        if wanted == "stopped" and state == "suspended" and not common.get("stop_force"):
             raise Refused(f"{name} is {state} on {self.name}, and cannot become {wanted}.")
         if epoch is not None and (epoch < known or epoch == known and not here):
             raise Refused(f"{name} may not run on {self.name} with epoch {epoch}: it knows of epoch {known}{'' if here else ', given up'}.")
@@ -196,6 +210,9 @@ class Rm:
         """Start an instance again that lost its power, as C(_steps.instances.awake) does."""
         guest = self.guests.get(order["name"])
         if not guest or guest.state != "stopped" or self.known(order["name"]) != (order["epoch"], True):
+            return False
+        if guest.leaving and guest.leaving[0] > order["epoch"]:
+            # It may be paused there, with all that is in its memory.
             return False
         self.ensure({**order, "state": "running"}, None, check, {})
         return True
@@ -257,7 +274,8 @@ class Rm:
             if not arrived:
                 guest.leaving = None
                 peer.parcels[name, epoch] = Parcel(None, 0, peer.boot)
-                raise NotFound(f"The guest of {name} ended on the way.", {"handed_over": "no"})
+                why = f"its guest ended on the way, and is not on {peer.name} either; what was in its memory alone is lost"
+                raise NotFound(f"{name} was not handed over (it is stopped here, with its disks, and can be started again): {why}.", {"handed_over": "no"})
 
     @staticmethod
     def _noted(said: tuple[int, str] | None, name: str, epoch: int, to: str) -> bool:
@@ -312,8 +330,9 @@ class Rm:
                 raise self._gone(name, epoch, NotFound(f"{name} was handed over, but is not on {self.name}."))
             self.held(name, parcel.version)
             self.epochs[name] = (epoch, True)
-            # The disk that came alive was flushed when it had arrived.
-            self.guests[name] = Guest("running" if live else "suspended", parcel.version, epoch, parcel.wrote, came=not live)
+            # The disk that came alive was flushed when it had arrived, and who is paused with it goes on.
+            wrote = guest.wrote if live and guest else parcel.wrote
+            self.guests[name] = Guest("running" if live else "suspended", parcel.version, epoch, wrote, came=not live)
             if not live or mode == CUT_BETWEEN:
                 _broken(mode, MIDDLE, {"instance": {"state": "suspended"}})
         self.guests[name].state = wanted
@@ -373,7 +392,7 @@ class Gateway:
         leases = arguments["lease"]["numbers"]
         for name, number in leases.items():
             if number < self.leases.get(name, 0):
-                raise Refused(f"Another operation has come to {name}.")
+                raise Refused(followed(name, self.leases[name], number))
         if not check:
             self.leases.update(leases)
         plain = [{key: value for key, value in service.items() if key != "mappings"} for service in desired["services"]]
@@ -397,6 +416,8 @@ class Gateway:
         if newcomers and (missing or silent):
             # Its network is ready, and its rotation as it was.
             self.routers[domain] = documents.prepared(document, previous)
+        known = {member["instance"] for service in document["services"] for member in service["members"]}
+        silent += [each for each in arguments.get("asks", ()) if waits and each in known and each not in silent and not lives(each)]
         if missing:
             raise NotFound(f"The certificate of {missing[0]} is not on {self.name}.")
         if silent:
@@ -432,7 +453,7 @@ class NameServer:
         """Let a name follow, as C(_dns.service.follow) does; *served* says whether somebody serves behind an HN's public address, None if it is not there."""
         for instance, number in arguments["lease"]["numbers"].items():
             if number < self.leases.get(instance, 0):
-                raise Refused(f"Another operation has come to {instance}.")
+                raise Refused(followed(instance, self.leases[instance], number))
         if not check:
             self.leases.update(arguments["lease"]["numbers"])
         name = arguments["name"].partition(".steer.")[0]

@@ -642,3 +642,11 @@ def test_without_a_name_server_no_name_follows_and_a_gateway_closes_what_it_has_
         ("tell", {EAST: [record(("shop-1", "running", {**IN, "operation": "resume"}))]}),
         ("cut_over", {RM1: [("instances", ("shop-1", "running", 3))], EAST: [("router", "tell", {"answer_timeout": 60}), record(("shop-1", DONE))]}),
     ]
+
+
+@pytest.mark.parametrize("name", ["resume what runs", "place again"])
+def test_who_is_in_rotation_already_has_to_answer_too(name):
+    """Its RM may have lost its power; then it is started again, and nobody has heard of it since."""
+    made = mesh.every_plan()[name]
+    (publish,) = [step for step in made.cut_over.steps if step.id == "cut_over.publish"]
+    assert publish.arguments["asks"] == [mesh.SHOP]

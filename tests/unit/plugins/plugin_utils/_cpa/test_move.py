@@ -6,13 +6,18 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, MeshError, NotFound, Refused
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.move import plan_move
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import mesh_view
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.mesh import looked, silent
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import BEFORE
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_lookups import GROUPS, RECORD, SHOP, hostvars
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_one_life import Trial
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world import Fault
 
 HERE = {**RECORD, "moves_to": None, "intranet_address": None}
 MORE = {"hn": "hn-east", "rm_address": "10.0.0.9", **looked("capsules", {"capsules": []})}
@@ -84,3 +89,37 @@ def test_what_is_on_its_way_to_another_hn_moves_nowhere_else():
     seen = view(east=[{**HERE, "state": "leaving"}], west=[{**HERE, "rm": "rm-west-1"}])
     with pytest.raises(Refused, match=f"{SHOP} is on its way between hn-east and hn-west; finish that move first."):
         plan_move(seen, SHOP, to_rm="rm-east-2")
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "told"),
+    [
+        ("move", f"cut_over.source.{SHOP}", ["cut_over.call_off", "cut_over.stop_waiting"]),
+        ("move alive", f"cut_over.source.{SHOP}", ["cut_over.call_off", "cut_over.stop_waiting"]),
+        ("move within", "cut_over.source", ["cut_over.stop_waiting"]),
+    ],
+)
+def test_nobody_waits_for_a_source_that_has_failed(root, name, source, told):
+    """Neither who would publish, nor the RM that would take it over."""
+    trial = Trial(root, name)
+    world, report, unused = trial.attempt(Fault(source, BEFORE))
+    assert report.failed and [step for step in dict.fromkeys(world.done) if step in told] == told
+    assert not set(told) & set(trial.steps), "nobody is told when all goes well"
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "back"),
+    [
+        ("move", f"cut_over.source.{SHOP}", "is running again in hn-east."),
+        ("move within", "cut_over.source", "is running on rm-east-1, as before."),
+    ],
+)
+def test_it_is_said_when_what_runs_again_has_lost_its_memory(root, name, source, back):
+    """Its QEMU was killed as the cut-over began, so nothing but its disk is left."""
+    trial = Trial(root, name)
+    halted = trial._halts[source]
+    world = copy.deepcopy(halted.world)
+    world.rms["rm-east-1"].guests[SHOP].state = "stopped"
+    report = world.walk(trial.plan, since=halted)
+    assert report.message.endswith(f"{SHOP} {back} {SHOP} was started from its disk there: what was in its memory alone is lost.")
+    assert world.problems() == [] and trial.attempt(Fault(source, BEFORE))[1].message.endswith(back)

@@ -21,6 +21,7 @@ from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import (
     Step,
     Unknown,
     Unless,
+    Words,
     check,
     decode,
     encode,
@@ -68,7 +69,8 @@ def test_every_stage_and_sentence_can_be_said(plan, groups):
     if plan.nothing is not None:
         assert not stages and plan.nothing.endswith(".")
         return
-    facts = dict.fromkeys(plan.facts, "?")
+    facts = {name: "" if isinstance(value, Words) else "?" for name, value in plan.facts.items()}
+    assert all(value.text.endswith(".") for value in plan.facts.values() if isinstance(value, Words))
     said = [
         plan.done,
         *(each.why for each in plan.unknown),
@@ -81,11 +83,12 @@ def test_every_stage_and_sentence_can_be_said(plan, groups):
 @every
 def test_whatever_is_referred_to_is_a_step_of_the_plan(plan, groups):
     ids = {step.id for stage in plan.stages for step in stage.steps}
-    assert {each.step for each in references(tuple(plan.facts.values()))} | {each.step for each in references(tuple(plan.result.values()))} <= ids
+    assert {each.step for each in references(tuple(plan.result.values()))} <= ids
     for value in (*plan.facts.values(), *plan.result.values()):
         assert not isinstance(value, Count) or set(value.steps) <= ids
     assert set(plan.forward) <= ids and {each.step for each in plan.unknown} <= ids
     undoing = {step.id for stage in plan.take_back for step in stage.steps}
+    assert {each.step for each in references(tuple(plan.facts.values()))} <= ids | undoing
     for step in steps_of(plan):
         assert {step.until, step.instead_of, step.if_changed} - {None} <= ids | undoing | {each.step.id for each in plan.follow_ups}
         assert set(step.needs) <= (undoing if step.id in undoing else ids)

@@ -24,6 +24,7 @@ from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import progress
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import clone, drain, move, remove, resume, scale, suspend, update
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import mesh
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import mesh
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import BEFORE
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_one_life import (
     BOTH,
     CAPSULES,
@@ -35,7 +36,7 @@ from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_
     UPDATE,
     placed,
 )
-from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world import World
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world import Fault, World
 
 WEST = {"to_hn": "hn-west"}
 #: How many orders are tried of each pair.
@@ -43,6 +44,7 @@ TRIED = 80
 #: What is there before, and what two controllers wish for then.
 PAIRS = {
     "place and place": ([], placed(), placed(**WEST)),
+    "place twice": ([], placed(), placed()),
     "scale and scale": ([], (scale, {**SCALE, "count": 1, "capsule": "1.0.0"}), (scale, {**SCALE, **WEST, "count": 1, "capsule": "1.0.0"})),
     "place and scale": ([], placed(), (scale, {**SCALE, **WEST, "count": 1, "capsule": "1.0.0"})),
     "clone and place": (ONE, (clone, CLONE), placed("shop-2.example.com", **WEST)),
@@ -162,6 +164,16 @@ def test_without_leases_something_would_go_wrong(pair):
         found = all_tried(*began(pair))
     assert found
     assert pair != "move and move" or any("lives on" in wrong[0] for wrong in found.values())
+
+
+def test_who_fails_beside_another_one_removes_nothing_of_what_that_has_started(root):
+    """Not even if there were no leases: what was there before it began is not what it takes back."""
+    world, wish = World(tempfile.mkdtemp(dir=root), mesh.GROUPS, CAPSULES), placed()
+    with mock.patch.object(leases, "take", lambda tx, lease, instances: dict.fromkeys(instances, 1)):
+        first, second = world.plan(*wish), world.plan(*wish)
+        assert not world.walk(first).failed
+        assert world.walk(second, Fault("cut_over.publish", BEFORE)).failed
+    assert list(world.lives()) == [SHOP] and world.serving("198.18.1.1") == [SHOP]
 
 
 @pytest.mark.parametrize("pair", NEW)

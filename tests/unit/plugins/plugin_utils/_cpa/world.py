@@ -38,6 +38,8 @@ from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devic
 
 #: What can befall a call besides: see Died.
 DIED_BEFORE, DIED_AFTER = "died before", "died after"
+#: What the action plugin C(stage) says of engines that were killed.
+KILLED = "The engines ended without an answer, with exit status 137: it said nothing"
 SUBSCRIPTION = {"memory_mib": 4096, "vcpus": 8, "disk_bytes": 1 << 40, "machine_types": ["pc-i440fx-7.2"], "cpus": ["qemu64"], "accelerator": "tcg"}
 PARTS = ("prepare", "cut_over", "settle", "take_back")
 #: Who makes its part of a cut-over before whom: who waits comes last.
@@ -381,7 +383,7 @@ class World:
                 self.silent.add(host)
                 return gone
             except Killed:
-                return [{"ids": every, "changed": None, "failed": True, "msg": "The engines ended without an answer.", "result": {}}]
+                return [{"ids": every, "changed": None, "failed": True, "msg": KILLED, "result": {}}]
 
     def _act(self, host: str, call: dict) -> t.Callable[[dict, bool], Outcome]:
         """Return what makes one call; whatever befalls it was said before."""
@@ -459,7 +461,7 @@ class World:
             if arguments["service"] not in self.gateways[host].keys:
                 raise MeshError(f"The key of {arguments['service']} is not on {host}.")
             return Outcome(False, None, None, {"tunnel": {"service": arguments["service"], "reader": arguments["recipient"]}})
-        assert call in ("ready", "call_off", "wrapping_key")
+        assert call in ("ready", "call_off", "stop_waiting", "wrapping_key")
         return Outcome(False, None, None, {"public_key": f"key of {host}", "fingerprint": f"print of {host}"})
 
     def _for_each(self, rm: Rm, call: str, modes: list[str | None], arguments: dict, check: bool) -> Outcome:
