@@ -33,7 +33,6 @@ MOST = 2000
 #: What is taken out, and what stands in its place.
 SAFETIES = {
     "the lease": [(leases, "take", _granted), (leases, "take_up", _granted)],
-    "the fence of RMs": [(devices.Rm, "follow", lambda rm, order, common, check: None)],
     "the consent of the other VMAs": [(agreement, "consent", lambda url, lives: None), (planned_leases, "_arbiter", lambda view: [])],
     "the flush of what has come": [(devices.Rm, "flush", staticmethod(lambda guest: None))],
     "one undo, that of reservations": [(instances, "change", _never_given_back)],
