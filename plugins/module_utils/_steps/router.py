@@ -26,8 +26,8 @@ def apply(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
 
     Args:
         arguments: C(document); whether to only C(prepare) the network, so that members stay as they are; C(tunnels) that are brought to it (none),
-            C(tunnel_timeout) for those (20 s), C(answer_timeout) for new members, and those that it C(asks) besides (0: no wait), whether to C(close_connections) of members that leave,
-            C(wan_interface) and C(bridge); C(lease), which says for which instances the document speaks.
+            C(tunnel_timeout) for those (20 s), C(answer_timeout) for new members, and those that it C(asks) besides (0: no wait), whether to
+            C(close_connections) of members that leave, C(wan_interface) and C(bridge); C(lease), which says for which instances the document speaks.
     """
     arguments = given(arguments)
     document = arguments["document"]

@@ -238,9 +238,9 @@ class HandOver:
         off = [parts.call_off(step, "cut_over.call_off", self._target, "coming") for side in ("source", "target") for step in self._sides(side)]
         # Its connections cannot go on without it; whoever tries again is forwarded.
         away = [FollowUp(step.id, True, self._withdrawal()) for step in self._sides("source")] if self._wanted.live else []
-        # Who publishes gives up when the source has failed, and so need the target's RM. Of a cluster each of them waits for itself.
-        told = Answer("coming", ("records", 0))
-        stop = parts.stop_waiting("cut_over.stop_waiting", told._replace(path=(*told.path, "rm")), self._instances[0], told._replace(path=(*told.path, "epoch")))
+        # Who publishes gives up when the source has failed, and so does the target's RM then. Of a cluster each of them waits for itself.
+        rm, epoch = (Answer("coming", ("records", 0, key)) for key in ("rm", "epoch"))
+        stop = parts.stop_waiting("cut_over.stop_waiting", rm, self._instances[0], epoch)
         stopped = [FollowUp("cut_over.publish", False, stop)] if len(self._moves) == 1 else []
         return (*off, *away, *stopped)
 
