@@ -88,7 +88,7 @@ molecule: lab  ## Run the molecule scenarios on the lab
 vms: lab  ## Run the molecule scenario on virtual machines with Debian's own kernel
 	PATH="$(CURDIR)/$(BIN):$$PATH" molecule test --scenario-name qemu
 
-# Not a gate of make test: with 20 rounds (VMATRIX_ROUNDS) it takes most of an hour.
+# Not a gate of make test: with 20 rounds (VMATRIX_ROUNDS) and 40 cases (VMATRIX_CASES) it takes more than an hour.
 .PHONY: faults
 faults: lab  ## Have two operators, and faults, come in between operations on the lab
 	.venv-oldest/bin/python -m pytest -rA --durations 0 tests/faults

@@ -201,7 +201,8 @@ class Host:
                     subprocess.run(["cp", "--archive", os.path.join(there, name), where], check=True)
             finally:
                 subprocess.run(["umount", there], check=True)
-        image.unlink()
+        for each in (image, *(image.with_suffix(suffix) for suffix in (".kept", ".cut", ".new"))):
+            each.unlink(missing_ok=True)
 
     def fill(self) -> None:
         """Leave nothing free on its disk."""
@@ -257,6 +258,11 @@ def keep(group: t.Sequence[Host]) -> None:
     for each in group:
         _copy(DISKS / f"{each.name}.img", DISKS / f"{each.name}.kept")
     _on(group)
+
+
+def kept(group: t.Sequence[Host]) -> bool:
+    """Whether keep() was called for hosts, and they have their disks still."""
+    return all(each.has_disk and (DISKS / f"{each.name}.kept").exists() for each in group)
 
 
 def go_back(group: t.Sequence[Host]) -> None:

@@ -21,8 +21,10 @@ def given(arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return {key: value for key, value in arguments.items() if value is not None}
 
 
-def numbered(arguments: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+def numbered(arguments: t.Mapping[str, t.Any], check: bool = False) -> list[dict[str, t.Any]]:
     """Return what is said of each of C(instances), with the number under which the operation has leased it, if C(lease) says so.
+
+    What only finds out whether something could be done may come before the lease, or at the same time.
 
     Raises:
         Refused: the operation has not leased one of them.
@@ -31,9 +33,9 @@ def numbered(arguments: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
         return [given(each) for each in arguments["instances"]]
     numbers = arguments["lease"]["numbers"]
     for each in arguments["instances"]:
-        if each["name"] not in numbers:
+        if each["name"] not in numbers and not check:
             raise Refused(f"This operation has not leased {each['name']}, so nothing was done with it.")
-    return [{**given(each), "lease": numbers[each["name"]]} for each in arguments["instances"]]
+    return [given({**each, "lease": numbers.get(each["name"])}) for each in arguments["instances"]]
 
 
 def joined(told: t.Sequence[Told], shown: t.Callable[[Told], dict[str, t.Any]]) -> Outcome:

@@ -34,7 +34,7 @@ def hand_over(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
             C(lease), under which it is done.
     """
     arguments = given(arguments)
-    asked = numbered(arguments)
+    asked = numbered(arguments, check)
     limits = given({"timeout": arguments.get("timeout")})
     orders = [Order(**{key: value for key, value in each.items() if key != "peer"}, **limits) for each in asked]
     peers = [Peer(each["peer"]["name"], each["peer"]["address"]) if "peer" in each else None for each in asked]

@@ -33,7 +33,7 @@ def ensure(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
     """
     arguments = given(arguments)
     limits = {key: arguments[key] for key in LIMITS if key in arguments}
-    told = several.ensure_all(this_host(), [Wanted(**each, **limits) for each in numbered(arguments)], check)
+    told = several.ensure_all(this_host(), [Wanted(**each, **limits) for each in numbered(arguments, check)], check)
     if arguments.get("may_be_outdated"):
         told = [each._replace(error=None) if each.error and "known_epoch" in each.error.result else each for each in told]
     return joined(told, _shown)

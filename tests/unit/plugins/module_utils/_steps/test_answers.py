@@ -23,3 +23,7 @@ def test_each_instance_goes_with_the_number_of_its_lease():
 def test_what_an_operation_has_not_leased_it_does_not_touch():
     with pytest.raises(Refused, match="has not leased shop-2.example.com"):
         numbered({"instances": ORDERS, "lease": {"numbers": {"shop-1.example.com": 7}}})
+
+
+def test_what_only_finds_out_may_come_before_the_lease():
+    assert [each.get("lease") for each in numbered({"instances": ORDERS, "lease": {"numbers": {"shop-1.example.com": 7}}}, check=True)] == [7, None]
