@@ -12,8 +12,8 @@ from matrix import Case, Matrix, Point
 CASES = [
     Case("place", Point("cut_over.rm", "rm", 0.5), "module-killed"),
     Case("move-live", Point("cut_over.target.shop-1", "rm", 1.5), "controller-killed"),
-    Case("move-within", Point("cut_over.source", "rm", 1.5), "libvirtd-killed"),
     Case("suspend", Point("rest", "rm", 0.4), "qemu-killed"),
+    Case("resume", Point("cut_over.rm", "rm", 0.5), "libvirtd-killed"),
 ]
 
 

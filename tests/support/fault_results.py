@@ -32,16 +32,16 @@ def append(result: Result, path: pathlib.Path = PATH) -> None:
         handle.write(json.dumps(result, sort_keys=True) + "\n")
 
 
-def table(found: t.Iterable[Result]) -> str:
-    """Return what came of cases as a table in Markdown: of each case that hit something the latest result."""
+def table(found: t.Iterable[Result], by: t.Sequence[str] = ("operation", "fault")) -> str:
+    """Return what came of cases as a table in Markdown, with a row for each of what they are counted *by*: of each case that hit something the latest result."""
     latest = {each["id"]: each for each in found if each.get("hit")}
-    groups: dict[tuple[str, str], list[Result]] = collections.defaultdict(list)
+    groups: dict[tuple[str, ...], list[Result]] = collections.defaultdict(list)
     for each in latest.values():
-        groups[each["operation"], each["fault"]].append(each)
-    columns = ("operation", "fault", "cases", "done", "taken back", "neither", "violations", "recovery, median (longest)")
+        groups[tuple(each[key] for key in by)].append(each)
+    columns = (*by, "cases", "done", "taken back", "neither", "violations", "recovery, median (longest)")
     lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
-    lines += [f"| {operation} | {fault} | {_row(mine)} |" for (operation, fault), mine in sorted(groups.items())]
-    return "\n".join([*lines, f"| all | all | {_row(list(latest.values()))} |"])
+    lines += [f"| {' | '.join(names)} | {_row(mine)} |" for names, mine in sorted(groups.items())]
+    return "\n".join([*lines, f"| {' | '.join(['all'] * len(by))} | {_row(list(latest.values()))} |"])
 
 
 def _row(mine: t.Sequence[Result]) -> str:
@@ -55,4 +55,6 @@ def _row(mine: t.Sequence[Result]) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", nargs="?", type=pathlib.Path, default=PATH)
-    print(table(load(parser.parse_args().file)))
+    parser.add_argument("--by", nargs="+", default=["operation", "fault"], choices=["operation", "fault", "step"], help="what cases are counted by")
+    chosen = parser.parse_args()
+    print(table(load(chosen.file), chosen.by))
