@@ -128,6 +128,7 @@ def _looked_at(view: View, instances: t.Sequence[str], clones: t.Sequence[str], 
     versions = _versions(instances, names.version(capsule))
     origins = [plans.one_of(view, instance) for instance in instances]
     for record, unused in origins:
+        plans.at_rest(record)
         plans.answering_rm(view, record["rm"])
     site = plans.site_of(view, to_hn or origins[0][1].name)
     paired = [0] * len(clones) if len(instances) == 1 else range(len(clones))

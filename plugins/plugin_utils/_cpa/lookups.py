@@ -37,7 +37,6 @@ def one_of(view: View, instance: str) -> tuple[dict, Site]:
     if len(found) > 1:
         places = " and ".join(site.name for unused, site in found)
         raise Refused(f"{instance} is on its way between {places}; finish the move first by running it again.")
-    at_rest(found[0][0])
     return found[0]
 
 
@@ -56,8 +55,7 @@ def whole_of(view: View, instance: str) -> tuple[dict, Site]:
         Refused: there is something of it only, or one_of() refuses it.
     """
     record, site = one_of(view, instance)
-    if record["moves_to"]:
-        raise Refused(f"{instance} is on its way from {record['rm']} to {record['moves_to']}; finish that move first by running it again.")
+    at_rest(record)
     if record["state"] in ("reserved", "leaving"):
         half = "there is only a reservation of it" if record["state"] == "reserved" else "it is being removed"
         raise Refused(f"{instance} cannot be had in {site.name}: {half}. Run the operation again that was at work on it, or recover, or remove.")

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import typing as t
+from unittest import mock
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
@@ -18,7 +20,7 @@ from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, 
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import recover
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import mesh
-from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import Vma
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import EMPTY, Vma
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_one_life import CAPSULES
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world import SUBSCRIPTION, Controller, Died, Fault, World
 
@@ -34,6 +36,23 @@ class Once(dict):
         return False
 
 
+class Witnessed(Vma):
+    """A VMA with a witness of its own.
+
+    Attributes:
+        witness: where that lies.
+    """
+
+    def __init__(self, name: str, hn: str, _memory: t.Any) -> None:
+        super().__init__(name, hn, Once())
+        os.makedirs(witness.DIRECTORY, exist_ok=True)
+        self.witness = tempfile.mkdtemp(dir=witness.DIRECTORY)
+
+    def _remembered(self, question: tuple[t.Any, ...], ask: t.Callable[[str], t.Any]) -> tuple[bytes, t.Any, MeshError | None]:
+        with mock.patch.object(witness, "DIRECTORY", self.witness):
+            return super()._remembered(question, ask)
+
+
 class Mesh(World):
     """A mesh whose registries can be lost.
 
@@ -42,8 +61,10 @@ class Mesh(World):
         recorded: the records that the documents of instances hold.
     """
 
-    def __init__(self, directory: str, groups: t.Mapping[str, list[str]]) -> None:
-        super().__init__(tempfile.mkdtemp(dir=directory), groups, CAPSULES, Once())
+    vma = Witnessed
+
+    def __init__(self, groups: t.Mapping[str, list[str]]) -> None:
+        super().__init__(groups, CAPSULES)
         self.dead: set[int] = set()
         self.recorded: dict[str, dict[str, t.Any]] = {}
 
@@ -69,14 +90,11 @@ class Mesh(World):
 
     def lose_power(self, vma: str) -> None:
         """Have the host of a VMA start again: its witness is gone."""
-        assert vma in self.vmas
-        shutil.rmtree(witness.DIRECTORY, ignore_errors=True)
+        shutil.rmtree(self.vmas[vma].witness)
 
     def lose_registry(self, vma: str) -> None:
         """Lose the file of a registry, and set an empty one up."""
-        with open(self.vmas[vma]._path, "wb"):
-            pass
-        self.vmas[vma].registry = b""
+        self.vmas[vma].registry = EMPTY
         self._declare(self.vmas[vma])
 
     def planned(self, wish: Wish, take_over: bool = False, given_up: t.Sequence[str] = ()) -> Plan:
@@ -120,6 +138,7 @@ class Mesh(World):
         """Have a controller carry out a wish until it comes to a stage; it is alive then, and does nothing."""
         controller = self.sent(self.planned(wish))
         while before not in controller.next_steps():
+            assert not controller.ended, f"it never came to {before}"
             self.turn(controller)
         return controller
 

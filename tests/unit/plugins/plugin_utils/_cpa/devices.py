@@ -489,7 +489,7 @@ DATABASE.execute("PRAGMA foreign_keys = ON")
 # What is small is copied and compared faster.
 DATABASE.execute("PRAGMA page_size = 1024")
 DATABASE.execute("VACUUM")
-_EMPTY = DATABASE.serialize()
+EMPTY = DATABASE.serialize()
 
 
 @functools.lru_cache(maxsize=None)
@@ -503,17 +503,20 @@ def _engine(url: str, dry_run: bool = False, create: bool = False, reads: bool =
 
 
 @contextlib.contextmanager
-def simulated(now: t.Callable[[], float] = lambda: 0.0) -> t.Iterator[None]:
-    """Keep registries in memory, and have all VMAs go by one clock, in seconds."""
+def simulated(now: t.Callable[[], float] = lambda: 0.0, whole: bool = True) -> t.Iterator[None]:
+    """Keep registries in memory, and have all VMAs go by one clock, in seconds.
+
+    Registries count as *whole*: what a test sets one back to was not lost.
+    """
 
     def shown(form: str) -> t.Callable[[], str]:
         return lambda: datetime.datetime.fromtimestamp(now(), datetime.timezone.utc).strftime(form)
 
     second, microsecond = shown("%Y-%m-%dT%H:%M:%SZ"), shown("%Y-%m-%dT%H:%M:%S.%fZ")
-    # What a test sets a registry back to was not lost.
-    whole = {"bear": lambda database, number: None, "hear": lambda tx, held: None, "older": lambda tx: False, "unheard": lambda tx: []}
+    unwitnessed = {"bear": lambda database, number: None, "hear": lambda tx, held: None, "older": lambda tx: False, "unheard": lambda tx: []}
     with contextlib.ExitStack() as stack:
-        stack.enter_context(mock.patch.multiple(witness, **whole))
+        if whole:
+            stack.enter_context(mock.patch.multiple(witness, **unwitnessed))
         for where, what, instead in ((registry, "_engine", _engine), (journal, "_now", second), (leases, "_now", now), (runs, "_now", microsecond)):
             stack.enter_context(mock.patch.object(where, what, instead))
         yield
@@ -539,7 +542,7 @@ class Vma:
 
     def __init__(self, name: str, hn: str, memory: Forgetful) -> None:
         self.name, self.hn, self._memory = name, hn, memory
-        self.registry = _EMPTY
+        self.registry = EMPTY
 
     def __deepcopy__(self, _known: t.Any) -> Vma:
         return copy.copy(self)

@@ -99,9 +99,9 @@ def test_what_is_on_its_way_to_another_hn_moves_nowhere_else():
         ("move within", "cut_over.source", ["cut_over.stop_waiting"]),
     ],
 )
-def test_nobody_waits_for_a_source_that_has_failed(root, name, source, told):
+def test_nobody_waits_for_a_source_that_has_failed(name, source, told):
     """Neither who would publish, nor the RM that would take it over."""
-    trial = Trial(root, name)
+    trial = Trial(name)
     world, report, unused = trial.attempt(Fault(source, BEFORE))
     assert report.failed and [step for step in dict.fromkeys(world.done) if step in told] == told
     assert not set(told) & set(trial.steps), "nobody is told when all goes well"
@@ -114,9 +114,9 @@ def test_nobody_waits_for_a_source_that_has_failed(root, name, source, told):
         ("move within", "cut_over.source", "is running on rm-east-1, as before."),
     ],
 )
-def test_it_is_said_when_what_runs_again_has_lost_its_memory(root, name, source, back):
+def test_it_is_said_when_what_runs_again_has_lost_its_memory(name, source, back):
     """Its QEMU was killed as the cut-over began, so nothing but its disk is left."""
-    trial = Trial(root, name)
+    trial = Trial(name)
     halted = trial._halts[source]
     world = copy.deepcopy(halted.world)
     world.rms["rm-east-1"].guests[SHOP].state = "stopped"

@@ -21,8 +21,8 @@ BROKEN = {"move within": Fault("retire", BEFORE), "move within alive": Fault("cu
 
 @pytest.mark.parametrize("name", BROKEN)
 @pytest.mark.parametrize("verb, wish", [(remove, {}), (drain, {"then": "remove", **mesh.DRAIN})], ids=["remove", "drain"])
-def test_it_is_removed_from_both_rms(root, name, verb, wish):
-    world = Trial(root, name).attempt(BROKEN[name])[0]
+def test_it_is_removed_from_both_rms(name, verb, wish):
+    world = Trial(name).attempt(BROKEN[name])[0]
     assert all(SHOP in world.rms[rm].guests for rm in ("rm-east-1", "rm-east-2"))
     report = world.walk(world.plan(verb, {"instance": SHOP, **wish}))
     assert not report.failed and world.problems() == [] and not [rm for rm in world.rms.values() if rm.guests], report.message
@@ -33,8 +33,8 @@ def test_it_is_removed_from_both_rms(root, name, verb, wish):
     [(suspend, {}), (resume, {"answer_timeout": 60}), (drain, {"then": "leave", **mesh.DRAIN})],
     ids=["suspend", "resume", "drain"],
 )
-def test_nothing_else_touches_it(root, verb, wish):
+def test_nothing_else_touches_it(verb, wish):
     """Its RM has given it up, so all that could be done there is to fail when it was withdrawn already."""
-    world = Trial(root, "move within").attempt(BROKEN["move within"])[0]
+    world = Trial("move within").attempt(BROKEN["move within"])[0]
     with pytest.raises(Refused, match="is on its way from rm-east-1 to rm-east-2; finish that move first by running it again."):
         world.plan(verb, {"instance": SHOP, **wish})

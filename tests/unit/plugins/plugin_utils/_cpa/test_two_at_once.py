@@ -166,9 +166,9 @@ def test_without_leases_something_would_go_wrong(pair):
     assert pair != "move and move" or any("lives on" in wrong[0] for wrong in found.values())
 
 
-def test_who_fails_beside_another_one_removes_nothing_of_what_that_has_started(root):
+def test_who_fails_beside_another_one_removes_nothing_of_what_that_has_started():
     """Not even if there were no leases: what was there before it began is not what it takes back."""
-    world, wish = World(tempfile.mkdtemp(dir=root), mesh.GROUPS, CAPSULES), placed()
+    world, wish = World(mesh.GROUPS, CAPSULES), placed()
     with mock.patch.object(leases, "take", lambda tx, lease, instances: dict.fromkeys(instances, 1)):
         first, second = world.plan(*wish), world.plan(*wish)
         assert not world.walk(first).failed

@@ -134,6 +134,9 @@ class World:
         journals: what each device has written down of each run.
     """
 
+    #: What its VMAs are.
+    vma: type[Vma] = Vma
+
     def __init__(self, groups: t.Mapping[str, list[str]], capsules: t.Iterable[dict]) -> None:
         self.groups = {**groups, "dns_servers": ["ns-1"]}
         self.names = NameServer()
@@ -144,7 +147,7 @@ class World:
             self.gateways[gateway] = Gateway(gateway, _hn(gateway))
         memory = Forgetful()
         for number, vma in enumerate(groups["vmas"], start=1):
-            self.vmas[vma] = Vma(vma, _hn(vma), memory)
+            self.vmas[vma] = self.vma(vma, _hn(vma), memory)
             subscribed = {
                 name: {**SUBSCRIPTION, "address": f"10.0.0.{each}", "capsules": list(self.rms[name].capsules.values())}
                 for each, name in enumerate(groups["rms"], start=11)
