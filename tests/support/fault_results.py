@@ -33,7 +33,10 @@ def append(result: Result, path: pathlib.Path = PATH) -> None:
 
 
 def table(found: t.Iterable[Result], by: t.Sequence[str] = ("operation", "fault")) -> str:
-    """Return what came of cases as a table in Markdown, with a row for each of what they are counted *by*: of each case that hit something the latest result."""
+    """Return what came of cases as a table in Markdown, with a row for each of what they are counted *by*.
+
+    Of each case that hit something the latest result counts.
+    """
     latest = {each["id"]: each for each in found if each.get("hit")}
     groups: dict[tuple[str, ...], list[Result]] = collections.defaultdict(list)
     for each in latest.values():
