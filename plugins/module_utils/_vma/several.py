@@ -27,7 +27,8 @@ def update_all(url: str, wanted: t.Sequence[dict[str, t.Any]], dry_run: bool = F
     Args:
         wanted: what instances.update() takes, for each; where C(reservation) is not None, it is what reservations.reserve() takes, and is made first.
         lease: of the operation that this is a part of; its number for each instance is among what is returned (C(leased)), and for each service who serves
-            it here now (C(serving)): C(served), C(addresses), and the C(number) that is higher than whenever this was said before. None: this is all of it.
+            it here now (C(serving)): C(served), C(addresses), the C(number) that is higher than whenever this was said before, and if somebody enters the
+            rotation by this, the same as C(since), else 0. None: this is all of it.
         last: whether the operation's leases here end with this.
 
     Raises:
@@ -54,7 +55,7 @@ def update_all(url: str, wanted: t.Sequence[dict[str, t.Any]], dry_run: bool = F
         result = {"records": [view["record"] for view in after.values()], "router": records.router(tx, domains[0])}
         if lease is not None:
             granted = leases.raised(tx, granted)
-            result.update(leased=granted, serving=_serving(tx, asked, max(granted.values(), default=leases.highest(tx))))
+            result.update(leased=granted, serving=_serving(tx, before, max(granted.values(), default=leases.highest(tx))))
             if last:
                 leases.release(tx, lease)
         return Change(before != after, before, after, result)
@@ -66,10 +67,14 @@ def _leased(tx: Transaction, lease: leases.Lease, wanted: t.Sequence[dict[str, t
     return {**leases.take_up(tx, lease, given_back), **leases.take(tx, lease, [each["instance"] for each in wanted if each["instance"] not in given_back])}
 
 
-def _serving(tx: Transaction, instances: t.Iterable[str], number: int) -> dict[str, dict[str, t.Any]]:
-    """Return for each service of these instances, by its name, whether somebody is in rotation, and behind which public addresses."""
+def _serving(tx: Transaction, before: t.Mapping[str, t.Mapping[str, t.Any]], number: int) -> dict[str, dict[str, t.Any]]:
+    """Return for each service of the instances that were *before*, by its name, whether somebody is in rotation, where, and since when."""
     found = {}
-    for name in map(names.instance, instances):
+    there = {instance for instance, view in before.items() if view["record"] and view["record"]["in_rotation"]}
+    for name in map(names.instance, before):
         mine = [record for record in records.of_domain(tx, name.domain) if record["service"] == name.service and record["in_rotation"]]
-        found[name.service] = {"served": bool(mine), "addresses": sorted({record["public_address"] for record in mine}), "number": number}
+        entering = any(record["instance"] in before and record["instance"] not in there for record in mine)
+        served = {"served": bool(mine), "addresses": sorted({record["public_address"] for record in mine})}
+        # A second run, which changes nothing, is not to change the name either.
+        found[name.service] = {**served, "number": number, "since": number if entering else 0}
     return found

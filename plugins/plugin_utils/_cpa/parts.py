@@ -193,13 +193,13 @@ def waited(step: str, site: Site, domain: str, addresses: t.Any, waiting: t.Mapp
 
 def serves(site: Site, record: Record, told: str) -> dict[str, t.Any]:
     """Return what a name is told of the HN that serves with *record*, from what its VMA answers the step *told*."""
-    number = Answer(told, ("serving", record["service"], "number"))
+    number = Answer(told, ("serving", record["service"], "since"))
     return {"hn": site.name, "addresses": [record["public_address"]], "number": number, "ports": record["ports"]}
 
 
 def served_by(site: Site, service: str, told: Answer, ports: t.Any) -> dict[str, t.Any]:
     """Return what a name is told of an HN that serves by the record that a VMA will have answered; *ports* are known before."""
-    number = Answer(told.step, ("serving", service, "number"))
+    number = Answer(told.step, ("serving", service, "since"))
     return {"hn": site.name, "addresses": [Answer(told.step, (*told.path, "public_address"))], "number": number, "ports": ports}
 
 

@@ -80,7 +80,7 @@ def _answer(
             if (each.get("reservation") or {}).get("rm"):
                 placed[each["instance"]] = each["reservation"]["rm"]
         records = [_record(device, each, new) for each in arguments["instances"]]
-        serving = {each["service"]: {"served": served, "addresses": [], "number": 1} for each in records}
+        serving = {each["service"]: {"served": served, "addresses": [], "number": 1, "since": 1} for each in records}
         return {"records": [{**each, "rm": placed.get(each["instance"], each["rm"])} for each in records], "router": call.ids[0], "serving": serving}
     return {
         "drain": {"connections": 3, "ended": 2, "cut": 1},
