@@ -176,14 +176,17 @@ def test_what_is_recorded_for_an_operation_is_leased_in_passing(url, ask, clock)
 def test_who_serves_here_is_said_with_each_record_and_when_that_was(url, ask, clock):
     asked = [{"instance": name, "operation": "place", "reservation": ask()} for name in (SHOP, TWO)]
     numbers = []
-    for told, served in (
-        (asked, False),
-        ([{"instance": name, "state": "running", "in_rotation": True} for name in (SHOP, TWO)], True),
-        ([{"instance": SHOP, "in_rotation": False}], True),
-        ([{"instance": TWO, "in_rotation": False}], False),
+    both = [{"instance": name, "state": "running", "in_rotation": True} for name in (SHOP, TWO)]
+    for told, served, enters in (
+        (asked, False, False),
+        (both, True, True),
+        (both, True, False),
+        ([{"instance": SHOP, "in_rotation": False}], True, False),
+        ([{"instance": TWO, "in_rotation": False}], False, False),
     ):
         found = several.update_all(url, told, lease=operation("a")).result["serving"]["shop"]
         assert (found["served"], bool(found["addresses"])) == (served, served)
+        assert found["since"] == (found["number"] if enters else 0), "a second run changes no name"
         numbers.append(found["number"])
     assert numbers == sorted(set(numbers)), "the newer one can be told"
 

@@ -78,7 +78,7 @@ ENDS = (remove, scale, standby, update, clone, drain, recover)
 #: What operators are told to do.
 AGAIN = re.compile(r"\b[Rr]un (it|this|the \w+) again")
 #: So many walks are made, each of so many steps, from a seed.
-WALKS, LENGTH, SEED = int(os.environ.get("VMATRIX_WALKS", "120")), 100, int(os.environ.get("VMATRIX_SEED", "0"))
+WALKS, LENGTH, SEED = int(os.environ.get("VMATRIX_WALKS", "140")), 100, int(os.environ.get("VMATRIX_SEED", "0"))
 #: When every walk begins, in seconds.
 BEGINNING = 1e6
 

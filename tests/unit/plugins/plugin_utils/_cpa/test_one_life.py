@@ -367,7 +367,6 @@ def test_what_is_at_the_target_alone_is_not_taken_back(name):
     "wish",
     [
         (suspend, {"instance": SHOP}),
-        (remove, {"instance": SHOP}),
         (drain, {"instance": SHOP, "then": "leave", **mesh.DRAIN}),
         (scale, {**SCALE, "count": 0, "capsule": None}),
         (update, UPDATE),

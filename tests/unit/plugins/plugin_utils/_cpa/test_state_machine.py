@@ -15,4 +15,4 @@ from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.state
 def test_whatever_is_done_an_instance_has_one_life_and_its_data():
     before = Operators.steps
     walked()
-    assert Operators.steps - before >= 20000 * min(1, WALKS / 120)
+    assert Operators.steps - before >= 20000 * min(1, WALKS / 140)
