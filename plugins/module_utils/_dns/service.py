@@ -59,6 +59,9 @@ class Change(t.NamedTuple):
         number = {hn: site.get("number", 0) for hn, site in before.items()}
         entering = {site["hn"]: {**site, "number": max(site.get("number", 0), number.get(site["hn"], 0))} for site in self.publish}
         sites = {**({} if self.only else before), **entering}
+        if found and not entering and not self.only and not set(before) & set(self.retire):
+            # Who loses nothing stays as it is, also where the settings have changed since.
+            return found
         left = [site for hn, site in sites.items() if hn not in self.retire or site.get("number", 0) > self.numbers.get(hn, site.get("number", 0))]
         return policy.document(self.name, self.zone, left, **self.shape) if left else None
 

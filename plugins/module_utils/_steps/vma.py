@@ -67,13 +67,15 @@ def hold(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
     return Outcome(*capsules.update(_registry(arguments), arguments.get("held") or [], arguments.get("gone") or [], check))
 
 
-def hear(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
-    """Hear what RMs hold (C(held), as C(_vma.witness) takes it), and refuse to have anything new come to life if the registry does not know all of it."""
-    with transaction(_registry(arguments), check) as tx:
+def hear(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
+    """Hear what RMs hold (C(held), as C(_vma.witness) takes it), and refuse to have anything new come to life if the registry does not know all of it.
+
+    So does check mode, for what was heard is no change, and what comes after it is foretold by that.
+    """
+    with transaction(_registry(arguments)) as tx:
         witness.hear(tx, arguments["held"])
-    if not check:
-        with reading(_registry(arguments)) as tx:
-            witness.refuse_incomplete(tx)
+    with reading(_registry(arguments)) as tx:
+        witness.refuse_incomplete(tx)
     return Outcome(False, None, None, {})
 
 
