@@ -67,7 +67,7 @@ class Host:
     @contextlib.contextmanager
     def frozen(self) -> t.Iterator[None]:
         """Have all that runs in the host stand still meanwhile."""
-        group = next(each for each in map(pathlib.Path, (f"{cgroup.ROOT}/unified", cgroup.ROOT)) if (each / places.NAME / self.name).is_dir())
+        (group,) = (each for each in map(pathlib.Path, (f"{cgroup.ROOT}/unified", cgroup.ROOT)) if (each / places.NAME / self.name).is_dir())
         freezer = group / places.NAME / self.name / "cgroup.freeze"
         freezer.write_text("1", encoding="ascii")
         try:

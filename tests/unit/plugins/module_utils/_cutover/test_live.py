@@ -282,8 +282,12 @@ def test_a_target_that_dies_at_the_last_moment_is_taken_up(east, west, line, cal
 
 def test_a_target_that_fails_after_the_hand_over_says_that_it_is_gone(east, west, line, monkeypatch):
     """Its disks are whole at the source, so it may run there again, and never here in this epoch."""
+
+    def crash(_arrival):
+        raise fake_libvirt.Crash
+
     with monkeypatch.context() as patched:
-        patched.setattr(arrival.Arrival, "run", lambda self: (_ for _ in ()).throw(fake_libvirt.Crash()))
+        patched.setattr(arrival.Arrival, "run", crash)
         given, taken = both(east, west, line)
     assert given.result["handed_over"] == "yes" and isinstance(taken, fake_libvirt.Crash)
     west.connection.domains.clear()

@@ -88,9 +88,9 @@ class Desk:
         self.typed: set[str] = set()
         self.meshes: list[Mesh] = []
 
-    def mesh(self, *before: Wish, copies: bool = False, groups: t.Mapping[str, list[str]] = mesh.GROUPS) -> Mesh:
+    def mesh(self, *before: Wish, copies: bool = False, groups: t.Mapping[str, list[str]] | None = None) -> Mesh:
         """Return a new mesh after some operations."""
-        made = Mesh(groups)
+        made = Mesh(groups or mesh.GROUPS)
         for wish in before:
             ended = made.operate(wish)
             assert not ended.failed, ended.message
@@ -515,7 +515,7 @@ def without(made, where):
     made.silent = {host for host in (*made.rms, *made.gateways, *made.vmas) if where in host}
 
 
-def given_up(desk, groups=mesh.GROUPS):
+def given_up(desk, groups=None):
     """Return a mesh that has brought an instance to life in the east that lives in the west, too, which was silent."""
     made = desk.mesh(placed(**WEST), placed(TWO, **WEST), copies=True, groups=groups)
     without(made, "west")
