@@ -126,7 +126,7 @@ def test_a_move_by_clone_first_loses_nobody(shop, forgetful):
     assert all(outcome.requests > 50 and outcome.downloads > 0 for outcome in suffered)
     (east, west) = watch.end([WEST])
     assert (east.addresses, west.addresses, west.served) == ([EAST], [WEST], True)
-    held = moved.answer("follow")["held"]
+    held = moved.answer("lose")["held"]
     assert held == 11 * TTL
     lost = [failure[0] for failure in late.end().failures]
     assert lost and min(lost) - west.since > held - 0.1, "who kept the old address was served until then"

@@ -262,7 +262,8 @@ def unnamed(step: str, names: Naming, site: Site, service: str, domain: str, tol
         how: further fields of the step.
     """
     what = "have its name lose the HN if nobody serves there"
-    return name(step, names, service, domain, what, leaves=[leaving(site, service, told)], undoes=undoes, **how)
+    # Where the name server does not answer the name could not follow either.
+    return name(step, names, service, domain, what, leaves=[leaving(site, service, told)], undoes=undoes, optional=True, **how)
 
 
 def back_to_service(names: Naming, record: Record, site: Site, undoes: t.Mapping[str, str]) -> tuple[Stage, ...]:
