@@ -262,8 +262,7 @@ def unnamed(step: str, names: Naming, site: Site, service: str, domain: str, tol
         how: further fields of the step.
     """
     what = "have its name lose the HN if nobody serves there"
-    # Where the name server does not answer the name could not follow either.
-    return name(step, names, service, domain, what, leaves=[leaving(site, service, told)], undoes=undoes, optional=True, **how)
+    return name(step, names, service, domain, what, leaves=[leaving(site, service, told)], undoes=undoes, **how)
 
 
 def back_to_service(names: Naming, record: Record, site: Site, undoes: t.Mapping[str, str]) -> tuple[Stage, ...]:
@@ -351,7 +350,8 @@ def never_placed(
     # What an RM has given up it lets in again in a newer epoch only, so its VMA has to know of that first.
     undo_run = {"undoes": ("cut_over.rm",), "needs": (f"{prefix}untell",), **only}
     of = core_names.instance(who)
-    unname = unnamed(f"{prefix}unname", names, site, of.service, of.domain, f"{prefix}untell", ("tell",), **only)
+    # Where the name server does not answer the name did not follow either.
+    unname = unnamed(f"{prefix}unname", names, site, of.service, of.domain, f"{prefix}untell", ("tell",), optional=True, **only)
     return in_order(
         stage(f"{prefix}untell", "Record that it leaves", tell(f"{prefix}untell", site, [gone_by], f"record that {who} leaves", undoes=("tell",), **only)),
         stage(f"{prefix}unname", "Have its name lose the HN", *unname),
