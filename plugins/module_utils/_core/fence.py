@@ -35,7 +35,7 @@ def follow(numbers: t.Mapping[str, int], check: bool = False, directory: str | N
         Refused: this device has acted under a later lease of one of them.
     """
     directory = directory or DIRECTORY
-    known = {instance: _latest(directory, instance) for instance in numbers}
+    known = {instance: latest(instance, directory) for instance in numbers}
     for instance, number in numbers.items():
         if number < known[instance]:
             both = f"its lease is {known[instance]}, this one's {number}"
@@ -52,16 +52,12 @@ def highest(directory: str | None = None) -> int:
     """Return the highest number of a lease that this device acted under, of all instances; 0 if there is none."""
     directory = directory or DIRECTORY
     names_of = [os.path.splitext(entry)[0] for entry in os.listdir(directory) if entry.endswith(".json")] if os.path.isdir(directory) else []
-    return max((_latest(directory, instance) for instance in names_of), default=0)
+    return max((latest(instance, directory) for instance in names_of), default=0)
 
 
 def latest(instance: str, directory: str | None = None) -> int:
     """Return the number of the latest lease that this device acted under for an instance; 0 if there is none."""
-    return _latest(directory or DIRECTORY, instance)
-
-
-def _latest(directory: str, instance: str) -> int:
-    found: int = (read_json(_path(directory, instance)) or {"lease": 0})["lease"]
+    found: int = (read_json(_path(directory or DIRECTORY, instance)) or {"lease": 0})["lease"]
     return found
 
 

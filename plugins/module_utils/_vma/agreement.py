@@ -36,11 +36,12 @@ def consent(url: str, lives: t.Iterable[t.Mapping[str, t.Any]]) -> None:
     with reading(url) as tx:
         witness.refuse_older(tx)
         witness.refuse_incomplete(tx)
+        given_back = reservations.expired(tx)
         for each in lives:
             instance = each["instance"]
             names.instance(instance)
             record = records.one(tx, instance)
-            if record is not None and instance not in reservations.expired(tx):
+            if record is not None and instance not in given_back:
                 operation = journal.current(tx, instance)
                 why = f"since its {operation['kind']} began at {operation['opened']}" if operation else "already"
                 raise Refused(f"{instance} is {record['state']} in {tx.hn['name']} {why}: another operation was faster, so it gets no life elsewhere.")

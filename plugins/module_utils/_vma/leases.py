@@ -105,7 +105,7 @@ def raised(tx: Transaction, granted: t.Mapping[str, int]) -> dict[str, int]:
     if not granted:
         return {}
     instance, number = min(granted), _next(tx)
-    tx.note(sa.update(schema.LEASES).where(schema.LEASES.c.instance == instance).values(number=number))
+    _write(tx, {}, instance, number=number)
     return {**granted, instance: number}
 
 
@@ -177,7 +177,6 @@ def _grant(tx: Transaction, lease: Lease, instance: str, row: dict[str, t.Any] |
         # Its instance is in other hands now, so it cannot be taken up any more, if it was cut off.
         runs.end(tx, row["last"], "replaced", [])
     since = row["holder"]["since"] if row and row["run"] == lease.run else _shown(_now())
-    tx.granted = max(tx.granted, number)
     holder = {"operation": lease.operation, "who": lease.who, "controller": dict(lease.controller), "since": since}
     _write(tx, row, instance, number=number, run=lease.run, last=runs.identity(lease.run), holder=holder, until=_now() + lease.seconds)
     return number
@@ -197,6 +196,8 @@ def _free(tx: Transaction, instance: str, lease: Lease | None = None) -> dict[st
 
 
 def _write(tx: Transaction, row: dict[str, t.Any] | None, instance: str, **values: t.Any) -> None:
+    # Whoever loses any of these numbers is noticed by the highest.
+    tx.granted = max(tx.granted, values["number"])
     if row is None:
         tx.note(sa.insert(schema.LEASES).values(instance=instance, **values))
     else:

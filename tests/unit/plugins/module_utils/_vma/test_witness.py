@@ -137,3 +137,21 @@ def test_what_belongs_to_no_operation_needs_the_whole_registry_too(granted, tmp_
     assert fails(instances.update, granted, {"instance": SHOP, "state": "stopped"}) == OLDER
     with reading(granted) as tx:
         assert witness.older(tx)
+
+
+@pytest.mark.parametrize("told", [{"in_rotation": True, "state": "running"}, {"state": "stopped"}])
+def test_what_was_changed_without_an_operation_is_missed_too(url, ask, tmp_path, told):
+    reservations.reserve(url, ask(SHOP, 10))
+    shutil.copy(path_of(url), tmp_path / "before.db")
+    instances.update(url, {"instance": SHOP, **told})
+    os.replace(tmp_path / "before.db", path_of(url))
+    assert overview.overview(url)["hn"]["older"]
+
+
+def test_what_an_operation_recorded_after_its_lease_is_missed_too(url, ask, tmp_path):
+    asked = {"instance": SHOP, "reservation": {key: value for key, value in ask(SHOP, 10).items() if key != "instance"}}
+    vma.record({"registry": url, "instances": [asked], "lease": LEASE}, False)
+    shutil.copy(path_of(url), tmp_path / "before.db")
+    vma.record({"registry": url, "instances": [{"instance": SHOP, "state": "running"}], "lease": LEASE, "last": True}, False)
+    os.replace(tmp_path / "before.db", path_of(url))
+    assert overview.overview(url)["hn"]["older"]
