@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import stat
 
 import pytest
 from postgresql import BOTH
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn, instances, overview, records, registry, reservations, rms
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import hn, instances, overview, records, registry, reservations, rms, witness
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import sa
 
 NO_URL = (
@@ -114,11 +115,14 @@ def test_an_older_registry_goes_on_and_gets_what_it_lacks_with_the_first_change(
     reservations.reserve(url, ask())
     before = overview.overview(url)
     sql(url, *(f"DROP TABLE {table}" for table in ("holders", "capsules", "listings", "leases")), "UPDATE registry SET schema_version = 4")
+    # The versions that made such registries kept no witness.
+    shutil.rmtree(witness.DIRECTORY)
 
     def version():
         return sql(url, "SELECT schema_version FROM registry")
 
     before["hn"]["lease"] = 0
+    before["rms"] = [{**rm, "heard": False} for rm in before["rms"]]
     assert overview.overview(url) == before and version() == 4, "who looks leaves it as it is"
     assert rms.subscribe(url, "rm-east-1", {"capsules": []}, dry_run=True).changed and version() == 4, "so does check mode"
     assert rms.subscribe(url, "rm-east-1", {"in_service": True}).changed is False and version() == 7
