@@ -34,7 +34,7 @@ REGISTRY = "/var/lib/vmatrix/vma/registry.db"
 #: Where the disks of hosts are that have one of their own.
 DISKS = pathlib.Path(places.STATE) / "disks"
 #: Bytes of such a disk. It is sparse.
-DISK_BYTES = 3 << 30
+DISK_BYTES = 6 << 30
 IN_MODIFY, IN_CREATE = 0x2, 0x100
 
 

@@ -12,10 +12,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.libraries import jsonschema, netaddr
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, names, ports
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, footprint, names, ports
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
 
-MIB = 1 << 20
 #: No file of a capsule is larger than this (bytes); QEMU's own limit for a qcow2 image lies above it.
 LARGEST = 1 << 46
 #: A service has no more intranet addresses than that.
@@ -166,11 +165,10 @@ def requirements(manifest: dict[str, t.Any]) -> dict[str, t.Any]:
     that a suspend writes.
     """
     machine = manifest["machine"]
-    grown = sum(disk["virtual_size"] for disk in manifest["disks"])
     return {
         "memory_mib": machine["memory_mib"],
         "vcpus": machine["vcpus"],
-        "disk_bytes": total_bytes(manifest) + grown + machine["memory_mib"] * MIB,
+        "disk_bytes": total_bytes(manifest) + footprint.most(manifest),
         "machine_type": machine["type"],
         "cpu": machine["cpu"],
         "accelerator": manifest["memory"]["accelerator"] if manifest["memory"] else None,

@@ -79,7 +79,7 @@ class Receiver:
         for entry in os.scandir(self._incoming):
             if entry.name.endswith(".partial") and entry.stat(follow_symlinks=False).st_mtime < time.time() - ABANDONED:
                 blobs.remove(entry.path)
-        return {"protocol": wire.PROTOCOL, "free_bytes": min(self._store.free_bytes(), blobs.free_bytes(self._incoming))}
+        return {"protocol": wire.PROTOCOL, "free_bytes": self._free_bytes()}
 
     def _missing(self, request: dict[str, t.Any]) -> dict[str, t.Any]:
         named = request.get("blobs")
@@ -161,9 +161,12 @@ class Receiver:
         return digest
 
     def _refuse_unfit(self, needed: int) -> None:
-        free = blobs.free_bytes(self._incoming)
+        free = self._free_bytes()
         if needed > free:
             raise Refused(f"There is not enough disk on the receiving RM: {needed} bytes are to arrive, {free} bytes are free for them.")
+
+    def _free_bytes(self) -> int:
+        return min(self._store.free_bytes(), blobs.free_bytes(self._incoming))
 
     @contextlib.contextmanager
     def _partial(self, path: str) -> t.Iterator[tuple[str, int]]:

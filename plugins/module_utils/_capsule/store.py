@@ -17,7 +17,7 @@ import typing as t
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import manifest as manifests
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.blobs import Blobs, remove, sync_directory
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.paths import give_away
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import files, names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import files, footprint, names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound, Refused
 
 ROOT = "/var/lib/vmatrix/store"
@@ -36,6 +36,10 @@ class Store(Blobs):
         self._sources = os.path.join(root, "sources")
 
     # Looking
+
+    def free_bytes(self) -> int:
+        """Return how many bytes a capsule may still take: what the instances here were promised is not free."""
+        return max(0, super().free_bytes() - footprint.promised(self.instances))
 
     def find(self, domain: str, name: str, version: str) -> dict[str, t.Any] | None:
         """Return the manifest of a capsule, or None when it is not in the store."""
@@ -176,7 +180,7 @@ class Store(Blobs):
                 os.chmod(path, 0o444)
 
     def _instance_manifests(self) -> t.Iterator[tuple[str, dict[str, t.Any]]]:
-        for path in sorted(glob.glob(os.path.join(glob.escape(self.instances), "*", "instance.json"))):
+        for path in sorted(glob.glob(os.path.join(glob.escape(self.instances), "*", footprint.DOCUMENT))):
             manifest = (files.read_json(path) or {}).get("manifest")
             if manifest:
                 yield os.path.basename(os.path.dirname(path)), manifest

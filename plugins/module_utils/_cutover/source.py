@@ -14,6 +14,7 @@ import time
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.transfer import Peer, connect
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import footprint
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, NotFound, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.order import Handed, Order, Phases
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import disks, durable, epochs, handover, home, operations, state
@@ -182,8 +183,8 @@ def _as_it_is(found: state.Found, order: Order) -> home.Orders:
 
 
 def require_room(host: state.Host, order: Order, found: state.Found, session: t.Any, peer: Peer, check: bool) -> None:
-    """Raise Refused, and tell the peer so, unless it has room for the overlays and for as much memory as the guest can have."""
-    needed, free = (found.document["manifest"]["machine"]["memory_mib"] << 20) + disks.SLACK + state.overlay_bytes(host.places, found), session.free_bytes
+    """Raise Refused, and tell the peer so, unless it has room for all that the instance may come to occupy."""
+    needed, free = footprint.most(found.document["manifest"]) + disks.SLACK, session.free_bytes
     if free >= needed:
         return
     problem = f"{peer.name} has no room for {found.name}: it takes up to {needed} bytes, and {free} are free there."

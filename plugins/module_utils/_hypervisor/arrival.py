@@ -38,8 +38,7 @@ class Arrival:
             raise Refused(f"{found.name} was handed over to this RM in epoch {orders.epoch} before, and is gone.")
         working = accelerator.usable(host.places)
         capabilities.require(host.places, host.hypervisor, manifest, working, None)
-        # Room for its memory too, so that it can be suspended one day.
-        disks.require_free(host.places.root, (manifest["machine"]["memory_mib"] << 20) + disks.SLACK, f"{found.name} and its memory")
+        disks.require_room(host.places, found.name, manifest)
         self.document = {**home.document(found, manifest, working, orders), "coming": orders.epoch}
         self.xml, self._blobs = home.render(host, found.name, self.document)
 

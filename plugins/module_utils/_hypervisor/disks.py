@@ -15,8 +15,10 @@ import pwd
 import struct
 import typing as t
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import footprint
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.places import Places
 
 #: The user whose rights QEMU has under Debian's libvirt.
 QEMU_USER = "libvirt-qemu"
@@ -98,6 +100,16 @@ def free_bytes(path: str) -> int:
     """Return how many bytes can still be written to the file system of *path*."""
     found = os.statvfs(path)
     return found.f_bavail * found.f_frsize
+
+
+def require_room(places: Places, name: str, manifest: t.Mapping[str, t.Any]) -> None:
+    """Raise Refused unless a fresh instance has room for all that it may come to occupy, beside what other instances were promised."""
+    needed, free = footprint.most(manifest) + SLACK, free_bytes(places.root) - footprint.promised(places.instances(), besides=name)
+    if free < needed:
+        raise Refused(
+            f"There is not enough disk space for {name}: it may come to take {needed} bytes, and beside what other instances may still take {max(0, free)} are "
+            f"free below {places.root}."
+        )
 
 
 def require_free(path: str, needed: int, what: str) -> None:

@@ -53,7 +53,10 @@ def start(host: state.Host, found: state.Found, capsule: str | None, orders: hom
     memory = manifest["memory"] if fresh else None
     capabilities.require(host.places, host.hypervisor, manifest, working, memory and memory["accelerator"])
     # Room for its memory too, so that it can be suspended one day.
-    disks.require_free(host.places.root, (manifest["machine"]["memory_mib"] << 20) + disks.SLACK, f"{name} and its memory")
+    if fresh:
+        disks.require_room(host.places, name, manifest)
+    else:
+        disks.require_free(host.places.root, (manifest["machine"]["memory_mib"] << 20) + disks.SLACK, f"{name} and its memory")
     document = home.document(found, manifest, working, orders)
     xml, blobs = home.render(host, name, document)
     if memory:
@@ -94,7 +97,7 @@ def furnish(host: state.Host, found: state.Found, capsule: str, orders: home.Ord
         raise Refused(f"{name} cannot be suspended from the first: its capsule {capsule} holds no memory.")
     epochs.check_grant(host.places, name, orders.epoch)
     capabilities.require(host.places, host.hypervisor, manifest, accelerator.usable(host.places), memory["accelerator"])
-    disks.require_free(host.places.root, (manifest["machine"]["memory_mib"] << 20) + disks.SLACK, f"{name} and its memory")
+    disks.require_room(host.places, name, manifest)
     document = home.document(found, manifest, memory["accelerator"], orders)
     _xml, blobs = home.render(host, name, document)
     saved.stream_offset(blobs[memory["blob"]["sha256"]])

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import footprint, names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
 
 ROOT = "/var/lib/vmatrix"
@@ -52,11 +52,11 @@ class Places(t.NamedTuple):
 
     def document(self, name: str) -> str:
         """Return the path of the instance's document, C(instance.json)."""
-        return os.path.join(self.directory(name), "instance.json")
+        return os.path.join(self.directory(name), footprint.DOCUMENT)
 
     def memory(self, name: str) -> str:
         """Return the path of the memory image of a suspended instance."""
-        return os.path.join(self.directory(name), "memory.save")
+        return os.path.join(self.directory(name), footprint.MEMORY)
 
     def pipe(self, name: str) -> str:
         """Return the path of the pipe that another instance's memory image comes out of while it is restored as this one."""
@@ -72,11 +72,11 @@ class Places(t.NamedTuple):
 
     def coming(self, name: str) -> str:
         """Return the path of the file that is there while a guest arrives alive, until it was handed over: so long nothing of it is this RM's."""
-        return os.path.join(self.directory(name), "coming")
+        return os.path.join(self.directory(name), footprint.COMING)
 
     def overlay(self, name: str, disk: str) -> str:
         """Return the path of the overlay of disk *disk*."""
-        return os.path.join(self.directory(name), f"disk-{names.label('disk', disk)}.qcow2")
+        return os.path.join(self.directory(name), footprint.overlay(disk))
 
     def console(self, name: str) -> str:
         """Return the path of the log of the serial console."""

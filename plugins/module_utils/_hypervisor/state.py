@@ -14,7 +14,7 @@ import os
 import shutil
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import fence, names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import fence, footprint, names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import lock, read_json, sync, write_json
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import durable, epochs
@@ -115,12 +115,12 @@ def find_all(host: Host) -> list[Found]:
 
 def memory_bytes(places: Places, name: str) -> int | None:
     """Return how many bytes the memory image of a suspended instance takes, or None when there is none."""
-    return _size(places.memory(name))
+    return footprint.occupied(places.memory(name))
 
 
 def overlay_bytes(places: Places, found: Found) -> int:
     """Return how many bytes the overlays of an instance take."""
-    return sum(_size(places.overlay(found.name, disk["name"])) or 0 for disk in found.document["manifest"]["disks"])
+    return sum(footprint.occupied(places.overlay(found.name, disk["name"])) or 0 for disk in found.document["manifest"]["disks"])
 
 
 def settle(host: Host, name: str) -> None:
@@ -268,10 +268,3 @@ def _whole(path: str) -> bool:
             return handle.read(len(WHOLE_IMAGE)) == WHOLE_IMAGE
     except FileNotFoundError:
         return False
-
-
-def _size(path: str) -> int | None:
-    try:
-        return os.lstat(path).st_blocks * 512
-    except FileNotFoundError:
-        return None

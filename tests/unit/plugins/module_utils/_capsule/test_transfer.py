@@ -146,6 +146,20 @@ def test_what_does_not_fit_is_refused_up_front(connect, manifest):
             session.offer(manifest)
 
 
+def test_what_instances_may_still_take_is_not_free(connect, there, manifest):
+    with connect() as session:
+        free = session.free_bytes
+    instance = there.root / "instances" / "shop-1.example.com"
+    instance.mkdir()
+    manifest["disks"][0]["virtual_size"] = free - (1 << 30)
+    (instance / "instance.json").write_text(json.dumps({"manifest": manifest}))
+    manifest["disks"][0]["blob"]["size"] = 1 << 30
+    with connect() as session:
+        assert session.free_bytes < 1 << 30
+        with pytest.raises(Refused, match="not enough disk on the receiving RM"):
+            session.offer(manifest)
+
+
 def test_missing_tells_what_is_absent_and_from_where_to_go_on(there, stored, deliver, connect):
     sha256 = stored["boot"]["kernel"]["sha256"]
     (there.root / "incoming" / f"{sha256}.partial").write_bytes(b"12345")

@@ -9,8 +9,9 @@ import stat
 
 import pytest
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import footprint
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, DeadlineExceeded, NotFound, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import saved, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import disks, saved, state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.domain_xml import instance_uuid
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._hypervisor import fake_libvirt
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._hypervisor.simulated import NAME, manifest, qcow2
@@ -125,6 +126,18 @@ def test_no_room_on_the_disk_refuses_a_start_and_a_suspension(rm, monkeypatch):
     rm.order("stopped", stop_force=True)
     with pytest.raises(Refused, match="not enough disk space"):
         rm.order("running")
+
+
+def test_what_other_instances_may_still_take_is_not_free(rm, monkeypatch):
+    bring(rm, "running")
+    other = "shop-2.example.com"
+    promised = footprint.promised(rm.places.instances())
+    room = footprint.most(manifest()) + disks.SLACK
+    monkeypatch.setattr(disks, "free_bytes", lambda _path: room + promised - 1)
+    with pytest.raises(Refused, match=f"not enough disk space for {other}: it may come to take {room} bytes, and beside .* {room - 1} are free"):
+        rm.order("running", name=other)
+    monkeypatch.setattr(disks, "free_bytes", lambda _path: room + promised)
+    rm.order("running", name=other)
 
 
 def test_a_start_that_fails_leaves_nothing_of_a_fresh_instance_but_keeps_an_old_one(rm):

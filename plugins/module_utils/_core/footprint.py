@@ -1,0 +1,62 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""The disk space of instances on an RM: what they may come to occupy, and how much of that they do not occupy yet.
+
+An instance was promised that all of its overlays can grow to the sizes of their disks, and that its memory fits beside them when it is suspended. What
+else is written to the same file system must leave that room.
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import read_json
+
+DOCUMENT = "instance.json"
+MEMORY = "memory.save"
+#: Of what arrives alive; who sends it asks for its room while it is there already.
+COMING = "coming"
+
+
+def overlay(disk: str) -> str:
+    """Return the name of the file that holds what an instance has written to its disk *disk*."""
+    return f"disk-{names.label('disk', disk)}.qcow2"
+
+
+def most(manifest: t.Mapping[str, t.Any]) -> int:
+    """Return how many bytes an instance may come to occupy beside the blobs of its capsule, which has this checked *manifest*."""
+    return sum(disk["virtual_size"] for disk in manifest["disks"]) + (manifest["machine"]["memory_mib"] << 20)
+
+
+def occupied(path: str) -> int | None:
+    """Return how many bytes a file occupies on its disk, or None when there is none."""
+    try:
+        return os.lstat(path).st_blocks * 512
+    except FileNotFoundError:
+        return None
+
+
+def promised(instances: str, besides: str | None = None) -> int:
+    """Return how many bytes the instances in the directory *instances* may still come to occupy, all but the one called *besides*."""
+    try:
+        found = [entry.path for entry in os.scandir(instances) if entry.is_dir() and not entry.name.startswith(".") and entry.name != besides]
+    except FileNotFoundError:
+        return 0
+    return sum(_left(path) for path in found)
+
+
+def _left(directory: str) -> int:
+    if os.path.exists(os.path.join(directory, COMING)):
+        return 0
+    manifest = (read_json(os.path.join(directory, DOCUMENT)) or {}).get("manifest")
+    if not manifest:
+        return 0
+    files = [MEMORY, *(overlay(disk["name"]) for disk in manifest["disks"])]
+    return max(0, most(manifest) - sum(occupied(os.path.join(directory, name)) or 0 for name in files))
