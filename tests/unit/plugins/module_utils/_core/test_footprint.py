@@ -39,12 +39,13 @@ def test_nobody_is_owed_less_than_nothing(tmp_path, furnish):
     assert footprint.promised(str(tmp_path)) == MOST
 
 
-def test_a_memory_image_that_is_a_link_occupies_nothing(tmp_path, furnish):
+def test_a_memory_image_that_is_a_link_occupies_nothing_here(tmp_path, furnish):
     furnish("shop-1.example.com")
     blob = tmp_path / "blob"
     blob.write_bytes(b"x" * (2 << 20))
     (tmp_path / "shop-1.example.com" / "memory.save").symlink_to(blob)
-    assert footprint.promised(str(tmp_path)) == MOST
+    # But for the path in it, which may take a block.
+    assert MOST - 4096 <= footprint.promised(str(tmp_path)) <= MOST
 
 
 def test_only_instances_that_are_here_count(tmp_path, furnish):
