@@ -121,8 +121,7 @@ class ActionModule(ActionBase):
         result = self._answered(told, mine, host)
         if secret:
             result["answers"] = {step: answer if step in mine else _sealed(answer) for step, answer in result["answers"].items()}
-        follow_up = progress.follow_up(plan, args["stage"], host, {**answers, **result["answers"]})
-        return {**result, "run": run, **({"follow_up": follow_up} if follow_up else {})}
+        return {**result, "run": run, "follow_ups": progress.follow_ups(plan, args["stage"], host, {**answers, **result["answers"]})}
 
     def _answered(self, told: list[dict[str, t.Any]], before: dict[str, t.Any], host: str | None) -> dict[str, t.Any]:
         """Return the task's result: what changed, what failed, and the answers."""

@@ -79,9 +79,10 @@ run:
   returned: always
   type: str
   sample: 0f3c5d3f7a6b4d0e9c1a2b3c4d5e6f70
-follow_up:
-  description: What another host is to be told at once, as its C(device) and C(calls).
-  returned: when that depends on what this host has just done
-  type: dict
-  sample: {device: gw-east, calls: []}
+follow_ups:
+  description: What other hosts are to be told at once, since this one has done its part, or has failed; for each its C(device) and C(calls).
+  returned: for the stage of a plan
+  type: list
+  elements: dict
+  sample: [{device: gw-east, calls: []}]
 """

@@ -14,7 +14,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import fence
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names as core_names
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import answers, connections, namespace, rules, state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.announce import announce
@@ -94,6 +94,21 @@ def apply(desired: Document, *where: t.Any, asks: t.Collection[str] = (), answer
     with state.call_off(domain, desired["generation"]) as called_off:
         waited = answers.wait(namespace.names(domain).namespace, late, answer_timeout, called_off)
     return report._replace(waited=[*report.waited, *waited])
+
+
+def late(domain: str, instances: t.Collection[str], timeout: float, directory: str = state.DIRECTORY) -> list[str]:
+    """Wait until those of *instances* that are in the rotation of a domain answer; return the names of those that do not within *timeout* seconds."""
+    known = state.load(domain, directory)
+    members = [each for each in new_members(known.document, None) if each["instance"] in instances] if known else []
+    if not members:
+        return []
+    namespace.forget_neighbours(domain, [each["address"] for each in members])
+    try:
+        answers.wait(namespace.names(domain).namespace, members, timeout)
+    except DeadlineExceeded as exc:
+        answered = {each["instance"] for each in exc.result["waited"]}
+        return sorted(each["instance"] for each in members if each["instance"] not in answered)
+    return []
 
 
 def brought(

@@ -30,6 +30,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.journal import
 
 #: Where each call is found, in this room.
 CALLS = {
+    "answers": ("router", "answers"),
     "authority": ("certificates", "authority"),
     "awake": ("instances", "awake"),
     "bring": ("transfers", "bring"),

@@ -5,7 +5,7 @@
 # Note that this module util is private to the collection. It can break at any time.
 # Do not use it from other collections or your own code.
 
-"""Bring a domain's router to a document, call off its wait for an answer, or wait for connections to end."""
+"""Bring a domain's router to a document, call off its wait for an answer, wait until members answer, or until connections have ended."""
 
 from __future__ import annotations
 
@@ -58,6 +58,11 @@ def call_off(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
     if not check:
         state.mark_called_off(arguments["document"]["domain"], arguments["document"]["generation"])
     return Outcome(False, None, None, {})
+
+
+def answers(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
+    """Wait until the C(instances) in the rotation of a C(domain) answer, up to C(timeout) seconds, and return those that do not (C(late))."""
+    return Outcome(False, None, None, {"late": routers.late(arguments["domain"], arguments["instances"], arguments["timeout"])})
 
 
 def drain(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:

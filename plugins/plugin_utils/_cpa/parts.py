@@ -18,6 +18,9 @@ from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site
 
 Record = t.Mapping[str, t.Any]
 
+#: Seconds that a guest has for booting that was started anew because its operation was taken back, before it is said that it does not answer.
+REVIVAL = 60.0
+
 
 class Naming(t.NamedTuple):
     """How names follow: the mesh as it was before, and the settings, as the variables of the role C(publish) give them; without a C(host) none does."""
@@ -119,10 +122,25 @@ def order(name: str, state: str, record: Answer) -> dict[str, t.Any]:
     return {"name": name, "state": state, "epoch": parts["epoch"]}
 
 
-def anew(step: str, who: str) -> Words:
-    """Say it of an instance that the step lets live again where its guest had ended: nothing else tells that it is not what it was before."""
+def answers_again(step: str, site: Site, record: Record, again: str, undoes: tuple[str, ...]) -> Step:
+    """Wait until an instance answers that had to be started anew by the step *again*; one that merely went on answers as before."""
+    who = record["instance"]
+    arguments = {"domain": record["domain"], "instances": [who], "timeout": REVIVAL}
+    went_on = Unless(Answer(again, ("instances", 0, "anew")), (False,))
+    return Step(step, site.gateway, "answers", arguments, f"wait until {who} answers", went_on, undoes, optional=True, needs=(again,))
+
+
+def revived(who: str, again: str, answers: str | None, number: str = "") -> tuple[str, dict[str, Words]]:
+    """Return what is said, and the facts of that, about an instance that the step *again* lets live again where its guest had ended.
+
+    Nothing else tells that it is not what it was before; and it may not have answered since, as the step *answers* has seen, if there is such a step. A
+    *number* tells the facts of several apart.
+    """
     said = f" {who} was started from its disk there: what was in its memory alone is lost."
-    return Words(Answer(step, ("instances", 0, "action")), ("started",), said)
+    facts = {f"anew{number}": Words(Answer(again, ("instances", 0, "anew")), (True,), said)}
+    if answers:
+        facts[f"late{number}"] = Words(Answer(answers, ("late", 0)), (who,), f" {who} does not answer yet.")
+    return "".join(f"{{{fact}}}" for fact in facts), facts
 
 
 def instance(step: str, rm: str | Answer, orders: t.Sequence[t.Mapping[str, t.Any]], what: str, **options: t.Any) -> Step:
@@ -289,6 +307,9 @@ def back_to_service(names: Naming, record: Record, site: Site, undoes: t.Mapping
         how = {"ask": False, "undoes": (undoes["tell"],), "needs": ("stay", *needs)}
         named = name("name_again", names, record["service"], record["domain"], "have its name get the HN back", [serves(site, record, "stay")], **how)
         stages.append(stage("name_again", "Have its name get the HN back", *named))
+        if "rest" in undoes:
+            answers = answers_again("answers_again", site, record, "run_again", (undoes["rest"],))
+            stages.append(stage("answers_again", "Wait until it answers", answers))
     return in_order(*stages)
 
 

@@ -170,19 +170,18 @@ def answers_of(told: t.Mapping[str, t.Any], device: str | None) -> dict[str, dic
     return answers
 
 
-def follow_up(plan: Plan, stage: str, device: str, answers: Answers) -> dict[str, t.Any] | None:
-    """Return what another device is to be told as soon as *device* has done its part of the cut-over: C(device) and C(calls)."""
+def follow_ups(plan: Plan, stage: str, device: str, answers: Answers) -> list[dict[str, t.Any]]:
+    """Return what other devices are to be told as soon as *device* has done its part of the cut-over: the C(device) and C(calls) of each."""
     if plan.cut_over is None or stage != plan.cut_over.id:
-        return None
-    mine = [step for step in plan.cut_over.steps if step.id in answers and answers[step.id]["device"] == device]
-    if not mine:
-        return None
-    well = all(done(answers, step.id) for step in mine)
-    for step in plan.follow_ups:
-        if step.after in {each.id for each in mine} and step.if_done == well:
-            call = {"ids": [step.step.id], "call": step.step.call, "arguments": resolve(dict(step.step.arguments), plan, answers)}
-            return {"device": resolve(step.step.device, plan, answers), "calls": [call]}
-    return None
+        return []
+    mine = {step.id for step in plan.cut_over.steps if step.id in answers and answers[step.id]["device"] == device}
+    # Several of its steps can lead to the same one.
+    due = {each.step.id: each.step for each in plan.follow_ups if each.after in mine and each.if_done == done(answers, each.after)}
+    found: dict[str, list[dict[str, t.Any]]] = {}
+    for step in due.values():
+        call = {"ids": [step.id], "call": step.call, "arguments": resolve(dict(step.arguments), plan, answers)}
+        found.setdefault(resolve(step.device, plan, answers), []).append(call)
+    return [{"device": each, "calls": told} for each, told in found.items()]
 
 
 def _own(made: t.Sequence[Call]) -> dict[str, dict]:

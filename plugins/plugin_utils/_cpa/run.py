@@ -21,7 +21,7 @@ HostVars = t.Mapping[str, t.Mapping[str, t.Any]]
 
 #: The variable of localhost in which the plan lies, and those of a device in which its answers do.
 PLANNED = "operation_planned"
-ANSWERED = ("operation_stage", "operation_follow_up")
+STAGE, FOLLOW_UPS = "operation_stage", "operation_follow_ups"
 
 
 def run_id(hostvars: HostVars) -> str | None:
@@ -47,8 +47,9 @@ def answers_so_far(plan: Plan, run: str, hostvars: HostVars) -> Answers:
     # Which RMs there are besides can stand in the answers.
     while fresh := set(busy(plan, stages, answers)) - asked:
         for device in sorted(fresh):
-            for registered in ANSWERED:
-                found = hostvars[device].get(registered) or {}
+            # In a loop each device that was told answers for itself.
+            followed = (hostvars[device].get(FOLLOW_UPS) or {}).get("results", ())
+            for found in (hostvars[device].get(STAGE) or {}, *followed):
                 if found.get("run") == run:
                     answers.update(found["answers"])
             if plan.recovers:

@@ -42,7 +42,9 @@ def plan(view: View, names: parts.Naming, instance: str, then: str, timeout: flo
     leaving = {"instance": instance, "in_rotation": False, "operation": "drain", "step": "withdraw and wait for the connections to end"}
     tell = parts.tell("tell", site, [leaving], f"record that {instance} leaves the rotation")
     wait = parts.waited("drain", site, record["domain"], [record["fabric_address"]], {"timeout": timeout, "at_deadline": at_deadline, "patience": patience})
+    told = {key: Answer("drain", (key,)) for key in ("connections", "ended", "cut")}
     undone = {"withdraw": "withdraw", "tell": "tell", **({"rest": "rest"} if then == "suspend" else {})}
+    again, revived = parts.revived(instance, "run_again", "answers_again" if record["in_rotation"] else None) if "rest" in undone else ("", {})
     out = "{instance} is out of rotation: of {connections} connections {ended} ended by themselves, {cut} were cut."
     return Plan(
         operation="drain",
@@ -57,10 +59,10 @@ def plan(view: View, names: parts.Naming, instance: str, then: str, timeout: flo
         # What is being removed is out of rotation, and nobody is on it any more.
         forward=("drain",) if then == "remove" else (),
         stopped="What was done stays done; run it again when this is mended.",
-        was="{instance} is as it was.",
+        was=f"{{instance}} is as it was.{again}",
         done=out + {"leave": "", "suspend": " It is suspended.", "remove": " It is gone."}[then],
-        facts={**lookups.facts(site, instance), **{key: Answer("drain", (key,)) for key in ("connections", "ended", "cut")}},
-        result={key: Answer("drain", (key,)) for key in ("connections", "ended", "cut")},
+        facts={**lookups.facts(site, instance), **told, **revived},
+        result=told,
     )
 
 

@@ -37,6 +37,7 @@ def plan(view: View, names: parts.Naming, instance: str) -> Plan:
     leave = parts.name("leave", names, record["service"], record["domain"], "have its name lose the HN", leaves=leaves)
     order = {"name": instance, "state": "suspended", "epoch": record["epoch"]}
     tell = parts.tell("tell", site, [resting], f"record that {instance} leaves the rotation")
+    again, revived = parts.revived(instance, "run_again", "answers_again" if record["in_rotation"] else None)
     return Plan(
         operation="suspend",
         subject=instance,
@@ -49,7 +50,7 @@ def plan(view: View, names: parts.Naming, instance: str) -> Plan:
             parts.stage("close", "Close the operation", parts.tell("close", site, [{"instance": instance, "operation_done": True}], "close the operation")),
         ),
         take_back=parts.back_to_service(names, record, site, {"rest": "rest", "withdraw": "withdraw", "tell": "tell"}),
-        was="{instance} is as it was.",
+        was=f"{{instance}} is as it was.{again}",
         done="{instance} is suspended on {rm} in {hn}.",
-        facts={**lookups.facts(site, instance), "rm": record["rm"]},
+        facts={**lookups.facts(site, instance), "rm": record["rm"], **revived},
     )

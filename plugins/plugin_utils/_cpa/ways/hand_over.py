@@ -62,12 +62,15 @@ class HandOver:
         one, many = len(self._moves) == 1, len(self._moves) > 1
         arrived = tuple(f"cut_over.target.{instance}" for instance in self._instances)
         homes = " and ".join(f"{{rm{number}}} behind {{address{number}}}" for number in range(len(self._moves)))
-        anew = "".join(f"{{anew{number}}}" for number in range(len(self._moves)))
         facts: dict[str, t.Any] = {}
+        again = ""
         for number in range(len(self._moves)):
             facts[f"rm{number}"] = Answer("coming", ("records", number, "rm"))
             facts[f"address{number}"] = Answer("coming", ("records", number, "public_address"))
-            facts[f"anew{number}"] = parts.anew(f"live_again.{self._instances[number]}", self._instances[number])
+            live_again, answers_again = self._again(self._instances[number])
+            words, revived = parts.revived(self._instances[number], live_again, answers_again if self._runs else None, str(number))
+            facts.update(revived)
+            again += words
         facts["epoch"] = Answer("coming", ("records", 0, "epoch"))
         said = f"{self._title} moved from {self._source.name} to {self._target.name}, to {homes}"
         if one:
@@ -84,7 +87,7 @@ class HandOver:
             take_back=in_order(*self._take_back()),
             forward=("cut_over.publish",) if self._runs else (*arrived, "cut_over.publish"),
             unknown=self._unknown(),
-            was=f"{self._title} {self._are} {self._final} again in {self._source.name}.{anew}",
+            was=f"{self._title} {self._are} {self._final} again in {self._source.name}.{again}",
             stopped=f"{self._title} {'serve' if many else 'serves'} in {self._target.name} already; run the move again when this is mended.",
             done=f"{said}.",
             facts=facts,
@@ -238,11 +241,13 @@ class HandOver:
         off = [parts.call_off(step, "cut_over.call_off", self._target, "coming") for side in ("source", "target") for step in self._sides(side)]
         # Its connections cannot go on without it; whoever tries again is forwarded.
         away = [FollowUp(step.id, True, self._withdrawal()) for step in self._sides("source")] if self._wanted.live else []
-        # Who publishes gives up when the source has failed, and so does the target's RM then. Of a cluster each of them waits for itself.
-        rm, epoch = (Answer("coming", ("records", 0, key)) for key in ("rm", "epoch"))
-        stop = parts.stop_waiting("cut_over.stop_waiting", rm, self._instances[0], epoch)
-        stopped = [FollowUp("cut_over.publish", False, stop)] if len(self._moves) == 1 else []
-        return (*off, *away, *stopped)
+        return (*off, *away, *self._stops())
+
+    def _stops(self) -> t.Iterator[FollowUp]:
+        """End the wait of each RM at the target whose source has failed."""
+        for (number, instance, unused), step in zip(self._each(), self._sides("source")):
+            rm, epoch = (Answer("coming", ("records", number, key)) for key in ("rm", "epoch"))
+            yield FollowUp(step.id, False, parts.stop_waiting(f"cut_over.stop_waiting.{instance}", rm, instance, epoch))
 
     # Afterwards
 
@@ -301,6 +306,13 @@ class HandOver:
         yield parts.stage("enter", "Record that they are as before", enter)
         yield parts.stage("publish_again", "Publish them again at the source", publish)
         yield parts.stage("name_again", "Have the names get the HN back", *self._named_again(acted))
+        revived = [parts.answers_again(self._again(each)[1], self._source, move["record"], self._again(each)[0], acted) for unused, each, move in self._each()]
+        yield parts.stage("answers_again", "Wait until they answer", *(revived if self._runs else ()))
+
+    @staticmethod
+    def _again(instance: str) -> tuple[str, str]:
+        """Return the steps that let an instance live again at the source, and that wait until it answers there."""
+        return f"live_again.{instance}", f"answers_again.{instance}"
 
     def _named_again(self, acted: tuple[str, ...]) -> t.Iterator[Step]:
         """Have names lead back to the source, and not to the target: somebody else who left meanwhile may have had the one retired, or counted on the other."""

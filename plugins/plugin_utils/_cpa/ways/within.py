@@ -54,6 +54,8 @@ def plan(view: View, decided: t.Mapping[str, t.Any], timeout: float) -> Plan:
     paused = f"{instance} may be paused on {to_rm} and is nowhere else then; run the move again."
     elsewhere = f"{instance} was handed over to another RM by another operation, so it does not run here again."
     still = ", standing still for {downtime} s" if live else ""
+    answers = [parts.answers_again("answers_again", site, record, "live_again", acted)] if record["in_rotation"] else []
+    again, revived = parts.revived(instance, "live_again", "answers_again" if answers else None)
     made = Plan(
         operation="move",
         subject=instance,
@@ -99,6 +101,7 @@ def plan(view: View, decided: t.Mapping[str, t.Any], timeout: float) -> Plan:
                     how={"undoes": acted, "needs": ("give_up",)},
                 ),
             ),
+            parts.stage("answers_again", "Wait until it answers", *answers),
         ),
         forward=(target.id,),
         unknown=(
@@ -106,10 +109,10 @@ def plan(view: View, decided: t.Mapping[str, t.Any], timeout: float) -> Plan:
             Unknown(source.id, elsewhere, ("instances", 0, "handed_to"), (None,)),
             *((parts.retired("rehearse.source", record),) if record["moves_to"] else ()),
         ),
-        was=f"{instance} is {record['state']} on {rm}, as before.{{anew}}",
+        was=f"{instance} is {record['state']} on {rm}, as before.{again}",
         stopped=f"{instance} lives on {to_rm} already; run the move again when this is mended.",
         done=f"{instance} moved from {rm} to {to_rm} in {site.name} (epoch {{epoch}}){still}.",
-        facts={"epoch": epoch, "anew": parts.anew("live_again", instance), **({"downtime": Answer(target.id, ("instances", 0, "downtime"))} if live else {})},
+        facts={"epoch": epoch, **revived, **({"downtime": Answer(target.id, ("instances", 0, "downtime"))} if live else {})},
         result={"records": [HERE], "sources": [Answer(source.id, ("instances", 0))], "targets": [Answer(target.id, ("instances", 0))]},
         peers=parts.peers(view),
     )

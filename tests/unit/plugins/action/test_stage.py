@@ -168,9 +168,9 @@ def test_nothing_is_done_before_what_has_to_come_first():
 def test_another_device_is_to_be_told_when_one_has_failed():
     host = Host("rm-1", replied({"ids": ["start"], "failed": True, "changed": False, "msg": "No.", "result": {"instances": []}}), stage="cut_over")
     told = host.carry([WRAPPED, TOLD, answer("publish", "gw-1")])
-    assert told["follow_up"] == {"device": "gw-1", "calls": [{"ids": ["off"], "call": "call_off", "arguments": {"document": {"generation": 7}}}]}
+    assert told["follow_ups"] == [{"device": "gw-1", "calls": [{"ids": ["off"], "call": "call_off", "arguments": {"document": {"generation": 7}}}]}]
     well = Host("rm-1", replied({"ids": ["start"]}), stage="cut_over").carry([WRAPPED, TOLD, answer("publish", "gw-1")])
-    assert "follow_up" not in well
+    assert well["follow_ups"] == []
 
 
 def test_calls_that_are_given_are_made_for_their_device():

@@ -772,6 +772,19 @@ def test_who_is_in_the_rotation_has_to_answer_too_if_that_is_asked(mesh):
     assert not report.changed and [waited.instance for waited in report.waited] == [one.instance]
 
 
+def test_it_is_told_who_is_in_the_rotation_and_does_not_answer(mesh):
+    one, two = mesh.guests
+    one.serve(80)
+    apply(mesh, document([one.member, two.member]))
+    before = state.load(DOMAIN, mesh.directory)
+
+    def late(*instances):
+        return router.late(DOMAIN, instances, 0.3, mesh.directory)
+
+    assert late(one.instance, two.instance, "gone-1.example.com") == [two.instance] and late(one.instance) == []
+    assert state.load(DOMAIN, mesh.directory) == before and router.late("example.net", [one.instance], 0.3, mesh.directory) == []
+
+
 def test_a_first_member_that_does_not_answer_leaves_a_refusing_service(mesh):
     with pytest.raises(DeadlineExceeded):
         apply(mesh, document([mesh.guests[0].member]), answer_timeout=0.2)

@@ -91,7 +91,7 @@ def test_instances_are_ensured_within_the_usual_limits(engine):
     told = twice(instances.ensure, {"instances": [order]}, "timeout", "stop_timeout", "stop_force", "may_be_outdated", check=True)
     assert told.changed and told.after == {SHOP: {"name": SHOP, "state": "running"}}
     assert told.result["instances"] == [
-        {"name": SHOP, "action": "started", "instance": {"name": SHOP, "state": "running"}, "seconds": 0.1235, "memory_bytes": None, "error": None}
+        {"name": SHOP, "action": "started", "anew": True, "instance": {"name": SHOP, "state": "running"}, "seconds": 0.1235, "memory_bytes": None, "error": None}
     ]
     assert [args for args, unused in ensure_all.calls] == [(HOST, [Wanted(SHOP, "running", 1)], True)] * 2
     instances.ensure({"instances": [order], "stop_timeout": 0, "stop_force": True}, False)
@@ -225,6 +225,13 @@ def test_a_drain_has_its_usual_patience(engine):
     told = twice(router.drain, {"domain": "example.com", "addresses": ["192.168.1.10"]}, "timeout", "at_deadline", "patience")
     assert told.changed and told.result == drained._asdict()
     assert [args for args, unused in drain.calls] == [("example.com", ["192.168.1.10"], 60, "give_up", 3600, False)] * 2
+
+
+def test_it_is_told_who_does_not_answer(engine):
+    late = engine(router.routers, "late", [SHOP])
+    told = twice(router.answers, {"domain": "example.com", "instances": [SHOP], "timeout": 3})
+    assert not told.changed and told.result == {"late": [SHOP]}
+    assert [args for args, unused in late.calls] == [("example.com", [SHOP], 3)] * 2
 
 
 def test_a_registry_is_where_it_usually_is(engine):

@@ -155,7 +155,7 @@ class Rm:
             number = known if epoch is None else epoch
             if number < known:
                 if common.get("may_be_outdated"):
-                    return {"action": None}
+                    return {"action": None, "anew": False}
                 raise Refused(f"The order to give {name} up in epoch {number} is outdated: {self.name} knows of epoch {known}.", {"known_epoch": known})
             if not check:
                 self.epochs[name] = (number, False)
@@ -170,9 +170,9 @@ class Rm:
                 self.flush(self.guests[name])
             if anew:
                 _broken(mode, AFTER)
-                return {"action": "started"}
+                return {"action": "started", "anew": True}
         _broken(mode, AFTER)
-        return {"action": "done"}
+        return {"action": "done", "anew": False}
 
     def _live(self, name: str, wanted: str, order: dict, known: int, here: bool, guest: Guest | None, common: dict, check: bool) -> None:
         epoch, capsule = order.get("epoch"), order.get("capsule")

@@ -60,11 +60,11 @@ def ordered(plan: Plan, new: t.Collection[str] = (), fails: str = "", served: bo
                     known.update(dict.fromkeys(call.ids, told["result"]))
                     if failed:
                         break
-                told_next = progress.follow_up(plan, stage.id, device, {**answers, **fresh})
-                for call in told_next["calls"] if told_next else ():
-                    asked.setdefault(told_next["device"], []).append(("then", *_short(call["call"], call["arguments"])))
-                    done = {"ids": call["ids"], "changed": True, "failed": False, "msg": "", "result": {}}
-                    fresh.update(progress.answers_of(done, told_next["device"]))
+                for told_next in progress.follow_ups(plan, stage.id, device, {**answers, **fresh}):
+                    for call in told_next["calls"]:
+                        asked.setdefault(told_next["device"], []).append(("then", *_short(call["call"], call["arguments"])))
+                        done = {"ids": call["ids"], "changed": True, "failed": False, "msg": "", "result": {}}
+                        fresh.update(progress.answers_of(done, told_next["device"]))
             answers.update(fresh)
             if asked:
                 way.append((stage.id, asked))

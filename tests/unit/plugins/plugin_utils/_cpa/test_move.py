@@ -94,9 +94,10 @@ def test_what_is_on_its_way_to_another_hn_moves_nowhere_else():
 @pytest.mark.parametrize(
     ("name", "source", "told"),
     [
-        ("move", f"cut_over.source.{SHOP}", ["cut_over.call_off", "cut_over.stop_waiting"]),
-        ("move alive", f"cut_over.source.{SHOP}", ["cut_over.call_off", "cut_over.stop_waiting"]),
+        ("move", f"cut_over.source.{SHOP}", ["cut_over.call_off", f"cut_over.stop_waiting.{SHOP}"]),
+        ("move alive", f"cut_over.source.{SHOP}", ["cut_over.call_off", f"cut_over.stop_waiting.{SHOP}"]),
         ("move within", "cut_over.source", ["cut_over.stop_waiting"]),
+        ("move a cluster", f"cut_over.source.{SHOP}", ["cut_over.call_off", f"cut_over.stop_waiting.{SHOP}"]),
     ],
 )
 def test_nobody_waits_for_a_source_that_has_failed(name, source, told):
@@ -112,14 +113,20 @@ def test_nobody_waits_for_a_source_that_has_failed(name, source, told):
     [
         ("move", f"cut_over.source.{SHOP}", "is running again in hn-east."),
         ("move within", "cut_over.source", "is running on rm-east-1, as before."),
+        ("suspend", "rest", "is as it was."),
+        ("drain and suspend", "rest", "is as it was."),
     ],
 )
 def test_it_is_said_when_what_runs_again_has_lost_its_memory(name, source, back):
-    """Its QEMU was killed as the cut-over began, so nothing but its disk is left."""
+    """Its QEMU was killed as the cut-over began, so nothing but its disk is left: it boots, which takes a while."""
     trial = Trial(name)
     halted = trial._halts[source]
-    world = copy.deepcopy(halted.world)
-    world.rms["rm-east-1"].guests[SHOP].state = "stopped"
-    report = world.walk(trial.plan, since=halted)
-    assert report.message.endswith(f"{SHOP} {back} {SHOP} was started from its disk there: what was in its memory alone is lost.")
-    assert world.problems() == [] and trial.attempt(Fault(source, BEFORE))[1].message.endswith(back)
+    lost = f"{SHOP} {back} {SHOP} was started from its disk there: what was in its memory alone is lost."
+    for mute, said in (set(), lost), ({SHOP}, f"{lost} {SHOP} does not answer yet."):
+        world = copy.deepcopy(halted.world)
+        world.rms["rm-east-1"].guests[SHOP].state = "stopped"
+        world.mute = mute
+        report = world.walk(trial.plan, since=halted)
+        assert report.message.endswith(said) and world.problems() == []
+    world, report, done = trial.attempt(Fault(source, BEFORE))
+    assert report.message.endswith(back) and not [step for step in done if step.startswith("answers_again")], "it merely went on"

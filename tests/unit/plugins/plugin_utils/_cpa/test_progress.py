@@ -286,24 +286,31 @@ def cutting():
 def test_another_device_is_told_as_soon_as_one_has_made_its_part():
     told = {"tell": answer({"router": {"generation": 7}})}
     well, ill = {**told, "source": answer(device="rm-1")}, {**told, "source": failed(device="rm-1")}
-    assert progress.follow_up(cutting(), "cut", "rm-1", well) == {"device": "gw-2", "calls": [{"ids": ["away"], "call": "router", "arguments": {}}]}
-    off = {"device": "gw-1", "calls": [{"ids": ["off"], "call": "call_off", "arguments": {"document": {"generation": 7}}}]}
-    assert progress.follow_up(cutting(), "cut", "rm-1", ill) == progress.follow_up(cutting(), "cut", "rm-1", {**told, "source": silent("rm-1")}) == off
+    assert progress.follow_ups(cutting(), "cut", "rm-1", well) == [{"device": "gw-2", "calls": [{"ids": ["away"], "call": "router", "arguments": {}}]}]
+    off = [{"device": "gw-1", "calls": [{"ids": ["off"], "call": "call_off", "arguments": {"document": {"generation": 7}}}]}]
+    assert progress.follow_ups(cutting(), "cut", "rm-1", ill) == progress.follow_ups(cutting(), "cut", "rm-1", {**told, "source": silent("rm-1")}) == off
 
 
 def test_nobody_else_tells_another_device():
     told = {"tell": answer({"router": {}}), "source": failed(device="rm-1"), "publish": failed()}
-    assert progress.follow_up(cutting(), "cut", "gw-1", told) is None, "nobody waits for the gateway"
-    assert progress.follow_up(cutting(), "cut", "rm-2", told) is None
-    assert progress.follow_up(cutting(), "tell", "rm-1", told) is None
-    assert progress.follow_up(plan(stage("cut", step("a"))), "cut", "gw-1", {"a": failed()}) is None
+    assert not progress.follow_ups(cutting(), "cut", "gw-1", told), "nobody waits for the gateway"
+    assert not progress.follow_ups(cutting(), "cut", "rm-2", told)
+    assert not progress.follow_ups(cutting(), "tell", "rm-1", told)
+    assert not progress.follow_ups(plan(stage("cut", step("a"))), "cut", "gw-1", {"a": failed()})
 
 
 def test_one_of_several_that_fails_calls_the_wait_off():
     one, two = (step(name, "rm-1", "hand_over") for name in ("one", "two"))
-    made = plan(cut_over=stage("cut", one, two), follow_ups=tuple(FollowUp(each.id, False, step("off")) for each in (one, two)))
-    assert progress.follow_up(made, "cut", "rm-1", {"one": answer(device="rm-1"), "two": failed(device="rm-1")})["device"] == "gw-1"
-    assert progress.follow_up(made, "cut", "rm-1", {"one": answer(device="rm-1"), "two": answer(device="rm-1")}) is None
+    waits = tuple(FollowUp(each.id, False, step(f"stop_{each.id}", "rm-2")) for each in (one, two))
+    made = plan(cut_over=stage("cut", one, two), follow_ups=(*(FollowUp(each.id, False, step("off")) for each in (one, two)), *waits))
+
+    def told(**answers):
+        found = progress.follow_ups(made, "cut", "rm-1", answers)
+        return {each["device"]: [call["ids"] for call in each["calls"]] for each in found}
+
+    well, ill = answer(device="rm-1"), failed(device="rm-1")
+    assert told(one=well, two=ill) == {"gw-1": [["off"]], "rm-2": [["stop_two"]]} and told(one=well, two=well) == {}
+    assert told(one=ill, two=ill) == {"gw-1": [["off"]], "rm-2": [["stop_one"], ["stop_two"]]}
 
 
 def test_what_follows_counts_for_what_stands_in_for_it():

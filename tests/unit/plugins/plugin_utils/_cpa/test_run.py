@@ -36,9 +36,10 @@ def hostvars(plan=PLAN, answers=None, run_id="now", followed=None):
     """Return the variables of a run: the answers of each device, by its name."""
     found = {host: {} for host in ("localhost", "gw-1", "rm-1", "rm-2")}
     found["localhost"] = {run.PLANNED: {"run": "now", "plan": json.dumps(encode(plan))}}
-    for registered, told in (("operation_stage", answers), ("operation_follow_up", followed)):
-        for device, steps in (told or {}).items():
-            found[device][registered] = {"run": run_id, "answers": steps}
+    for device, steps in (answers or {}).items():
+        found[device][run.STAGE] = {"run": run_id, "answers": steps}
+    for device, steps in (followed or {}).items():
+        found[device][run.FOLLOW_UPS] = {"results": [{"run": run_id, "answers": {step: each}} for step, each in steps.items()]}
     return found
 
 

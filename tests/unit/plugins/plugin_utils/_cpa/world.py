@@ -130,6 +130,7 @@ class World:
         silent: the hosts that do not answer the controller.
         done: the ids of the steps that were carried out, in order.
         copies: whether an instance may live twice, if in two epochs.
+        mute: the instances whose guests answer nobody.
         runs: how many operations were planned.
         journals: what each device has written down of each run.
     """
@@ -158,6 +159,7 @@ class World:
         self.faults: list[Fault] = []
         self.done: list[str] = []
         self.copies = False
+        self.mute: set[str] = set()
         self.runs = 0
         #: The runs that recoveries have taken up.
         self.taken_up: set[str] = set()
@@ -338,15 +340,15 @@ class World:
         told = self._carried_out(host, leases.journaled(plan), calls)
         fresh = {step: answer for each in told for step, answer in progress.answers_of(each, host).items()}
         hostvars[host]["operation_stage"]["answers"].update(fresh)
-        follow_up = progress.follow_up(plan, stage.id, host, {**answers, **fresh}) if controller.part == "cut_over" else None
-        if follow_up:
+        followed = hostvars[host].setdefault("operation_follow_ups", {"results": []})["results"]
+        for follow_up in progress.follow_ups(plan, stage.id, host, {**answers, **fresh}) if controller.part == "cut_over" else ():
             calls = [
                 {"check": False, **each, "arguments": leases.signed(each["call"], each["arguments"], plan, {**answers, **fresh})}
                 for each in follow_up["calls"]
             ]
             told = self._carried_out(follow_up["device"], leases.journaled(plan), calls)
             known = {step: answer for each in told for step, answer in progress.answers_of(each, follow_up["device"]).items()}
-            hostvars[host]["operation_follow_up"] = {"run": "now", "answers": known}
+            followed.append({"run": "now", "answers": known})
 
     def _await(self, controller: Controller) -> None:
         """Open the doors of those who will come to wait for a parcel."""
@@ -451,6 +453,8 @@ class World:
             return self.gateways[host].apply(arguments, lambda instance: self._lives(_hn(host), instance), check)
         if call == "drain":
             return self.gateways[host].drain(arguments, check)
+        if call == "answers":
+            return Outcome(False, None, None, {"late": [each for each in arguments["instances"] if each in self.mute or not self._lives(_hn(host), each)]})
         if call == "name":
             return self.names.follow(arguments, self._served, check)
         if call == "bring":
