@@ -165,12 +165,14 @@ def suspend(host: state.Host, found: state.Found, orders: home.Orders, flush: bo
         state.write(host.places, name, durable.unflushed())
         try:
             host.hypervisor.save(name, part, orders.timeout)
+            os.rename(part, memory)
         except MeshError:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(part)
-            raise
-        os.chmod(part, 0o600)
-        os.rename(part, memory)
+            # It may have been done, and libvirt have died before it could say so: then the image is all that is left of the memory.
+            with contextlib.suppress(MeshError):
+                state.settle(host, name)
+            if not os.path.exists(memory):
+                raise
+        os.chmod(memory, 0o600)
         unplug(host, name)
         if flush:
             durable.flush(host.places, name)

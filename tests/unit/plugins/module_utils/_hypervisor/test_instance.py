@@ -174,6 +174,31 @@ def test_a_suspension_that_fails_leaves_the_guest_running_and_no_image(rm):
     assert rm.found.state == "running" and rm.files() == ["disk-root.qcow2", "instance.json"]
 
 
+@pytest.mark.parametrize("returns", [True, False])
+def test_a_suspension_of_which_libvirt_could_not_say_that_it_was_done_loses_no_memory(rm, monkeypatch, returns):
+    """It is killed when the image is whole and the guest has ended, and returns at once, or not before this has failed."""
+    bring(rm, "running")
+    gone = fake_libvirt.libvirtError("End of file while reading data: Input/output error")
+
+    def save(domain, path, dxml, flags, real=fake_libvirt.Domain.saveFlags):
+        real(domain, path, dxml, flags)
+        if not returns:
+            rm.connection.lookupByName = unanswered
+        raise gone
+
+    def unanswered(_name):
+        raise gone
+
+    monkeypatch.setattr(fake_libvirt.Domain, "saveFlags", save)
+    if returns:
+        rm.order("suspended")
+    else:
+        with pytest.raises(CommandFailed, match="could not save shop-1.example.com: End of file"):
+            rm.order("suspended")
+        del rm.connection.lookupByName
+    assert rm.order("running").action == "resumed"
+
+
 @pytest.mark.parametrize("call", ["restoreFlags", "restoreFlags!", "resume"])
 def test_a_resumption_that_fails_can_be_tried_again(rm, call):
     bring(rm, "suspended")
