@@ -332,7 +332,8 @@ class Matrix:
 
     Args:
         mesh: the lab, set up.
-        disks: whether its hosts get disks of their own, for the faults that need them; they are powered off and on for that.
+        disks: whether its hosts get disks of their own, for the faults that need them; they are powered off and on for that. Without, others may have used
+            the lab before, and what they have left there does not count.
     """
 
     def __init__(self, mesh: Mesh, disks: bool = True, say: t.Callable[[str], None] = print) -> None:
@@ -344,6 +345,9 @@ class Matrix:
         self.lost: list[str] = []
         #: What the one instance that counts must still have: its name, boot, notes, and the case that was the last to touch it.
         self.kept: dict[str, t.Any] | None = None
+        self._left: frozenset[str] = frozenset()
+        if not disks:
+            self._left = frozenset(self.look().wrong)
 
     # Setting up
 
@@ -398,7 +402,8 @@ class Matrix:
 
     def look(self) -> Look:
         """Look from outside."""
-        return look(self.hosts)
+        seen = look(self.hosts)
+        return dataclasses.replace(seen, wrong=[each for each in seen.wrong if each not in self._left])
 
     def reach(self, state: str) -> Look:
         """Bring the mesh into one of the states that operations begin in."""
