@@ -609,6 +609,10 @@ class Matrix:
                 # That put it into service.
                 again = self._again(about.verb, started, result)
             seen = self.look()
+            if fault.registry and case.operation == "update" and seen.state == "two":
+                # The registry has forgotten which of them was to replace the other.
+                self.must("scale", {**_scaled(started.side, 1), "capsule": started.variables["capsule"]})
+                seen = self.look()
             if again and any(record["in_rotation"] for record in seen.all):
                 until(lambda: answering.since is not None, 30, "somebody answers")
                 result["service"] = round(t.cast(float, answering.since) - healed, 2)
