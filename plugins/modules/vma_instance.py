@@ -84,13 +84,29 @@ options:
             choices: [spread, sticky]
           check:
             description: >-
-              What shows that an instance is alive, on each declared TCP port. V(tcp) (as usual) is an accepted connection, V(http) a response to a GET
-              request with a status below 500.
+              What shows that an instance is alive. V(tcp) (as usual) is an accepted connection, V(http) and V(https) a response to a GET request with the
+              right status (no certificate is looked at), V(udp) a port that is not refused, V(arp) a guest that answers for its address. Where a service
+              declares several TCP ports and none is named, or none at all, V(tcp) is V(arp).
             type: str
-            choices: [tcp, http]
+            choices: [tcp, http, https, udp, arp]
           path:
-            description: What an V(http) check asks for; V(/) as usual.
+            description: What an V(http) or V(https) check asks for; V(/) as usual.
             type: str
+          check_port:
+            description: The declared port that is asked; as usual the only one that there is.
+            type: int
+          check_status:
+            description: The HTTP status that counts, such as V(200), or a range such as V(200-399); V(100-499) as usual.
+            type: str
+          check_interval:
+            description: Seconds from one attempt to the next, V(0.2) to V(300); V(2) as usual.
+            type: float
+          check_timeout:
+            description: Seconds that an attempt may take in all, V(0.1) to V(30); V(1) as usual.
+            type: float
+          check_failures:
+            description: How many attempts in a row must fail before an instance leaves the rotation, V(1) to V(20); V(2) as usual.
+            type: int
           weight:
             description: An instance's share of new connections in relation to those of the others, 1 (as usual) to 100.
             type: int

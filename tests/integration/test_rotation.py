@@ -12,19 +12,21 @@ from mesh_lab import CAPSULE, until
 
 EAST = "198.18.1.10"
 SERVICE = {"service": "shop", "domain": "example.com", "to_hn": "hn-east"}
-NEWER, MUTE = "1.1.0", "1.2.0"
+#: The owner of the first one has it asked often.
+FIRST, NEWER, MUTE = "1.0.1", "1.1.0", "1.2.0"
 
 
 @pytest.fixture(scope="module")
 def two(mesh):
     """The mesh with two instances of the shop, one on each RM, and two newer capsules on rm-east-1, one of which never answers."""
     boot = {**CAPSULE["capsule_import_boot"], "cmdline": "console=ttyS0 quiet"}
-    for version, changes in ((NEWER, {}), (MUTE, {"capsule_import_boot": boot})):
+    often = {"check_interval": 0.5, "check_timeout": 0.8}
+    for version, changes in ((FIRST, {"capsule_import_balance": often}), (NEWER, {}), (MUTE, {"capsule_import_boot": boot})):
         imported = mesh.play("capsule_import", rm="rm-east-1", **{**CAPSULE, **changes, "capsule_import_version": version})
         assert imported.ok, imported.output
     mesh.remove_all()
     for ordinal in (1, 2):
-        placed = mesh.play("place", instance=f"shop-{ordinal}.example.com", capsule="1.0.0", to_hn="hn-east", to_rm=f"rm-east-{ordinal}", public_address=EAST)
+        placed = mesh.play("place", instance=f"shop-{ordinal}.example.com", capsule=FIRST, to_hn="hn-east", to_rm=f"rm-east-{ordinal}", public_address=EAST)
         assert placed.ok, placed.output
     yield mesh
     gone = mesh.play("scale", count=0, surplus="absent", at_deadline="cut", **SERVICE)
@@ -68,7 +70,7 @@ def test_a_member_that_dies_leaves_the_rotation_within_three_seconds(two, death)
     two.shell("rm-east-2", lives)
     if death == "killed":
         # Placing it again starts it from the disk that it has.
-        assert two.play("place", instance="shop-2.example.com", capsule="1.0.0", to_hn="hn-east", public_address=EAST).ok
+        assert two.play("place", instance="shop-2.example.com", capsule=FIRST, to_hn="hn-east", public_address=EAST).ok
     until(lambda: healthy() == [True, True], 30, "its life is seen")
 
 
@@ -86,7 +88,7 @@ def test_an_update_that_fails_in_the_middle_is_rolled_back(two):
         failed = two.play("update", capsule=NEWER, timeout=1, at_failure="roll_back", **SERVICE)
         assert not failed.ok
         assert any("1 connections" in message and "1 had been replaced and were rolled back" in message for message in failed.messages), failed.messages
-        assert running(two) == {"shop-1.example.com": "1.0.0", "shop-2.example.com": "1.0.0"}
+        assert running(two) == {"shop-1.example.com": FIRST, "shop-2.example.com": FIRST}
         assert connections(two, EAST)[second] == 1, "its caller noticed nothing"
     finally:
         download.abandon()
@@ -118,15 +120,15 @@ def test_an_old_instance_that_cannot_be_removed_takes_no_successor_with_it(two):
     home = f"/var/lib/vmatrix/instances/{old}"
     two.shell(record["rm"], f"mount --bind {home} {home}")
     try:
-        failed = two.play("update", capsule="1.0.0", **SERVICE)
+        failed = two.play("update", capsule=FIRST, **SERVICE)
         assert not failed.ok and version == NEWER, failed.output
-        assert sorted(running(two).values()) == ["1.0.0", NEWER] and old not in running(two)
+        assert sorted(running(two).values()) == [FIRST, NEWER] and old not in running(two)
         assert all(two.page(EAST) for unused in range(4))
     finally:
         two.shell(record["rm"], f"umount {home}")
-    again = two.play("update", capsule="1.0.0", **SERVICE)
+    again = two.play("update", capsule=FIRST, **SERVICE)
     assert again.ok, again.output
     told = two.module("gw-east", "vma_info")
-    assert [record["capsule"] for record in told["records"]] == ["1.0.0", "1.0.0"] and sorted(running(two).values()) == ["1.0.0", "1.0.0"]
+    assert [record["capsule"] for record in told["records"]] == [FIRST, FIRST] and sorted(running(two).values()) == [FIRST, FIRST]
     assert all(operation["closed"] for operation in told["operations"])
     assert old not in two.ssh(record["rm"], "ls", "/var/lib/vmatrix/instances")

@@ -84,6 +84,7 @@ def import_capsule(store: Store, wanted: dict[str, t.Any], dry: bool = False) ->
 
 def _draft(wanted: dict[str, t.Any]) -> dict[str, t.Any]:
     boot, unusual = wanted["boot"], balance.checked(wanted.get("balance"))
+    balance.refuse_unclear(unusual, wanted["name"], wanted["ports"])
     return {
         "schema": 1,
         **{key: wanted[key] for key in ("name", "version", "domain", "guest", "ports", "machine")},

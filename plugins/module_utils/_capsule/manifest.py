@@ -116,6 +116,7 @@ def check(manifest: t.Any) -> dict[str, t.Any]:
     ports.checked(f"service {manifest['name']}", manifest["ports"])
     if balance.checked(manifest.get("balance")) != manifest.get("balance", {}):
         _refuse("balance", "it repeats defaults")
+    balance.refuse_undeclared(manifest.get("balance"), manifest["name"], manifest["ports"])
     _check_disks(manifest)
     if "vpn" in manifest:
         _check_vpn(manifest["vpn"])

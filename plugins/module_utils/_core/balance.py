@@ -5,32 +5,68 @@
 # Note that this module util is private to the collection. It can break at any time.
 # Do not use it from other collections or your own code.
 
-"""How the instances of a service share its callers: the policy, each one's weight, and what shows that one is alive.
+"""How the instances of a service share its callers: the policy, each one's weight, and the check that shows that one is alive.
 
 A balance is kept without its defaults, so that capsules, records and router documents say nothing about it unless there is something to say.
 """
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
 
 #: C(spread) gives each new connection to the next instance; C(sticky) gives all connections of one source address to the same one.
 POLICIES = ("spread", "sticky")
-#: C(tcp) is an accepted connection; C(http) a response to a GET request for C(path) with a status below 500.
-CHECKS = ("tcp", "http")
+#: C(tcp) is an accepted connection; C(http) and C(https) a response to a GET request for C(path) with the right status; C(udp) a port that is not refused;
+#: C(arp) a guest that is there.
+CHECKS = ("tcp", "http", "https", "udp", "arp")
 HEAVIEST = 100
-USUAL: dict[str, t.Any] = {"policy": "spread", "weight": 1, "check": "tcp", "path": "/"}
+USUAL: dict[str, t.Any] = {
+    "policy": "spread",
+    "weight": 1,
+    "check": "tcp",
+    "path": "/",
+    "check_port": None,
+    "check_status": "100-499",
+    "check_interval": 2,
+    "check_timeout": 1,
+    "check_failures": 2,
+}
 #: What concerns the service as a whole, not one instance.
-SHARED = ("policy", "check", "path")
+SHARED = tuple(key for key in USUAL if key != "weight")
+#: The least and the most that these may be: seconds, seconds, and a number.
+LIMITS = {"check_interval": (0.2, 300), "check_timeout": (0.1, 30), "check_failures": (1, 20)}
+
+
+class Check(t.NamedTuple):
+    """What shows that a member is alive.
+
+    Attributes:
+        kind: one of CHECKS.
+        port: what is asked; None for C(arp).
+        path: what a page is asked for by.
+        status: the lowest and the highest HTTP status that counts.
+        interval: seconds from one attempt to the next.
+        timeout: seconds that an attempt may take.
+        failures: how many attempts in a row must fail before it is taken for dead.
+    """
+
+    kind: str = "tcp"
+    port: int | None = None
+    path: str = "/"
+    status: tuple[int, int] = (100, 499)
+    interval: float = 2
+    timeout: float = 1
+    failures: int = 2
 
 
 def checked(value: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:
     """Return a balance without its defaults.
 
     Args:
-        value: any of C(policy), C(weight), C(check) and C(path); None is as usual.
+        value: any of what stands in USUAL; None is as usual.
 
     Raises:
         InvalidInput: it is invalid.
@@ -45,11 +81,66 @@ def checked(value: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:
     if isinstance(said["weight"], bool) or not isinstance(said["weight"], int) or not 1 <= said["weight"] <= HEAVIEST:
         raise InvalidInput(f"{said['weight']!r} is not a weight: it must be a whole number from 1 to {HEAVIEST}.")
     if said["check"] not in CHECKS:
-        raise InvalidInput(f"{said['check']!r} is not a check: it must be tcp or http.")
+        raise InvalidInput(f"{said['check']!r} is not a check: it must be {', '.join(CHECKS[:-1])} or {CHECKS[-1]}.")
     path = said["path"]
     if not isinstance(path, str) or not path.startswith("/") or any(not 0x21 <= ord(character) < 0x7F for character in path):
         raise InvalidInput(f"The check's path {path!r} must begin with / and hold printable ASCII characters without spaces.")
+    port = said["check_port"]
+    if port is not None and (isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535):
+        raise InvalidInput(f"{port!r} is not a port that a check could ask: it must be a whole number from 1 to 65535.")
+    if _statuses(said["check_status"]) is None:
+        raise InvalidInput(f"The check's status {said['check_status']!r} must be one such as 200, or a range of them such as 200-399.")
+    for key, (least, most) in LIMITS.items():
+        number = said[key]
+        whole_number = key == "check_failures"
+        if isinstance(number, bool) or not isinstance(number, int if whole_number else (int, float)) or not least <= number <= most:
+            raise InvalidInput(f"{number!r} is not a {key}: it must be a {'whole ' if whole_number else ''}number from {least} to {most}.")
     return {key: said[key] for key in USUAL if said[key] != USUAL[key]}
+
+
+def check_of(value: t.Mapping[str, t.Any] | None, ports: t.Iterable[t.Mapping[str, t.Any]]) -> Check:
+    """Return what shows that a member of a service is alive.
+
+    Nobody named a port where there are several and none is said, so none of them is asked then: that the guest is there has to do.
+
+    Args:
+        value: its balance.
+        ports: what it declares, C(protocol) and C(port) of each.
+    """
+    said = whole(value)
+    fitting = _fitting(said["check"], ports)
+    port = said["check_port"] if said["check_port"] is not None or len(fitting) != 1 else fitting[0]
+    rest = {key.partition("_")[2]: said[key] for key in LIMITS}
+    if said["check"] == "arp" or port not in fitting:
+        return Check("arp", **rest)
+    lowest, highest = t.cast("tuple[int, int]", _statuses(said["check_status"]))
+    return Check(said["check"], port, said["path"], (lowest, highest), **rest)
+
+
+def refuse_undeclared(value: t.Mapping[str, t.Any] | None, whose: str, ports: t.Iterable[t.Mapping[str, t.Any]]) -> None:
+    """Raise InvalidInput if a check asks a port that the service does not declare."""
+    said = whole(value)
+    if said["check_port"] is not None and said["check_port"] not in _fitting(said["check"], ports):
+        protocol = "UDP" if said["check"] == "udp" else "TCP"
+        raise InvalidInput(f"The check of {whose} asks port {said['check_port']}, which is not among the {protocol} ports that it declares.")
+
+
+def refuse_unclear(value: t.Mapping[str, t.Any] | None, whose: str, ports: t.Iterable[t.Mapping[str, t.Any]]) -> None:
+    """Raise InvalidInput if a check for pages, or of a UDP port, does not say which of several ports it asks."""
+    said = whole(value)
+    if said["check"] in ("http", "https", "udp") and said["check_port"] is None and len(_fitting(said["check"], ports)) != 1:
+        raise InvalidInput(f"Say which port the {said['check']} check of {whose} asks (check_port).")
+
+
+def _fitting(check: str, ports: t.Iterable[t.Mapping[str, t.Any]]) -> list[int]:
+    """Return the ports that a check can ask."""
+    return [port["port"] for port in ports if port["protocol"] == ("udp" if check == "udp" else "tcp")]
+
+
+def _statuses(said: t.Any) -> tuple[int, int] | None:
+    found = re.fullmatch("([1-5][0-9][0-9])(?:-([1-5][0-9][0-9]))?", said) if isinstance(said, str) else None
+    lowest, highest = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+    return (lowest, highest) if lowest <= highest else None
 
 
 def whole(value: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:

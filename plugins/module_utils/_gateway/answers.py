@@ -5,32 +5,39 @@
 # Note that this module util is private to the collection. It can break at any time.
 # Do not use it from other collections or your own code.
 
-"""Waiting until new members of a rotation answer a real request, asked from where their callers will come from."""
+"""Asking members of a rotation for an answer, from where their callers will come from; and waiting until new ones give it."""
 
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import http.client
+import ipaddress
 import socket
+import ssl
+import struct
 import time
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.balance import Check
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.inside import enter
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.rules import INSIDE
 
 _PAUSE = 0.03
-#: Seconds for one try to connect; the kernel sends a lost SYN again after one second.
+_SILENT = "no reply"
+#: Seconds for one try to connect, and for one attempt as a whole; the kernel sends a lost SYN again after one second.
 _CONNECT = 1.0
-#: Seconds for one HTTP answer once the connection stands.
-_ANSWER = 5.0
-
-
-class Check(t.NamedTuple):
-    """What counts as an answer, see _core.balance."""
-
-    kind: str = "tcp"
-    path: str = "/"
+_ATTEMPT = 5.0
+#: Seconds in which a guest says that a UDP port is closed.
+_REFUSAL = 0.3
+#: Bytes in which a response has to come to the end of its first line.
+_STATUS_LINE = 4096
+#: RFC 826: hardware and protocol type, the lengths of their addresses, the operation, then sender's and target's hardware and protocol addresses.
+_ARP = struct.Struct("!HHBBH6s4s6s4s")
+_ETHERNET, _ARP_FRAMES, _IPV4, _REQUEST, _REPLY = 1, 0x0806, 0x0800, 1, 2
+_BROADCAST = b"\xff" * 6
 
 
 class Waited(t.NamedTuple):
@@ -40,14 +47,21 @@ class Waited(t.NamedTuple):
     seconds: float
 
 
-def check_of(service: t.Mapping[str, t.Any]) -> Check:
-    """Return what counts as an answer of the members of a service of a router document."""
-    whole = balance.whole(service.get("balance"))
-    return Check(whole["check"], whole["path"])
+class _Target(t.NamedTuple):
+    """Whom to ask for what."""
+
+    member: dict[str, t.Any]
+    check: Check
+
+    @property
+    def where(self) -> str:
+        """Where it is asked, as a part of a sentence."""
+        address = self.member["address"]
+        return address if self.check.port is None else f"{address} port {self.check.port}"
 
 
 def wait(namespace: str, members: list[dict[str, t.Any]], timeout: float, called_off: t.Callable[[], bool] = lambda: False) -> list[Waited]:
-    """Wait until each of *members* answers on each of its TCP ports, all of them at the same time.
+    """Wait until each of *members* answers on each of its TCP ports, all of them at the same time, and as its check asks.
 
     Args:
         namespace: the router's network namespace, from which the requests are made.
@@ -59,29 +73,37 @@ def wait(namespace: str, members: list[dict[str, t.Any]], timeout: float, called
         Refused: it was called off.
         DeadlineExceeded: some did not answer; the message names the first of them, the result has all that did (C(waited)).
     """
-    targets = [(member, port["port"]) for member in members for port in member["ports"] if port["protocol"] == "tcp"]
+    targets = [_Target(member, check) for member in members for check in _asked(member)]
     start = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, len(targets)), initializer=enter, initargs=(namespace,)) as pool:
-        asked = [pool.submit(_until_answered, member["address"], port, check_of(member), start + timeout, called_off) for member, port in targets]
+        asked = [pool.submit(_until_answered, target, start + timeout, called_off) for target in targets]
         answers = [one.result() for one in asked]
     seconds: dict[str, float] = {member["instance"]: 0.0 for member in members}
     silent = []
-    for (member, port), answer in zip(targets, answers):
+    for target, answer in zip(targets, answers):
+        instance = target.member["instance"]
         if answer.problem is not None:
-            silent.append((member, port, answer.problem))
-            seconds.pop(member["instance"], None)
-        elif member["instance"] in seconds:
-            seconds[member["instance"]] = max(seconds[member["instance"]], answer.at - start)
+            silent.append((target, answer.problem))
+            seconds.pop(instance, None)
+        elif instance in seconds:
+            seconds[instance] = max(seconds[instance], answer.at - start)
     waited = [Waited(instance, round(took, 3)) for instance, took in seconds.items()]
     if silent and called_off():
-        raise Refused(f"The wait for {silent[0][0]['instance']} was called off, so it was not put into rotation.")
+        raise Refused(f"The wait for {silent[0][0].member['instance']} was called off, so it was not put into rotation.")
     if silent:
-        member, port, problem = silent[0]
+        target, problem = silent[0]
         raise DeadlineExceeded(
-            f"{member['instance']} did not answer on {member['address']} port {port} within {timeout:g} s ({problem}), so it was not put into rotation.",
+            f"{target.member['instance']} did not answer on {target.where} within {timeout:g} s ({problem}), so it was not put into rotation.",
             {"waited": [one._asdict() for one in waited]},
         )
     return waited
+
+
+def _asked(member: t.Mapping[str, t.Any]) -> list[Check]:
+    """Return what a new member has to answer: its check, and a connection on each other TCP port."""
+    check = balance.check_of(member.get("balance"), member["ports"])
+    plain = [Check("tcp", port["port"]) for port in member["ports"] if port["protocol"] == "tcp" and port["port"] != check.port]
+    return plain if check.kind == "arp" and plain else [check, *plain]
 
 
 class _Answer(t.NamedTuple):
@@ -89,35 +111,122 @@ class _Answer(t.NamedTuple):
     problem: str | None
 
 
-def _until_answered(address: str, port: int, check: Check, end: float, called_off: t.Callable[[], bool]) -> _Answer:
+def _until_answered(target: _Target, end: float, called_off: t.Callable[[], bool]) -> _Answer:
+    before = None
     while True:
-        problem = ask(address, port, check, end)
+        problem = ask(target.member["address"], target.check, min(end, time.monotonic() + _ATTEMPT))
         now = time.monotonic()
         if problem is None or now >= end or called_off():
-            return _Answer(now, problem)
-        time.sleep(min(_PAUSE, end - now))
+            # The last attempt may have had no time for more than silence.
+            return _Answer(now, before if problem == _SILENT and before else problem)
+        before = problem
+        time.sleep(min(_PAUSE, max(0.0, end - now)))
 
 
-def ask(address: str, port: int, check: Check, end: float) -> str | None:
-    """Ask once, from the calling thread's network namespace; return None if there was an answer before *end* (monotonic), else what was wrong."""
-    connection = http.client.HTTPConnection(address, port, timeout=_within(_CONNECT, end))
+def ask(address: str, check: Check, end: float) -> str | None:
+    """Ask once, from the calling thread's network namespace; return None if there was an answer before *end* (monotonic), else what was wrong.
+
+    However the other one goes about it, all of it is over by then.
+    """
     try:
-        connection.connect()
-        if check.kind == "http":
-            connection.sock.settimeout(_within(_ANSWER, end))
-            connection.request("GET", check.path, headers={"Connection": "close"})
-            status = connection.getresponse().status
-            return f"its HTTP status is {status}" if status >= 500 else None
-        return None
+        return _KINDS[check.kind](address, check, end)
     except socket.timeout:
-        return "no reply"
+        return _SILENT
+    except ssl.SSLError as exc:
+        return f"its TLS fails: {exc.reason or exc}"
     except OSError as exc:
         return (exc.strerror or str(exc)).lower()
     except http.client.HTTPException as exc:
         return f"its reply is not HTTP: {type(exc).__name__}"
-    finally:
-        connection.close()
 
 
-def _within(longest: float, end: float) -> float:
-    return max(0.01, min(longest, end - time.monotonic()))
+def _tcp(address: str, check: Check, end: float) -> str | None:
+    with _connected(address, check, end):
+        return None
+
+
+def _http(address: str, check: Check, end: float) -> str | None:
+    with _connected(address, check, end) as line:
+        return _page(line, address, check, end)
+
+
+def _https(address: str, check: Check, end: float) -> str | None:
+    # It is asked whether it serves, not who it is; whatever TLS an old guest speaks will do.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with _connected(address, check, end) as line:
+        line.settimeout(_left(end))
+        # The time-out is that of the whole handshake.
+        with context.wrap_socket(line) as secured:
+            return _page(secured, address, check, end)
+
+
+def _page(line: socket.socket, address: str, check: Check, end: float) -> str | None:
+    """Ask for a page, and read no more of the response than its status."""
+    line.settimeout(_left(end))
+    line.sendall(f"GET {check.path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nAccept: */*\r\n\r\n".encode("ascii"))
+    read = b""
+    while b"\n" not in read:
+        line.settimeout(_left(end))
+        part = line.recv(_STATUS_LINE - len(read))
+        if not part:
+            break
+        read += part
+        if len(read) >= _STATUS_LINE:
+            raise http.client.LineTooLong("status line")
+    words = read.split(b"\n")[0].split(None, 2)
+    if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
+        raise http.client.BadStatusLine(read[:80].decode("ascii", "replace"))
+    status = int(words[1])
+    return None if check.status[0] <= status <= check.status[1] else f"its HTTP status is {status}"
+
+
+def _udp(address: str, check: Check, end: float) -> str | None:
+    """Find out whether a port is refused; silence says nothing, so the guest has to be there besides."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
+        line.connect((address, check.port))
+        line.send(b"")
+        line.settimeout(min(_REFUSAL, _left(end)))
+        with contextlib.suppress(socket.timeout):
+            line.recv(1)
+            return None
+    return _arp(address, check, end)
+
+
+def _arp(address: str, unused: Check, end: float) -> str | None:
+    """Ask who has the address, as a neighbour does (RFC 826); no firewall of the guest's keeps that from it, and no service is touched."""
+    wanted = ipaddress.ip_address(address).packed
+    with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ARP_FRAMES)) as line:
+        line.bind((INSIDE, _ARP_FRAMES))
+        own = line.getsockname()[4]
+        request = _ARP.pack(_ETHERNET, _IPV4, 6, 4, _REQUEST, own, ipaddress.ip_address(_source(address)).packed, bytes(6), wanted)
+        line.sendto(request, (INSIDE, _ARP_FRAMES, 0, 0, _BROADCAST))
+        while True:
+            line.settimeout(_left(end))
+            heard = line.recv(_ARP.size)
+            if len(heard) == _ARP.size and _ARP.unpack(heard)[4] == _REPLY and _ARP.unpack(heard)[6] == wanted:
+                return None
+
+
+_KINDS: dict[str, t.Callable[[str, Check, float], t.Union[str, None]]] = {"tcp": _tcp, "http": _http, "https": _https, "udp": _udp, "arp": _arp}
+
+
+def _connected(address: str, check: Check, end: float) -> socket.socket:
+    return socket.create_connection((address, check.port), timeout=min(_CONNECT, _left(end)))
+
+
+def _source(address: str) -> str:
+    """Return our own address that a neighbour is asked from."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
+        line.connect((address, 9))
+        return str(line.getsockname()[0])
+
+
+def _left(end: float) -> float:
+    """Return the seconds until *end*; raise socket.timeout when there are none."""
+    left = end - time.monotonic()
+    if left <= 0:
+        raise socket.timeout
+    return left

@@ -160,6 +160,8 @@ def _service(item: t.Any, gateways: list[t.Any]) -> dict[str, t.Any]:
     unusual = balance.checked(item.get("balance"))
     if "weight" in unusual:
         raise InvalidInput(f"The balance of service {name} has a weight, which each member has of its own.")
+    declared = ports.checked(f"service {name}", _items(f"ports of service {name}", item["ports"]))
+    balance.refuse_undeclared(unusual, f"service {name}", declared)
     elsewhere = _address(f"address that service {name} is forwarded to", item["forward_to"]) if item.get("forward_to") else None
     if elsewhere == public:
         raise InvalidInput(f"Service {name} cannot be forwarded to its own public address {public}.")
@@ -168,7 +170,7 @@ def _service(item: t.Any, gateways: list[t.Any]) -> dict[str, t.Any]:
         "public_address": str(public),
         **({"balance": unusual} if unusual else {}),
         **({"forward_to": str(elsewhere)} if elsewhere else {}),
-        "ports": ports.checked(f"service {name}", _items(f"ports of service {name}", item["ports"])),
+        "ports": declared,
         "members": sorted(members, key=lambda member: member["instance"]),
     }
 

@@ -21,6 +21,8 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.document imp
 
 DIRECTORY = "/etc/vmatrix/routers"
 _LOCKS = "/run/lock"
+#: Who stands still by our own doing, and until when; a reboot ends that.
+_SPARED = "/run/vmatrix/spared"
 #: Seconds after which nobody begins to wait any more for what was called off.
 _PASSED = 60.0
 
@@ -99,6 +101,22 @@ def sweep_called_off(domain: str) -> None:
 
 def _called_off(domain: str, generation: int) -> str:
     return os.path.join(_LOCKS, f"vmatrix-router-{names.domain(domain)}-{generation}.called-off")
+
+
+def spare(domain: str, instances: t.Iterable[str], seconds: float) -> None:
+    """Have the health checks of a domain's members leave *instances* in the rotation for so many seconds: they stand still by our own doing."""
+    os.makedirs(_SPARED, mode=0o755, exist_ok=True)
+    path, now = os.path.join(_SPARED, f"{names.domain(domain)}.json"), time.monotonic()
+    with lock(f"{path}.lock", f"who is spared of {domain}"):
+        left = {name: until for name, until in (read_json(path) or {}).items() if until > now}
+        write_json(path, {**left, **dict.fromkeys(instances, now + seconds)})
+
+
+def spared(domain: str) -> dict[str, float]:
+    """Return the instances of a domain that the health checks leave in the rotation, each with the moment (of the monotonic clock) when that ends."""
+    now = time.monotonic()
+    found = read_json(os.path.join(_SPARED, f"{names.domain(domain)}.json")) or {}
+    return {name: until for name, until in found.items() if until > now}
 
 
 def locked(domain: str, timeout: float = 30.0) -> t.ContextManager[None]:

@@ -32,8 +32,13 @@ REQUIREMENTS: Spec = {
 #: No defaults: they are omitted from what is kept.
 _SHARED: Spec = {
     "policy": {"type": "str", "choices": ["spread", "sticky"]},
-    "check": {"type": "str", "choices": ["tcp", "http"]},
+    "check": {"type": "str", "choices": ["tcp", "http", "https", "udp", "arp"]},
     "path": {"type": "str"},
+    "check_port": {"type": "int"},
+    "check_status": {"type": "str"},
+    "check_interval": {"type": "float"},
+    "check_timeout": {"type": "float"},
+    "check_failures": {"type": "int"},
 }
 #: Of a service, for its members have weights of their own.
 SERVICE_BALANCE: Spec = {"type": "dict", "options": _SHARED}

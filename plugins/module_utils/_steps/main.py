@@ -66,6 +66,7 @@ CALLS = {
     "router": ("router", "apply"),
     "routers": ("router", "look"),
     "running": ("instances", "look"),
+    "spare": ("router", "spare"),
     "steering": ("names", "look"),
     "stop_waiting": ("cutovers", "stop_waiting"),
     "subscribe": ("vma", "subscribe"),

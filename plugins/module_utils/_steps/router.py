@@ -5,7 +5,8 @@
 # Note that this module util is private to the collection. It can break at any time.
 # Do not use it from other collections or your own code.
 
-"""Bring a domain's router to a document, call off its wait for an answer, wait until members answer, or until connections have ended."""
+"""Bring a domain's router to a document, call off its wait for an answer, wait until members answer, or until connections have
+ended; have health checks spare who stands still."""
 
 from __future__ import annotations
 
@@ -63,6 +64,13 @@ def call_off(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
 def answers(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
     """Wait until the C(instances) in the rotation of a C(domain) answer, up to C(timeout) seconds, and return those that do not (C(late))."""
     return Outcome(False, None, None, {"late": routers.late(arguments["domain"], arguments["instances"], arguments["timeout"])})
+
+
+def spare(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
+    """Have health checks leave C(instances) of a C(domain) in the rotation for some C(seconds): what they are about to stand still for is our own doing."""
+    if not check:
+        state.spare(arguments["domain"], arguments["instances"], arguments["seconds"])
+    return Outcome(False, None, None, {})
 
 
 def drain(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:

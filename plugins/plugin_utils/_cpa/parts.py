@@ -18,6 +18,8 @@ from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site
 
 Record = t.Mapping[str, t.Any]
 
+#: Seconds that an operation may let an instance stand still that is in rotation, before health checks take it for dead.
+STANDSTILL = 120.0
 #: Seconds that a guest has for booting that was started anew because its operation was taken back, before it is said that it does not answer.
 REVIVAL = 60.0
 
@@ -120,6 +122,13 @@ def order(name: str, state: str, record: Answer) -> dict[str, t.Any]:
     if state in ("running", "suspended"):
         return {"name": name, "state": state, **parts, "record": record}
     return {"name": name, "state": state, "epoch": parts["epoch"]}
+
+
+def spare(step: str, site: Site, domain: str, instances: t.Sequence[str]) -> Step:
+    """Have the health checks spare instances that are about to stand still in the rotation; at the same time will do, for they need some seconds to judge."""
+    arguments = {"domain": domain, "instances": list(instances), "seconds": STANDSTILL}
+    who = " and ".join(instances)
+    return Step(step, site.gateway, "spare", arguments, f"have the health checks spare {who}", optional=True)
 
 
 def answers_again(step: str, site: Site, record: Record, again: str, undoes: tuple[str, ...]) -> Step:

@@ -49,7 +49,7 @@ def plan(
     running = list(decided["states"])
     subject = ", ".join(running)
     sentence = f"In {site.name} run {subject}, clones of {', '.join(instances)}."
-    first, last = _published(decided), _unmade(view, decided)
+    first, last = _published(view, decided), _unmade(view, decided)
     return starting.plan(outlook, decided, subject, first, last, made, done=sentence, result={"running": running})
 
 
@@ -58,7 +58,7 @@ def concerned(view: View, answer_timeout: float, **wish: t.Any) -> concern.Conce
     return deciding.concerned(view, **wish)
 
 
-def _published(decided: starting.Decided) -> tuple[Stage, ...]:
+def _published(view: View, decided: starting.Decided) -> tuple[Stage, ...]:
     """Return the stage that makes capsules of what the origins are now; those of one RM stand still at the same time."""
     steps = [
         Step(
@@ -71,7 +71,11 @@ def _published(decided: starting.Decided) -> tuple[Stage, ...]:
         )
         for each in decided["publish"]
     ]
-    return (parts.stage("publish", "Make capsules of what they are now", *steps),) if steps else ()
+    spared: dict[str, list[str]] = {}
+    for each in decided["publish"]:
+        spared.setdefault(view.rms[each["rm"]].hn, []).append(each["instance"])
+    spares = [parts.spare(f"spare.{hn}", view.sites[hn], decided["domain"], stands) for hn, stands in spared.items()]
+    return (parts.stage("publish", "Make capsules of what they are now", *steps, *spares),) if steps else ()
 
 
 def _made(view: View, decided: starting.Decided) -> list[holders.Holding]:

@@ -86,7 +86,8 @@ def _prepare(view: View, names: parts.Naming, source: Site, target: Site, decide
     what = "be sure that its name can follow"
     rehearsal = parts.name("rehearse", names, record["service"], record["domain"], what, serving, rehearses=True)
     agreed = parts.agreed(view, [source, target], [(instance, Answer("reserve", ("records", 0, "epoch")))])
-    yield parts.stage("rehearse", "Be sure that its name can follow", *rehearsal, *agreed)
+    spares = [parts.spare("spare", source, record["domain"], [instance])] if decided["publish"] else []
+    yield parts.stage("rehearse", "Be sure that its name can follow", *rehearsal, *agreed, *spares)
     if decided["publish"]:
         # It stands still for as long as a suspend and a resume take; callers wait.
         made = {"instances": [{"instance": instance, "version": version}]}

@@ -127,7 +127,8 @@ class HandOver:
         # With tunnels, their ends have to know each other before anything is disturbed.
         network = parts.route("network", target, "reserve", "prepare the network", brought, prepare=True)
         yield parts.stage("network", "Prepare the network at the target", network)
-        yield parts.stage("rehearse", "Be sure that it can be done", *self._rehearsals())
+        spares = [parts.spare("spare", self._source, self._domain, self._instances)] if self._wanted.live else []
+        yield parts.stage("rehearse", "Be sure that it can be done", *self._rehearsals(), *spares)
         yield parts.stage("tell", "Record what is coming and leaving", *self._told())
         yield parts.stage("elsewhere", "Send callers elsewhere first, where there is somebody to serve them", *self._elsewhere())
 

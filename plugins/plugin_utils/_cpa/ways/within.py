@@ -54,6 +54,7 @@ def plan(view: View, decided: t.Mapping[str, t.Any], timeout: float) -> Plan:
     paused = f"{instance} may be paused on {to_rm} and is nowhere else then; run the move again."
     elsewhere = f"{instance} was handed over to another RM by another operation, so it does not run here again."
     still = ", standing still for {downtime} s" if live else ""
+    spares = [parts.spare("spare", site, record["domain"], [instance])] if record["in_rotation"] else []
     answers = [parts.answers_again("answers_again", site, record, "live_again", acted)] if record["in_rotation"] else []
     again, revived = parts.revived(instance, "live_again", "answers_again" if answers else None)
     made = Plan(
@@ -69,7 +70,7 @@ def plan(view: View, decided: t.Mapping[str, t.Any], timeout: float) -> Plan:
                 side("rehearse", "source", decided["epoch_above"] + 1, rehearses=True),
             ),
             parts.stage(
-                "begin", "Take room on the other RM, and an epoch", parts.tell("begin", site, [begin], f"take room on {to_rm}, and an epoch", reserves=True)
+                "begin", "Take room on the other RM, and an epoch", parts.tell("begin", site, [begin], f"take room on {to_rm}, and an epoch", reserves=True), *spares
             ),
         ),
         cut_over=parts.stage("cut_over", "Cut over", source, target),

@@ -2,20 +2,24 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Health checks: what makes a member go down and come up."""
+"""Health checks: whom is asked what, and what makes a member go down and come up."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.health import FALL, RISE, Record, judged
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.balance import Check
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.health import RISE, Record, Target, judged, targets
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.rules import render, rotation
+
+
+FALL = 3
 
 
 def after(answers, record=Record(False)):
     for answered in answers:
-        record = judged(record, answered)
+        record = judged(record, answered, FALL)
     return record
 
 
@@ -46,6 +50,17 @@ def document(*addresses):
     members = [{"instance": f"shop-{number}.example.com", "address": address} for number, address in enumerate(addresses, 1)]
     service = {"name": "shop", "public_address": "198.18.1.1", "ports": [{"protocol": "tcp", "port": 80}], "members": members}
     return {"domain": "example.com", "vlan": 101, "generation": 1, "gateways": ["192.168.1.1/24"], "services": [service]}
+
+
+def test_each_member_is_asked_what_its_service_says():
+    found = document("192.168.1.10", "192.168.1.11")
+    assert targets(found) == {Target(address, Check("tcp", 80)) for address in ("192.168.1.10", "192.168.1.11")}
+    (service,) = found["services"]
+    service.update(balance={"check": "http", "check_interval": 0.5, "check_failures": 4}, members=service["members"][:1])
+    assert targets(found) == {Target("192.168.1.10", Check("http", 80, interval=0.5, failures=4))}
+    service["ports"].append({"protocol": "tcp", "port": 22})
+    service["balance"] = {}
+    assert targets(found) == {Target("192.168.1.10", Check("arp"))}, "nobody has named a port"
 
 
 def test_those_who_are_all_down_stay_in_rotation_and_keep_their_connections():

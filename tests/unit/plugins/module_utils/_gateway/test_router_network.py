@@ -11,6 +11,7 @@ machine's own interfaces are never seen. A Linux bridge stands in for the switch
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import ctypes
 import json
 import os
@@ -24,10 +25,11 @@ from unittest import mock
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import fence
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.balance import Check
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, InvalidInput, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
-from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import drain, health, namespace, router, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import answers, drain, health, inside, namespace, router, state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.inside import call_inside, enter
 
 MARK = f"t{os.getpid()}"
@@ -171,6 +173,13 @@ def mesh(net, tmp_path):
 def document(members, generation=1, ports=(80,), **more):
     services = [{"name": "shop", "public_address": PUBLIC, "ports": [{"protocol": "tcp", "port": port} for port in ports], "members": members}]
     return {"domain": DOMAIN, "vlan": 101, "generation": generation, "gateways": ["192.168.1.1/24"], "services": services, **more}
+
+
+def watched(members, generation=1, ports=(80,), **balance):
+    """Return a document whose members are asked often."""
+    made = document(members, generation, ports)
+    made["services"][0]["balance"] = {"check_interval": 0.2, "check_timeout": 0.5, **balance}
+    return made
 
 
 def apply(mesh, desired, **more):
@@ -413,19 +422,28 @@ def who_answers(mesh, calls=20):
     return set(call_inside(mesh.client, lambda: {ask()[0] for _call in range(calls)}))
 
 
+def rounds(watch, number):
+    """Let so many attempts come to their end, and return what was done."""
+    done = []
+    for _round in range(number):
+        done += watch.look()
+        time.sleep(0.21)
+    return done + watch.look()
+
+
 def test_a_dead_member_leaves_the_rotation_and_comes_back(mesh):
     one, two = mesh.guests
     for guest in mesh.guests:
         guest.serve(80)
     members = [one.member, two.member]
-    apply(mesh, document(members))
-    records = {}
-    assert health.keep(records, mesh.directory) == []
+    apply(mesh, watched(members))
+    watch = health.Watch(DOMAIN, mesh.directory)
+    assert rounds(watch, 5) == []
     sock = call_inside(mesh.client, lambda: [socket.create_connection((PUBLIC, 80), timeout=3) for _member in members])
     # Nobody answers at all, not even with a reset: the link is cut.
     sh("ip", "link", "set", "g1", "down")
     began = time.monotonic()
-    assert wait_for(lambda: health.keep(records, mesh.directory), 5, "it is noticed") == [f"{one.address} of {DOMAIN} is down"]
+    assert wait_for(watch.look, 5, "it is noticed") == [f"{one.address} of {DOMAIN} is down"]
     assert time.monotonic() - began < 3.0
     assert who_answers(mesh) == {two.instance}
     for connection in sock:
@@ -434,11 +452,11 @@ def test_a_dead_member_leaves_the_rotation_and_comes_back(mesh):
     assert router.drift(known, mesh.switch) == []
     assert [member["healthy"] for member in router.look(known, mesh.switch)["services"][0]["members"]] == [False, True]
     # A document that says nothing new of it does not put it back, and neither does another one.
-    assert not apply(mesh, document(members)).changed
-    apply(mesh, document(members, 2))
+    assert not apply(mesh, watched(members)).changed
+    apply(mesh, watched(members, 2))
     assert who_answers(mesh) == {two.instance}
     sh("ip", "link", "set", "g1", "up")
-    assert wait_for(lambda: health.keep(records, mesh.directory), 5, "it is back") == [f"{one.address} of {DOMAIN} is up again"]
+    assert wait_for(watch.look, 5, "it is back") == [f"{one.address} of {DOMAIN} is up again"]
     assert who_answers(mesh) == {one.instance, two.instance}
 
 
@@ -446,16 +464,12 @@ def test_a_member_that_serves_no_page_leaves_the_rotation_where_pages_are_asked_
     one, two = mesh.guests
     one.serve(80)
     two.serve_pages(80)
-    wanted = document([one.member, two.member])
-    wanted["services"][0]["balance"] = {"check": "http", "path": "/health"}
-    apply(mesh, wanted)
-    records = {}
-    for _round in range(health.FALL):
-        health.keep(records, mesh.directory)
+    apply(mesh, watched([one.member, two.member], check="http", path="/health"))
+    watch = health.Watch(DOMAIN, mesh.directory)
+    assert wait_for(watch.look, 5, "it is noticed") == [f"{one.address} of {DOMAIN} is down"]
     assert who_answers(mesh) == {"HTTP/1.1"}
     two.status = 500
-    for _round in range(health.FALL):
-        health.keep(records, mesh.directory)
+    assert wait_for(watch.look, 5, "it is noticed") == [f"{two.address} of {DOMAIN} is down"]
     assert state.load(DOMAIN, mesh.directory).down == tuple(sorted([one.address, two.address]))
 
 
@@ -463,13 +477,12 @@ def test_a_dead_member_loses_its_connections(mesh):
     one, two = mesh.guests
     for guest in mesh.guests:
         guest.serve(80)
-    apply(mesh, document([one.member]))
+    apply(mesh, watched([one.member]))
     sock = call_inside(mesh.client, lambda: socket.create_connection((PUBLIC, 80), timeout=3))
-    apply(mesh, document([one.member, two.member], 2))
+    apply(mesh, watched([one.member, two.member], 2))
     sh("ip", "link", "set", "g1", "down")
     try:
-        records = {}
-        wait_for(lambda: health.keep(records, mesh.directory), 5, "it is noticed")
+        wait_for(health.Watch(DOMAIN, mesh.directory).look, 5, "it is noticed")
         with pytest.raises(ConnectionResetError):
             for _again in range(3):
                 sock.sendall(b"are you there\n")
@@ -480,11 +493,159 @@ def test_a_dead_member_loses_its_connections(mesh):
 
 
 def test_when_nobody_passes_everybody_stays(mesh):
-    apply(mesh, document([guest.member for guest in mesh.guests]))
-    records = {}
-    wait_for(lambda: health.keep(records, mesh.directory), 5, "it is noticed")
+    apply(mesh, watched([guest.member for guest in mesh.guests]))
+    wait_for(health.Watch(DOMAIN, mesh.directory).look, 5, "it is noticed")
     mesh.guests[0].serve(80)
     assert call_inside(mesh.client, lambda: "open" in [connect(PUBLIC, 80) for _call in range(10)])
+
+
+def trickle(line):
+    """Say something that never comes to an end, a byte at a time."""
+    with contextlib.suppress(OSError):
+        for byte in b"HTTP/1.1 " + b"2" * 600:
+            line.sendall(bytes([byte]))
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("kind", ["http", "https"])
+@pytest.mark.parametrize("says", [trickle, lambda line: time.sleep(30)], ids=["trickles", "says nothing"])
+def test_an_attempt_is_over_in_its_time_whatever_the_other_one_does(mesh, kind, says):
+    (one, two), check = mesh.guests, Check(kind, 80)
+    apply(mesh, document([one.member]))
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self):
+            says(self.request)
+
+    one._listen(80, Handler)
+
+    def ask():
+        began = time.monotonic()
+        return answers.ask(one.address, check, began + 0.5), time.monotonic() - began
+
+    problem, took = call_inside(namespace.names(DOMAIN).namespace, ask)
+    assert problem and took < 1.5, (problem, took)
+
+
+def test_who_stands_still_by_our_own_doing_stays_in_the_rotation(mesh, monkeypatch, tmp_path):
+    """Until it has come back: who dies after that leaves the rotation as usual."""
+    monkeypatch.setattr(state, "_SPARED", str(tmp_path))
+    one, two = mesh.guests
+    for guest in mesh.guests:
+        guest.serve(80)
+    apply(mesh, watched([one.member, two.member]))
+    watch = health.Watch(DOMAIN, mesh.directory)
+    assert rounds(watch, 2) == []
+    state.spare(DOMAIN, [one.instance], 60)
+    one.quit()
+    assert rounds(watch, 6) == []
+    one.serve(80)
+    assert rounds(watch, 3) == []
+    one.quit()
+    assert wait_for(watch.look, 5, "it is noticed") == [f"{one.address} of {DOMAIN} is down"]
+    one.serve(80)
+    assert wait_for(watch.look, 5, "it is back") == [f"{one.address} of {DOMAIN} is up again"]
+    # It stands still again, and does not come back.
+    state.spare(DOMAIN, [one.instance], 1.5)
+    one.quit()
+    assert rounds(watch, 4) == []
+    assert wait_for(watch.look, 5, "it is noticed") == [f"{one.address} of {DOMAIN} is down"]
+
+
+def test_nobody_waits_for_members_of_another_router(mesh, tmp_path):
+    """Sixty that accept and say nothing hold nobody up but themselves."""
+    one, two = mesh.guests
+    for guest in mesh.guests:
+        guest.serve(80)
+    apply(mesh, watched([one.member, two.member]))
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self):
+            time.sleep(30)
+
+    slow = [health.Target(one.address, Check("http", port, timeout=20)) for port in range(8000, 8060)]
+    for target in slow:
+        one._listen(target.check.port, Handler)
+    other = health.Watch("slow.example", str(tmp_path))
+    other._pool = concurrent.futures.ThreadPoolExecutor(64, initializer=inside.enter, initargs=(namespace.names(DOMAIN).namespace,))
+    other._ask(slow)
+    try:
+        watch = health.Watch(DOMAIN, mesh.directory)
+        assert rounds(watch, 3) == []
+        two.quit()
+        began = time.monotonic()
+        assert wait_for(watch.look, 5, "it is noticed") == [f"{two.address} of {DOMAIN} is down"]
+        assert time.monotonic() - began < 3.0 and not any(asked.done() for asked in other._asked.values())
+    finally:
+        other.stop()
+
+
+def test_a_guest_with_several_ports_is_asked_on_none_that_nobody_named(mesh):
+    one, two = mesh.guests
+    calls = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self):
+            calls.append(self.server.server_address[1])
+
+    for port in (22, 80):
+        one._listen(port, Handler)
+    apply(mesh, watched([one.member], ports=(22, 80)))
+    watch = health.Watch(DOMAIN, mesh.directory)
+    assert rounds(watch, 5) == [] and calls == []
+    # That it is there is seen nevertheless.
+    apply(mesh, watched([one.member, two.member], 2, ports=(22, 80)))
+    sh("ip", "link", "set", "g1", "down")
+    try:
+        assert wait_for(watch.look, 5, "it is noticed") == [f"{one.address} of {DOMAIN} is down"]
+    finally:
+        sh("ip", "link", "set", "g1", "up")
+    assert wait_for(watch.look, 5, "it is back") == [f"{one.address} of {DOMAIN} is up again"] and calls == []
+    apply(mesh, watched([one.member], 3, ports=(22, 80), check_port=80))
+    assert rounds(watch, 5) == [] and set(calls) == {80}
+
+
+def test_a_udp_port_that_is_refused_is_down(mesh):
+    one, two = mesh.guests
+    wanted = watched([one.member, two.member], check="udp")
+    wanted["services"][0]["ports"] = [{"protocol": "udp", "port": 5353}]
+    apply(mesh, wanted)
+
+    def open_port():
+        line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        line.bind((two.address, 5353))
+        return line
+
+    with call_inside(two.namespace, open_port):
+        watch = health.Watch(DOMAIN, mesh.directory)
+        assert wait_for(watch.look, 5, "it is noticed") == [f"{one.address} of {DOMAIN} is down"]
+        assert rounds(watch, 4) == []
+
+
+def test_the_status_of_a_page_has_to_be_the_right_one(mesh):
+    one, two = mesh.guests
+    two.serve_pages(80)
+    two.status = 204
+    apply(mesh, document([two.member]))
+
+    def problem(status):
+        return call_inside(namespace.names(DOMAIN).namespace, lambda: answers.ask(two.address, Check("http", 80, status=status), time.monotonic() + 3))
+
+    assert problem((100, 499)) is problem((204, 204)) is None
+    assert problem((200, 200)) == "its HTTP status is 204"
+
+
+def test_who_serves_udp_only_has_to_be_there_before_it_is_published(mesh):
+    one, unused = mesh.guests
+    wanted = document([one.member])
+    wanted["services"][0]["ports"] = [{"protocol": "udp", "port": 5353}]
+    sh("ip", "link", "set", "g1", "down")
+    try:
+        with pytest.raises(DeadlineExceeded, match=rf"{one.instance} did not answer on {one.address} within 0.5 s \(no reply\)"):
+            apply(mesh, wanted, answer_timeout=0.5)
+    finally:
+        sh("ip", "link", "set", "g1", "up")
+    assert [waited.instance for waited in apply(mesh, wanted, answer_timeout=10).waited] == [one.instance]
 
 
 def test_a_drain_says_what_became_of_every_connection(mesh):

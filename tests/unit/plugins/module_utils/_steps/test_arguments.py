@@ -227,6 +227,14 @@ def test_a_drain_has_its_usual_patience(engine):
     assert [args for args, unused in drain.calls] == [("example.com", ["192.168.1.10"], 60, "give_up", 3600, False)] * 2
 
 
+def test_check_mode_spares_nobody(engine):
+    spare = engine(router.state, "spare", None)
+    arguments = {"domain": "example.com", "instances": [SHOP], "seconds": 60}
+    assert not router.spare(arguments, True).changed and spare.calls == []
+    router.spare(arguments, False)
+    assert [args for args, unused in spare.calls] == [("example.com", [SHOP], 60)]
+
+
 def test_it_is_told_who_does_not_answer(engine):
     late = engine(router.routers, "late", [SHOP])
     told = twice(router.answers, {"domain": "example.com", "instances": [SHOP], "timeout": 3})

@@ -179,7 +179,7 @@ FORWARD = {
         ("follow", {EAST: [record(("shop-2", "absent")), ("router", "close")]}),
     ],
     "clone what is still to be published": [
-        ("publish", {RM1: [("publish", ("shop-1", "warmer"))]}),
+        ("publish", {RM1: [("publish", ("shop-1", "warmer"))], EAST: [("spare", "shop-1")]}),
         ("reserve", {EAST: [record(reserved("shop-2", "clone", "warmer", accelerator="tcg"))]}),
         ("bring", {RM1: [("bring", "shop warmer", RM2)]}),
         ("tell", {EAST: [record(("shop-2", "running", {**IN, "operation": "clone"}))]}),
@@ -187,7 +187,7 @@ FORWARD = {
         ("follow", {NAMES: [ENTERS], EAST: [record(("shop-2", DONE)), ("hold", ("shop warmer", RM1), ("shop warmer", RM2))]}),
     ],
     "clone a cluster": [
-        ("publish", {RM1: [("publish", ("shop-1", "warmer"), ("db-1", "warmer"))]}),
+        ("publish", {RM1: [("publish", ("shop-1", "warmer"), ("db-1", "warmer"))], EAST: [("spare", "shop-1", "db-1")]}),
         ("reserve", {WEST: [record(*(reserved(name, "clone", "warmer", own_address=True, accelerator="tcg") for name in ("shop-2", "db-2")))]}),
         ("bring", {RM1: [("bring", "shop warmer", RM3), ("bring", "db warmer", RM3)]}),
         (
@@ -242,7 +242,7 @@ FORWARD = {
     ],
     "move alive": [
         *MOVE_READY,
-        ("rehearse", {NAMES: [(*COMES, "rehearsal")], RM1: rehearsed(how=["live"])}),
+        ("rehearse", {NAMES: [(*COMES, "rehearsal")], RM1: rehearsed(how=["live"]), EAST: [("spare", "shop-1")]}),
         ("tell", MOVE_TOLD),
         (
             "cut_over",
@@ -352,7 +352,7 @@ FORWARD = {
     ],
     "move clone first": [
         ("reserve", {WEST: [record(reserved("shop-1", "move", "1.0.0-moved-4", epoch_above=3, accelerator="tcg")), ("router", "reserve", {"prepare": True})]}),
-        ("rehearse", {NAMES: [(*COMES, "rehearsal")]}),
+        ("rehearse", {NAMES: [(*COMES, "rehearsal")], EAST: [("spare", "shop-1")]}),
         ("publish", {RM1: [("publish", ("shop-1", "1.0.0-moved-4")), ("bring", "shop 1.0.0-moved-4", RM3)]}),
         ("tell", {WEST: [record(("shop-1", "running", IN))]}),
         ("cut_over", {RM3: [("instances", ("shop-1", "running", 9))], WEST: [("router", "tell", {"answer_timeout": 300})]}),
@@ -366,14 +366,14 @@ FORWARD = {
     ],
     "move within alive": [
         ("bring", {RM1: [("bring", "shop 1.0.0", RM2), *rehearsed(peer=RM2, to=4, how=["live"])]}),
-        ("begin", {EAST: [record(("shop-1", {"move": "begin", "rm": RM2, "epoch_above": 3, "operation": "move"}))]}),
+        ("begin", {EAST: [record(("shop-1", {"move": "begin", "rm": RM2, "epoch_above": 3, "operation": "move"})), ("spare", "shop-1")]}),
         ("cut_over", {RM1: [handed("source", RM2, "shop-1", how=["live"])], RM2: [handed("target", RM1, "shop-1", how=["live"])]}),
         ("retire", {RM1: [removed("shop-1", 9)]}),
         ("close", {EAST: [record(("shop-1", {"move": "end", **DONE})), held("shop 1.0.0", RM2)]}),
     ],
     "move within": [
         ("bring", {RM1: [("bring", "shop 1.0.0", RM2), *rehearsed(peer=RM2, to=4)]}),
-        ("begin", {EAST: [record(("shop-1", {"move": "begin", "rm": RM2, "epoch_above": 3, "operation": "move"}))]}),
+        ("begin", {EAST: [record(("shop-1", {"move": "begin", "rm": RM2, "epoch_above": 3, "operation": "move"})), ("spare", "shop-1")]}),
         ("cut_over", {RM1: [handed("source", RM2, "shop-1")], RM2: [handed("target", RM1, "shop-1")]}),
         ("retire", {RM1: [removed("shop-1", 9)]}),
         ("close", {EAST: [record(("shop-1", {"move": "end", **DONE})), held("shop 1.0.0", RM2)]}),
