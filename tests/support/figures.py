@@ -38,4 +38,4 @@ class Figures:
 
     def ratio(self, name: str, over: str, goal: str = "") -> None:
         """Print the ratio of two medians."""
-        print(f"{name} / {over}: {self.median(name) / self.median(over):.2f}{f'   (goal: {goal})' if goal else ''}")
+        print(f"{name} / {over}: {self.median(name) / self.median(over):.3g}{f'   (goal: {goal})' if goal else ''}")

@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import collections
 import functools
+import socket
 import typing as t
-import xml.etree.ElementTree as ET
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import conntrack
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.inside import call_inside
 
-
-#: States of a TCP connection in which data may still be on its way: half closed ones too, for each side may end its half while it hears the other's.
-_LIVE = frozenset({"ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK"})
+#: States of a TCP connection in which data may still be on its way (established, FIN_WAIT, CLOSE_WAIT, LAST_ACK): half closed ones too, for each side may
+#: end its half while it hears the other's.
+_LIVE = frozenset({3, 4, 5, 6})
+_PROTOCOLS = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp"}
 
 
 class Connection(t.NamedTuple):
@@ -33,19 +35,16 @@ class Connection(t.NamedTuple):
 
 def live(namespace: str) -> collections.Counter[Connection]:
     """Count the TCP connections that both sides have not closed yet and the answered UDP flows that pass *namespace* to a member."""
-    found: collections.Counter[Connection] = collections.Counter()
-    for protocol, narrowed in (("tcp", []), ("udp", ["--status", "ASSURED"])):
-        listing = call_inside(namespace, functools.partial(run, ["conntrack", "-L", "-p", protocol, "--dst-nat", *narrowed, "-o", "xml"]))
-        found.update(parse(listing.stdout))
-    return found
+    return call_inside(namespace, lambda: collections.Counter(filter(None, map(_connection, conntrack.flows()))))
 
 
-def parse(listing: str) -> list[Connection]:
-    """Return the live connections in what C(conntrack -L -o xml) printed; it prints nothing when there are none."""
-    if not listing.strip():
-        return []
-    flows = ET.fromstring(listing).iter("flow")
-    return [_connection(flow) for flow in flows if flow.findtext("meta/state") in (None, *_LIVE)]
+def count(namespace: str, members: t.Iterable[str]) -> int:
+    """Return how many of them *members* (addresses) serve. The kernel looks for those alone, however many others there are."""
+
+    def found() -> int:
+        return sum(_connection(flow) is not None for member in members for flow in conntrack.flows(member))
+
+    return call_inside(namespace, found)
 
 
 def close(namespace: str, members: t.Iterable[str]) -> None:
@@ -55,12 +54,9 @@ def close(namespace: str, members: t.Iterable[str]) -> None:
         call_inside(namespace, functools.partial(run, ["conntrack", "-D", "--reply-src", member], check=False))
 
 
-def _connection(flow: ET.Element) -> Connection:
-    meta = {element.get("direction"): element for element in flow.findall("meta")}
-    original, reply = meta["original"], meta["reply"]
-    return Connection(
-        original.find("layer4").get("protoname"),
-        original.findtext("layer3/dst"),
-        int(original.findtext("layer4/dport")),
-        reply.findtext("layer3/src"),
-    )
+def _connection(flow: conntrack.Flow) -> Connection | None:
+    """Return the live connection that a flow is, or None."""
+    lives = flow.state in _LIVE if flow.protocol == socket.IPPROTO_TCP else bool(flow.status & conntrack.ASSURED)
+    if not lives or not flow.status & conntrack.DST_NAT or flow.protocol not in _PROTOCOLS:
+        return None
+    return Connection(_PROTOCOLS[flow.protocol], flow.destination, flow.port, flow.server)

@@ -56,15 +56,15 @@ def drain(
     if staying and not dry_run:
         raise Refused(f"{min(staying)} of {domain} is in rotation: it would get new connections all along.")
     called, whose = namespace.names(domain).namespace, ", ".join(addresses)
-    first = count(called, addresses)
+    first = connections.count(called, addresses)
     if dry_run or not first:
         return Drained(first, 0, first if at_deadline == "cut" else 0)
     seconds = timeout + (patience if at_deadline == "wait" else 0)
     try:
-        wait_for(lambda: count(called, addresses) == 0, seconds, f"the {first} connections of {whose} end")
+        wait_for(lambda: connections.count(called, addresses) == 0, seconds, f"the {first} connections of {whose} end")
         return Drained(first, first, 0)
     except DeadlineExceeded as exc:
-        left = count(called, addresses)
+        left = connections.count(called, addresses)
         if at_deadline != "cut":
             raise DeadlineExceeded(
                 f"{left} of {first} connections of {whose} of {domain} were still open after {seconds:g} s; none was cut.",
@@ -72,8 +72,3 @@ def drain(
             ) from exc
     connections.close(called, addresses)
     return Drained(first, first - left, left)
-
-
-def count(called: str, addresses: t.Collection[str]) -> int:
-    """Return how many live connections members have in the router's network namespace *called*."""
-    return sum(number for connection, number in connections.live(called).items() if connection.member in addresses)
