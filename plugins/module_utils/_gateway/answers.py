@@ -21,6 +21,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.balance import Check
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.caller import Caller
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.inside import enter
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.rules import INSIDE
@@ -70,13 +71,17 @@ def wait(namespace: str, members: list[dict[str, t.Any]], timeout: float, called
         called_off: tells whether somebody knows that the answer will not come.
 
     Raises:
-        Refused: it was called off.
+        Refused: it was called off, or whoever asked for it has gone.
         DeadlineExceeded: some did not answer; the message names the first of them, the result has all that did (C(waited)).
     """
     targets = [_Target(member, check) for member in members for check in _asked(member)]
-    start = time.monotonic()
+    start, caller = time.monotonic(), Caller()
+
+    def over() -> bool:
+        return called_off() or caller.gone()
+
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, len(targets)), initializer=enter, initargs=(namespace,)) as pool:
-        asked = [pool.submit(_until_answered, target, start + timeout, called_off) for target in targets]
+        asked = [pool.submit(_until_answered, target, start + timeout, over) for target in targets]
         answers = [one.result() for one in asked]
     seconds: dict[str, float] = {member["instance"]: 0.0 for member in members}
     silent = []
@@ -88,8 +93,9 @@ def wait(namespace: str, members: list[dict[str, t.Any]], timeout: float, called
         elif instance in seconds:
             seconds[instance] = max(seconds[instance], answer.at - start)
     waited = [Waited(instance, round(took, 3)) for instance, took in seconds.items()]
-    if silent and called_off():
-        raise Refused(f"The wait for {silent[0][0].member['instance']} was called off, so it was not put into rotation.")
+    if silent and over():
+        why = "was called off" if called_off() else "has ended, for whoever asked for it has gone"
+        raise Refused(f"The wait for {silent[0][0].member['instance']} {why}, so it was not put into rotation.")
     if silent:
         target, problem = silent[0]
         raise DeadlineExceeded(
@@ -111,12 +117,12 @@ class _Answer(t.NamedTuple):
     problem: str | None
 
 
-def _until_answered(target: _Target, end: float, called_off: t.Callable[[], bool]) -> _Answer:
+def _until_answered(target: _Target, end: float, over: t.Callable[[], bool]) -> _Answer:
     before = None
     while True:
         problem = ask(target.member["address"], target.check, min(end, time.monotonic() + _ATTEMPT))
         now = time.monotonic()
-        if problem is None or now >= end or called_off():
+        if problem is None or now >= end or over():
             # The last attempt may have had no time for more than silence.
             return _Answer(now, before if problem == _SILENT and before else problem)
         before = problem

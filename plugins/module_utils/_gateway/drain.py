@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.caller import Caller
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, InvalidInput, NotFound, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import connections, namespace, state
@@ -44,7 +45,7 @@ def drain(
     Raises:
         InvalidInput: there is no such choice.
         NotFound: the domain has no router here.
-        Refused: one of them is in rotation.
+        Refused: one of them is in rotation, or whoever asked for this has gone.
         DeadlineExceeded: connections were still open; C(left) in the result says how many, none was cut.
     """
     if at_deadline not in CHOICES:
@@ -60,8 +61,16 @@ def drain(
     if dry_run or not first:
         return Drained(first, 0, first if at_deadline == "cut" else 0)
     seconds = timeout + (patience if at_deadline == "wait" else 0)
+    caller = Caller()
+
+    def over() -> str | None:
+        if connections.count(called, addresses) == 0:
+            return "ended"
+        return "gone" if caller.gone() else None
+
     try:
-        wait_for(lambda: connections.count(called, addresses) == 0, seconds, f"the {first} connections of {whose} end")
+        if wait_for(over, seconds, f"the {first} connections of {whose} end") == "gone":
+            raise Refused(f"The wait for the connections of {whose} of {domain} has ended, for whoever asked for it has gone; none was cut.")
         return Drained(first, first, 0)
     except DeadlineExceeded as exc:
         left = connections.count(called, addresses)

@@ -40,6 +40,14 @@ def test_a_mark_that_nobody_waited_for_does_not_stay(monkeypatch, tmp_path):
     assert not os.listdir(tmp_path)
 
 
+def test_nobody_waits_for_an_answer_that_nobody_will_hear(monkeypatch):
+    monkeypatch.setattr(answers, "enter", lambda namespace: None)
+    monkeypatch.setattr(answers.Caller, "gone", lambda caller: True)
+    silent = {"instance": "shop-1.example.com", "address": "127.0.0.1", "ports": [{"protocol": "tcp", "port": 9}]}
+    with pytest.raises(Refused, match="The wait for shop-1.example.com has ended, for whoever asked for it has gone"):
+        answers.wait("router-example.com", [silent], 60)
+
+
 def test_a_silent_member_whose_wait_was_called_off_is_given_up_at_once(monkeypatch):
     monkeypatch.setattr(answers, "enter", lambda namespace: None)
     silent = {"instance": "shop-1.example.com", "address": "127.0.0.1", "ports": [{"protocol": "tcp", "port": 9}]}

@@ -648,6 +648,17 @@ def test_who_serves_udp_only_has_to_be_there_before_it_is_published(mesh):
     assert [waited.instance for waited in apply(mesh, wanted, answer_timeout=10).waited] == [one.instance]
 
 
+def test_a_drain_ends_when_nobody_will_hear_of_it(mesh, monkeypatch):
+    one, two = mesh.guests
+    one.serve(80)
+    apply(mesh, document([one.member]))
+    with call_inside(mesh.client, lambda: socket.create_connection((PUBLIC, 80), timeout=3)):
+        apply(mesh, document([two.member], 2))
+        monkeypatch.setattr(drain.Caller, "gone", lambda caller: True)
+        with pytest.raises(Refused, match="has ended, for whoever asked for it has gone; none was cut"):
+            drain.drain(DOMAIN, [one.address], 60, "cut", 0, directory=mesh.directory)
+
+
 def test_a_drain_says_what_became_of_every_connection(mesh):
     one, two = mesh.guests
     for guest in mesh.guests:
