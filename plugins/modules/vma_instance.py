@@ -92,6 +92,9 @@ options:
           path:
             description: What an V(http) or V(https) check asks for; V(/) as usual.
             type: str
+          ping:
+            description: Whether the public address answers a ping while an instance is alive; V(true) as usual.
+            type: bool
           check_port:
             description: The declared port that is asked; as usual the only one that there is.
             type: int

@@ -5,7 +5,8 @@
 # Note that this module util is private to the collection. It can break at any time.
 # Do not use it from other collections or your own code.
 
-"""How the instances of a service share its callers: the policy, each one's weight, and the check that shows that one is alive.
+"""How the instances of a service share its callers: the policy, each one's weight, the check that shows that one is alive, and whether
+their public address answers a ping.
 
 A balance is kept without its defaults, so that capsules, records and router documents say nothing about it unless there is something to say.
 """
@@ -28,6 +29,7 @@ USUAL: dict[str, t.Any] = {
     "weight": 1,
     "check": "tcp",
     "path": "/",
+    "ping": True,
     "check_port": None,
     "check_status": "100-499",
     "check_interval": 2,
@@ -85,6 +87,8 @@ def checked(value: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:
     path = said["path"]
     if not isinstance(path, str) or not path.startswith("/") or any(not 0x21 <= ord(character) < 0x7F for character in path):
         raise InvalidInput(f"The check's path {path!r} must begin with / and hold printable ASCII characters without spaces.")
+    if not isinstance(said["ping"], bool):
+        raise InvalidInput(f"{said['ping']!r} does not say whether the public address answers a ping: it must be true or false.")
     port = said["check_port"]
     if port is not None and (isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535):
         raise InvalidInput(f"{port!r} is not a port that a check could ask: it must be a whole number from 1 to 65535.")

@@ -47,11 +47,12 @@ def count(namespace: str, members: t.Iterable[str]) -> int:
     return call_inside(namespace, found)
 
 
-def close(namespace: str, members: t.Iterable[str]) -> None:
-    """Forget all connections that *members* (addresses) serve: the next packet of each is answered with a reset by another member."""
+def close(namespace: str, members: t.Iterable[str], protocol: str | None = None) -> None:
+    """Forget all connections that *members* (addresses) serve, or those of one protocol: the next packet of each goes to another member, which resets it."""
+    chosen = ["-p", protocol] if protocol else []
     for member in members:
         # It exits with 1 when there was nothing to delete.
-        call_inside(namespace, functools.partial(run, ["conntrack", "-D", "--reply-src", member], check=False))
+        call_inside(namespace, functools.partial(run, ["conntrack", "-D", *chosen, "--reply-src", member], check=False))
 
 
 def _connection(flow: conntrack.Flow) -> Connection | None:

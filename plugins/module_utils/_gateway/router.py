@@ -111,6 +111,12 @@ def late(domain: str, instances: t.Collection[str], timeout: float, directory: s
     return []
 
 
+def forget(domain: str, addresses: t.Iterable[str]) -> None:
+    """Forget all connections that former members at *addresses* served: they live elsewhere, and callers are to notice that at once."""
+    if domain in {known.document["domain"] for known in state.load_all()}:
+        connections.close(namespace.names(domain).namespace, addresses)
+
+
 def brought(
     desired: Document,
     switch_of: t.Callable[[str], Switch],
@@ -219,8 +225,8 @@ def _changed(
     close_connections: bool,
 ) -> None:
     _enforce(document, known, seen, switch, wan, directory)
-    if close_connections:
-        connections.close(namespace.names(document["domain"]).namespace, left_members(document, previous))
+    # A TCP connection can wait for who left; a UDP flow would follow it for as long as its sender speaks.
+    connections.close(namespace.names(document["domain"]).namespace, left_members(document, previous), None if close_connections else "udp")
 
 
 def remove(

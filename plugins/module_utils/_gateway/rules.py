@@ -24,7 +24,8 @@ TABLE = "vmatrix"
 #: The router's interfaces, as they are named inside its network namespace.
 INSIDE = "guests"
 OUTSIDE = "outside"
-
+#: How callers learn that nobody serves.
+_REFUSAL = {"tcp": "tcp reset", "udp": "icmp port-unreachable"}
 
 #: Where the slots of callers begin: without it the kernel would choose another start, and other members for them, with every change of the rules.
 _SEED = 0x766D6573
@@ -74,7 +75,9 @@ def render(document: Document, down: t.Collection[str] = ()) -> str:
     Members whose address is in *down* leave the rotation.
     """
     services = document["services"]
-    maps, dnat, refuse, forward, elsewhere = [], [], [], set(), []
+    maps, dnat, forward, elsewhere = [], [], set(), []
+    refuse: dict[str, set[str]] = {"tcp": set(), "udp": set()}
+    serving = sorted({service["public_address"] for service in services if _serves(service, down)}, key=ipaddress.ip_address)
     for service in services:
         slots = spread(rotation(service, down))
         sticky = balance.whole(service.get("balance"))["policy"] == "sticky"
@@ -85,8 +88,7 @@ def render(document: Document, down: t.Collection[str] = ()) -> str:
                 elsewhere.append((service["public_address"], service["forward_to"], proto, number))
                 continue
             if not slots:
-                if proto == "tcp":
-                    refuse.append(f"{service['public_address']} . {number}")
+                refuse[proto].add(f"{service['public_address']} . {number}")
                 continue
             name = f"slots-{service['name']}-{proto}-{number}"
             elements = ", ".join(f"{slot} : {address} . {number}" for slot, address in enumerate(slots))
@@ -127,7 +129,12 @@ def render(document: Document, down: t.Collection[str] = ()) -> str:
         "    ct state established,related accept",
         f"    meta mark {marks.VPN:#x} accept",
         f'    iifname "{INSIDE}" ip daddr {{ {own} }} icmp type echo-request accept',
-        *([f'    iifname "{OUTSIDE}" ip daddr . tcp dport {{ {", ".join(sorted(set(refuse)))} }} reject with tcp reset'] if refuse else []),
+        *([f'    iifname "{OUTSIDE}" ip daddr {{ {", ".join(serving)} }} icmp type echo-request accept'] if serving else []),
+        *(
+            f'    iifname "{OUTSIDE}" ip daddr . {proto} dport {{ {", ".join(sorted(refused))} }} reject with {_REFUSAL[proto]}'
+            for proto, refused in refuse.items()
+            if refused
+        ),
         "  }",
         "}",
     ]
@@ -138,6 +145,11 @@ def digest(listing: str) -> str:
     """Return the SHA-256 of what C(nft -j list table) printed, without what differs between two equal rule sets."""
     objects = [item for item in json.loads(listing)["nftables"] if "metainfo" not in item]
     return hashlib.sha256(json.dumps(_canonical(objects), sort_keys=True).encode()).hexdigest()
+
+
+def _serves(service: Service, down: t.Collection[str]) -> bool:
+    """Whether a service's public address answers a ping: somebody is there, and its owner has not forbidden it."""
+    return balance.whole(service.get("balance"))["ping"] and any(member["address"] not in down for member in service["members"])
 
 
 def _opened(forward: set[tuple[str, str, int]]) -> t.Iterator[str]:

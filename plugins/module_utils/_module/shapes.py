@@ -34,6 +34,7 @@ _SHARED: Spec = {
     "policy": {"type": "str", "choices": ["spread", "sticky"]},
     "check": {"type": "str", "choices": ["tcp", "http", "https", "udp", "arp"]},
     "path": {"type": "str"},
+    "ping": {"type": "bool"},
     "check_port": {"type": "int"},
     "check_status": {"type": "str"},
     "check_interval": {"type": "float"},

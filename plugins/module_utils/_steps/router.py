@@ -66,6 +66,13 @@ def answers(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
     return Outcome(False, None, None, {"late": routers.late(arguments["domain"], arguments["instances"], arguments["timeout"])})
 
 
+def forget(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
+    """Forget the connections that former members of a C(domain) at C(addresses) served, so that their callers notice that these live elsewhere."""
+    if not check:
+        routers.forget(arguments["domain"], arguments["addresses"])
+    return Outcome(False, None, None, {})
+
+
 def spare(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
     """Have health checks leave C(instances) of a C(domain) in the rotation for some C(seconds): what they are about to stand still for is our own doing."""
     if not check:

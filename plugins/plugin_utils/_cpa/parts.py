@@ -131,6 +131,13 @@ def spare(step: str, site: Site, domain: str, instances: t.Sequence[str]) -> Ste
     return Step(step, site.gateway, "spare", arguments, f"have the health checks spare {who}", optional=True)
 
 
+def forget(step: str, site: Site, records: t.Sequence[Record]) -> Step:
+    """Have callers of instances that live elsewhere by now notice that: their open connections are reset, instead of hanging."""
+    arguments = {"domain": records[0]["domain"], "addresses": [record["fabric_address"] for record in records]}
+    who = " and ".join(record["instance"] for record in records)
+    return Step(step, site.gateway, "forget", arguments, f"reset the connections that {who} served", optional=True)
+
+
 def answers_again(step: str, site: Site, record: Record, again: str, undoes: tuple[str, ...]) -> Step:
     """Wait until an instance answers that had to be started anew by the step *again*; one that merely went on answers as before."""
     who = record["instance"]

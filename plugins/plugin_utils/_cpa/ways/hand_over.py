@@ -242,7 +242,10 @@ class HandOver:
         off = [parts.call_off(step, "cut_over.call_off", self._target, "coming") for side in ("source", "target") for step in self._sides(side)]
         # Its connections cannot go on without it; whoever tries again is forwarded.
         away = [FollowUp(step.id, True, self._withdrawal()) for step in self._sides("source")] if self._wanted.live else []
-        return (*off, *away, *self._stops())
+        # What moves suspended kept its connections for as long as it could come back.
+        reset = parts.forget("cut_over.forget", self._source, [move["record"] for move in self._moves])
+        resets = [] if self._wanted.live or not self._runs else [FollowUp("cut_over.publish", True, reset)]
+        return (*off, *away, *self._stops(), *resets)
 
     def _stops(self) -> t.Iterator[FollowUp]:
         """End the wait of each RM at the target whose source has failed."""

@@ -72,4 +72,6 @@ def test_those_who_are_all_down_stay_in_rotation_and_keep_their_connections():
 def test_rules_leave_out_who_is_down_unless_all_are():
     both = document("192.168.1.10", "192.168.1.11")
     assert render(both, ["192.168.1.10"]) == render(document("192.168.1.11"))
-    assert render(both, ["192.168.1.10", "192.168.1.11"]) == render(both)
+    # But for pings.
+    of = [line for line in render(both).splitlines() if "198.18.1.1 } icmp type echo-request" not in line]
+    assert render(both, ["192.168.1.10", "192.168.1.11"]).splitlines() == of != render(both).splitlines()

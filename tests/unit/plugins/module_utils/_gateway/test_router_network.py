@@ -254,7 +254,7 @@ def test_nothing_else_of_a_public_address_or_the_guest_is_reached(mesh):
         seen = call_inside(mesh.client, lambda: {port: connect(PUBLIC, port, 0.3) for port in (22, 79, 80, 81, 8080)})
         assert seen == {22: "silent", 79: "silent", 80: "open", 81: "silent", 8080: "silent"}
         assert call_inside(mesh.client, lambda: [connect(one.address, port, 0.3) for port in (22, 80)]) == ["silent", "silent"]
-        assert not call_inside(mesh.client, lambda: ping(PUBLIC, 0.3))
+        assert not call_inside(mesh.client, lambda: ping(one.address, 0.3))
     finally:
         sh("ip", "-n", mesh.client, "route", "del", "192.168.1.0/24")
         sh("ip", "route", "del", "192.168.1.0/24", "dev", namespace.names(DOMAIN).link)
@@ -646,6 +646,98 @@ def test_who_serves_udp_only_has_to_be_there_before_it_is_published(mesh):
     finally:
         sh("ip", "link", "set", "g1", "up")
     assert [waited.instance for waited in apply(mesh, wanted, answer_timeout=10).waited] == [one.instance]
+
+
+def talk(port, to=PUBLIC):
+    """Return a UDP socket that keeps its source port, and what it hears when it says something."""
+    line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    line.settimeout(1)
+    line.connect((to, port))
+
+    def say():
+        line.send(b"hello")
+        return line.recv(100).decode()
+
+    return line, say
+
+
+@contextlib.contextmanager
+def echo(guest, port):
+    """Have a guest answer datagrams with its name."""
+    line = call_inside(guest.namespace, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    line.bind((guest.address, port))
+
+    def answer():
+        with contextlib.suppress(OSError):
+            while True:
+                line.sendto(guest.instance.encode(), line.recvfrom(100)[1])
+
+    threading.Thread(target=answer, daemon=True).start()
+    try:
+        yield
+    finally:
+        line.close()
+
+
+def test_a_udp_flow_goes_elsewhere_when_its_member_leaves_and_is_refused_when_nobody_is_left(mesh):
+    """Whoever sends from one port all along would stay with the one that left for as long as he speaks."""
+    one, two = mesh.guests
+
+    def udp(members, generation):
+        wanted = document(members, generation)
+        wanted["services"][0]["ports"] = [{"protocol": "udp", "port": 5353}]
+        return wanted
+
+    with echo(one, 5353), echo(two, 5353):
+        apply(mesh, udp([one.member], 1))
+        line, say = call_inside(mesh.client, lambda: talk(5353))
+        with line:
+            assert [say() for unused in range(3)] == [one.instance] * 3
+            apply(mesh, udp([two.member], 2))
+            assert [say() for unused in range(3)] == [two.instance] * 3
+            apply(mesh, udp([], 3))
+            with pytest.raises(ConnectionRefusedError):
+                say()
+                say()
+
+
+def test_a_public_address_answers_a_ping_while_somebody_serves(mesh):
+    one, two = mesh.guests
+    one.serve(80)
+
+    def answers_ping():
+        return call_inside(mesh.client, lambda: ping(PUBLIC, 1))
+
+    apply(mesh, watched([one.member]))
+    assert answers_ping()
+    one.quit()
+    assert wait_for(health.Watch(DOMAIN, mesh.directory).look, 5, "it is noticed")
+    assert not answers_ping()
+    apply(mesh, watched([one.member, two.member], 2))
+    assert answers_ping(), "nobody has judged the other one yet"
+    apply(mesh, watched([one.member, two.member], 3, ping=False))
+    assert not answers_ping()
+    apply(mesh, watched([], 4))
+    assert not answers_ping()
+
+
+def test_who_calls_a_former_member_is_reset_when_that_is_forgotten(mesh):
+    one, two = mesh.guests
+    one.serve(80)
+    two.serve(80)
+    apply(mesh, document([one.member]))
+    sock = call_inside(mesh.client, lambda: socket.create_connection((PUBLIC, 80), timeout=3))
+    with sock:
+        apply(mesh, document([two.member], 2))
+        sock.sendall(b"still there\n")
+        assert one.instance in sock.recv(100).decode(), "it keeps its connections"
+        with mock.patch.object(state, "load_all", lambda: [state.load(DOMAIN, mesh.directory)]):
+            router.forget(DOMAIN, [one.address])
+        router.forget("example.net", [one.address])
+        with pytest.raises(ConnectionResetError):
+            for unused in range(3):
+                sock.sendall(b"and now\n")
+                sock.recv(100)
 
 
 def test_a_drain_ends_when_nobody_will_hear_of_it(mesh, monkeypatch):

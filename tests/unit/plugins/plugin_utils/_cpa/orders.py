@@ -140,6 +140,7 @@ def _short(call: str, arguments: dict[str, t.Any]) -> Order:
         "drain": lambda: ("drain", *arguments["addresses"]),
         "wrap_tunnel": lambda: ("wrap_tunnel", arguments["service"], arguments["recipient"]),
         "unpack_tunnel": lambda: ("unpack_tunnel", f"{arguments['name']} {arguments['version']}", arguments["reader"]),
+        "forget": lambda: ("forget", *arguments["addresses"]),
         "spare": lambda: ("spare", *(each.split(".")[0] for each in arguments["instances"])),
         "call_off": lambda: ("call_off", arguments["document"]),
     }.get(call, lambda: (call,))()

@@ -214,7 +214,7 @@ FORWARD = {
         (
             "cut_over",
             {
-                EAST: [("router", "leaving")],
+                EAST: [("router", "leaving"), ("then", "forget", "192.168.1.10")],
                 RM1: [handed("source", RM3, "shop-1")],
                 RM3: [handed("target", RM1, "shop-1")],
                 WEST: [("router", "coming", {"answer_timeout": 300})],
@@ -231,7 +231,7 @@ FORWARD = {
         (
             "cut_over",
             {
-                EAST: [("router", "leaving")],
+                EAST: [("router", "leaving"), ("then", "forget", "192.168.1.10")],
                 RM1: [handed("source", RM3, "shop-1")],
                 RM3: [handed("target", RM1, "shop-1")],
                 WEST: [("router", "coming", {"answer_timeout": 300})],
@@ -288,7 +288,7 @@ FORWARD = {
         (
             "cut_over",
             {
-                EAST: [("router", "leaving")],
+                EAST: [("router", "leaving"), ("then", "forget", "192.168.1.50")],
                 RM1: [handed("source", RM3, "store-1")],
                 RM3: [handed("target", RM1, "store-1")],
                 WEST: [("router", "coming", {"answer_timeout": 300})],
@@ -334,7 +334,7 @@ FORWARD = {
         (
             "cut_over",
             {
-                EAST: [("router", "leaving")],
+                EAST: [("router", "leaving"), ("then", "forget", "192.168.1.10", "192.168.1.40")],
                 RM1: [handed("source", RM3, "shop-1", "db-1")],
                 RM3: [handed("target", RM1, "shop-1", "db-1")],
                 WEST: [("router", "coming", {"answer_timeout": 300})],

@@ -468,7 +468,7 @@ class World:
             if arguments["service"] not in self.gateways[host].keys:
                 raise MeshError(f"The key of {arguments['service']} is not on {host}.")
             return Outcome(False, None, None, {"tunnel": {"service": arguments["service"], "reader": arguments["recipient"]}})
-        assert call in ("ready", "call_off", "spare", "stop_waiting", "wrapping_key")
+        assert call in ("ready", "call_off", "forget", "spare", "stop_waiting", "wrapping_key")
         return Outcome(False, None, None, {"public_key": f"key of {host}", "fingerprint": f"print of {host}"})
 
     def _for_each(self, rm: Rm, call: str, modes: list[str | None], arguments: dict, check: bool) -> Outcome:
