@@ -126,10 +126,12 @@ def render(document: Document, down: t.Collection[str] = ()) -> str:
         "  }",
         "  chain input {",
         "    type filter hook input priority filter; policy drop;",
+        # A ping that goes on and on is one flow to the kernel, but not to who looks at it.
+        *([f'    iifname "{OUTSIDE}" ip daddr {{ {", ".join(serving)} }} icmp type echo-request accept'] if serving else []),
+        f'    iifname "{OUTSIDE}" icmp type echo-request drop',
         "    ct state established,related accept",
         f"    meta mark {marks.VPN:#x} accept",
         f'    iifname "{INSIDE}" ip daddr {{ {own} }} icmp type echo-request accept',
-        *([f'    iifname "{OUTSIDE}" ip daddr {{ {", ".join(serving)} }} icmp type echo-request accept'] if serving else []),
         *(
             f'    iifname "{OUTSIDE}" ip daddr . {proto} dport {{ {", ".join(sorted(refused))} }} reject with {_REFUSAL[proto]}'
             for proto, refused in refuse.items()
