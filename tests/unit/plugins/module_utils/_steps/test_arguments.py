@@ -91,7 +91,15 @@ def test_instances_are_ensured_within_the_usual_limits(engine):
     told = twice(instances.ensure, {"instances": [order]}, "timeout", "stop_timeout", "stop_force", "may_be_outdated", check=True)
     assert told.changed and told.after == {SHOP: {"name": SHOP, "state": "running"}}
     assert told.result["instances"] == [
-        {"name": SHOP, "action": "started", "anew": True, "instance": {"name": SHOP, "state": "running"}, "seconds": 0.1235, "memory_bytes": None, "error": None}
+        {
+            "name": SHOP,
+            "action": "started",
+            "anew": True,
+            "instance": {"name": SHOP, "state": "running"},
+            "seconds": 0.1235,
+            "memory_bytes": None,
+            "error": None,
+        }
     ]
     assert [args for args, unused in ensure_all.calls] == [(HOST, [Wanted(SHOP, "running", 1)], True)] * 2
     instances.ensure({"instances": [order], "stop_timeout": 0, "stop_force": True}, False)
