@@ -57,7 +57,9 @@ def judged(record: Record, answered: bool, failures: int) -> Record:
 def targets(document: t.Mapping[str, t.Any]) -> set[Target]:
     """Return whom to ask of the members of a router document, and for what."""
     return {
-        Target(member["address"], balance.check_of(service.get("balance"), service["ports"])) for service in document["services"] for member in service["members"]
+        Target(member["address"], balance.check_of(service.get("balance"), service["ports"]))
+        for service in document["services"]
+        for member in service["members"]
     }
 
 

@@ -75,7 +75,8 @@ def holdings(_arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
 
 def _shown(told: Told) -> dict[str, t.Any]:
     if told.done is None:
-        return {"action": None, "anew": None, "instance": {"name": told.name}, "seconds": None, "memory_bytes": None, **(told.error.result if told.error else {})}
+        unknown = dict.fromkeys(("action", "anew", "seconds", "memory_bytes"))
+        return {**unknown, "instance": {"name": told.name}, **(told.error.result if told.error else {})}
     seconds = round(told.done.seconds, 4)
     anew = told.done.action == "started"
     return {"action": told.done.action, "anew": anew, "instance": told.done.after, "seconds": seconds, "memory_bytes": told.done.memory_bytes}

@@ -70,7 +70,10 @@ def plan(view: View, decided: t.Mapping[str, t.Any], timeout: float) -> Plan:
                 side("rehearse", "source", decided["epoch_above"] + 1, rehearses=True),
             ),
             parts.stage(
-                "begin", "Take room on the other RM, and an epoch", parts.tell("begin", site, [begin], f"take room on {to_rm}, and an epoch", reserves=True), *spares
+                "begin",
+                "Take room on the other RM, and an epoch",
+                parts.tell("begin", site, [begin], f"take room on {to_rm}, and an epoch", reserves=True),
+                *spares,
             ),
         ),
         cut_over=parts.stage("cut_over", "Cut over", source, target),
