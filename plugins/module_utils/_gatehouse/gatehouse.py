@@ -57,7 +57,7 @@ def apply(
         The router's report, with C(tunnels) (outlines by service) and what was not as it should be of them.
 
     Raises:
-        What C(router.apply) and C(tunnel.apply_tunnels) raise; when a tunnel fails, rotation and tunnels are as they were.
+        What C(router.apply) and C(tunnel.begin_tunnels) raise; when a tunnel fails, rotation and tunnels are as they were.
         NotFound: a service is to have a tunnel, but its certificate was never brought here.
     """
     mappings = {service["name"]: service["mappings"] for service in desired["services"] if service.get("mappings") is not None}
@@ -65,11 +65,13 @@ def apply(
     endpoint = place.tunnels(desired["domain"])
     done: list[tunnel.Report] = []
 
-    def companion(older: bool) -> None:
+    def companion(older: bool) -> tunnel.Wait:
         known = state.load(endpoint)
         used = _merged(mappings, known, leases) if older and leases is not None else mappings
         wanted = _tunnels(plain, used, {parcel["service"]: parcel for parcel in parcels}, known)
-        done.append(tunnel.apply_tunnels(endpoint, wanted, {parcel["service"] for parcel in parcels}, tunnel_timeout, dry_run))
+        begun, wait = tunnel.begin_tunnels(endpoint, wanted, {parcel["service"] for parcel in parcels}, tunnel_timeout, dry_run)
+        done.append(begun)
+        return wait
 
     concerned = _concerned(endpoint, parcels or any(mappings.values()))
     where = (place.switch_of, place.bridge, place.wan)
@@ -85,13 +87,13 @@ def remove(
     With *leases*, as C(router.remove) takes them, what others have brought into it since stays, with all tunnels.
 
     Raises:
-        What C(router.remove) and C(tunnel.apply_tunnels) raise.
+        What C(router.remove) and C(tunnel.begin_tunnels) raise.
     """
     endpoint = place.tunnels(domain)
     done: list[tunnel.Report] = []
 
     def companion() -> None:
-        done.append(tunnel.apply_tunnels(endpoint, [], (), 0, dry_run))
+        done.append(tunnel.begin_tunnels(endpoint, [], (), 0, dry_run)[0])
 
     concerned = _concerned(endpoint, False)
     return _joined(router.remove(domain, place.switch_of, dry_run, place.directory, companion if concerned else None, generation, leases), done, endpoint)

@@ -127,7 +127,7 @@ def brought(
     prepare: bool = False,
     dry_run: bool = False,
     directory: str = state.DIRECTORY,
-    companion: t.Callable[[bool], None] | None = None,
+    companion: t.Callable[[bool], t.Callable[[], t.Any]] | None = None,
     leases: t.Mapping[str, int] | None = None,
 ) -> Report:
     """Bring the router of a domain to what *desired* says.
@@ -143,10 +143,10 @@ def brought(
         dry_run: whether to only say what would change.
         directory: where the states of the routers are kept.
         companion: brings what else lives in the router to what it must be (or foresees that); it is told whether *desired* is older than what is in force.
-            Called once, with the router held, when its network is there: before new members are asked for an answer, else at the end. An error of it
-            ends the call; new members are not in the rotation then.
+            Called once, with the router held, when its network is there: before new members are asked for an answer, else at the end. What it returns is
+            called without the router, and waits until all of that is up. An error of either ends the call; new members are not in the rotation then.
         leases: the instances that whoever says *desired* has leased, each with the number of the lease. He speaks for these only, as document.merged() says;
-            None is one who speaks for all. Nobody waits behind the router's lock for the answers of new members.
+            None is one who speaks for all. Nobody waits behind the router's lock for tunnels, or for the answers of new members.
 
     Raises:
         InvalidInput: the document is invalid.
@@ -170,35 +170,34 @@ def brought(
         moved = known is not None and (known.wan_interface, known.bridge) != (wan, switch.bridge)
         before, after = {"router": previous, "drift": wrong}, {"router": document, "drift": []}
         changed = document != previous or bool(wrong) or moved
-        if dry_run or not changed:
-            if companion:
-                companion(older)
-            return Report(changed, before, after, [])
-        if moved:
+        acts = changed and not dry_run
+        if acts and moved:
             _unplug(known, switch_of(known.bridge))
             seen = NOTHING
-        newcomers = new_members(document, previous)
-        if newcomers and (companion or answer_timeout > 0):
+        newcomers = new_members(document, previous) if acts and (companion or answer_timeout > 0) else []
+        if newcomers:
             network = prepared(document, previous)
             if network != previous or wrong or moved:
                 known = _enforce(network, known, seen, switch, wan, directory)
-                seen = _observe(domain, wan, switch, [document, network])
-            if companion:
-                companion(older)
-        if not newcomers or answer_timeout <= 0:
+            namespace.forget_neighbours(domain, [member["address"] for member in newcomers])
+        elif acts:
             _changed(document, previous, known, seen, switch, wan, directory, close_connections)
-            if companion and not newcomers:
-                companion(older)
-            return Report(True, before, after, [])
-        namespace.forget_neighbours(domain, [member["address"] for member in newcomers])
-    with state.call_off(domain, checked_in["generation"]) as called_off:
-        waited = answers.wait(namespace.names(domain).namespace, newcomers, answer_timeout, called_off)
+        up = companion(older) if companion else None
+    # Nobody else waits for peers, or for guests.
+    if up:
+        up()
+    if not newcomers:
+        return Report(changed, before, after, [])
+    waited = []
+    if answer_timeout > 0:
+        with state.call_off(domain, checked_in["generation"]) as called_off:
+            waited = answers.wait(namespace.names(domain).namespace, newcomers, answer_timeout, called_off)
     with state.locked(domain):
         found = state.load(domain, directory)
         if found != known:
             # Another call came in between.
             document = _wanted(checked_in, found, leases, dry_run, prepare)
-            seen = _observe(domain, wan, switch, [document, found.document if found else None])
+        seen = _observe(domain, wan, switch, [document, found.document if found else None])
         _changed(document, found.document if found else None, found, seen, switch, wan, directory, close_connections)
     return Report(True, before, {"router": document, "drift": []}, waited)
 

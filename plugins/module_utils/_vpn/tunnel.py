@@ -38,6 +38,10 @@ class Report(t.NamedTuple):
     waited: float
 
 
+#: Waits until a tunnel is up, and returns the seconds that it took.
+Wait = t.Callable[[], float]
+
+
 def apply_tunnel(endpoint: Endpoint, desired: Document, timeout: float, dry_run: bool = False) -> Report:
     """Bring the tunnel of one service to what *desired* says, and wait until each of its instances has its way through it.
 
@@ -76,8 +80,10 @@ def renew(endpoint: Endpoint, service: str, parcel: dict[str, t.Any], timeout: f
     return apply_tunnel(endpoint, {**known, **taken, "local": {**local, "address": known["local"]["address"]}}, timeout, dry_run)
 
 
-def apply_tunnels(endpoint: Endpoint, desired: t.Sequence[Document], sure: t.Collection[str], timeout: float, dry_run: bool = False) -> Report:
-    """Make the tunnels of a domain exactly these, and wait until what is new is up; what merely goes, goes whatever peers do.
+def begin_tunnels(
+    endpoint: Endpoint, desired: t.Sequence[Document], sure: t.Collection[str], timeout: float, dry_run: bool = False
+) -> tuple[Report, Wait]:
+    """Make the tunnels of a domain exactly these; what merely goes, goes whatever peers do.
 
     Args:
         endpoint: where they end on this gateway.
@@ -87,7 +93,8 @@ def apply_tunnels(endpoint: Endpoint, desired: t.Sequence[Document], sure: t.Col
         dry_run: whether to only say what would change.
 
     Returns:
-        A report with C(tunnels), outlines by service, in the place of C(tunnel).
+        A report with C(tunnels), outlines by service, in the place of C(tunnel); and what waits until all that is new is up, while others may change what they
+        will: it raises what C(apply_tunnel) raises, and what it has waited for is as it was before then.
 
     Raises:
         What C(apply_tunnel) raises; everything is as it was before.
@@ -97,15 +104,15 @@ def apply_tunnels(endpoint: Endpoint, desired: t.Sequence[Document], sure: t.Col
     with state.locked(endpoint, dry_run):
         known = state.load(endpoint)
         if not known and not wanted:
-            return Report(False, {"tunnels": {}, "drift": []}, {"tunnels": {}, "drift": []}, 0.0)
+            return Report(False, {"tunnels": {}, "drift": []}, {"tunnels": {}, "drift": []}, 0.0), _at_once
         _refuse_unready(endpoint, [document for document in documents if known.get(document["service"], {}).get("local") != document["local"]])
         for name, document in wanted.items():
             _refuse_conflicts(name, document, {**known, **wanted} if RESPONDER in known else wanted)
         awaited = {name: document if name in sure else _new_part(document, known.get(name)) for name, document in wanted.items()}
         mine = plan_of(endpoint, {name: document for name, document in awaited.items() if document}).connections
-        changed, wrong, waited = _change(endpoint, wanted, known, mine, sure, timeout, dry_run)
+        changed, wrong, wait = _change(endpoint, wanted, known, mine, sure, timeout, dry_run)
         before = {"tunnels": {name: outline(document) for name, document in known.items()}, "drift": wrong}
-        return Report(changed, before, {"tunnels": {name: outline(document) for name, document in wanted.items()}, "drift": []}, waited)
+        return Report(changed, before, {"tunnels": {name: outline(document) for name, document in wanted.items()}, "drift": []}, 0.0), wait
 
 
 def apply_responder(endpoint: Endpoint, desired: Document, dry_run: bool = False) -> Report:
@@ -141,8 +148,8 @@ def _apply(endpoint: Endpoint, name: str, document: Document, timeout: float, dr
         known = state.load(endpoint)
         _refuse_conflicts(name, document, known)
         mine = plan_of(endpoint, {name: document}).connections
-        changed, wrong, waited = _change(endpoint, {**known, name: document}, known, mine, [name], timeout, dry_run)
-        return Report(changed, {"tunnel": outline(known.get(name)), "drift": wrong}, {"tunnel": outline(document), "drift": []}, waited)
+        changed, wrong, wait = _change(endpoint, {**known, name: document}, known, mine, [name], timeout, dry_run)
+    return Report(changed, {"tunnel": outline(known.get(name)), "drift": wrong}, {"tunnel": outline(document), "drift": []}, wait())
 
 
 def _change(
@@ -153,26 +160,49 @@ def _change(
     sure: t.Collection[str],
     timeout: float,
     dry_run: bool,
-) -> tuple[bool, list[str], float]:
-    """Go from *known* to *wanted* and wait for *mine*; return whether anything changes, what was not as it should be, and the seconds that it took."""
+) -> tuple[bool, list[str], Wait]:
+    """Go from *known* to *wanted*; return whether anything changes, what was not as it should be, and what waits for *mine*, without the lock."""
     wrong = drift(endpoint, known) if known else []
     if timeout > 0 and any(name in known for name in sure):
         wrong += _down(endpoint, {name: one for name, one in mine.items() if name in known and name in sure})
     changed = wanted != known or bool(wrong)
     if dry_run or not changed:
-        return changed, wrong, 0.0
+        return changed, wrong, _at_once
     start = time.monotonic()
     replaced = _replaced(endpoint, wanted, known)
     try:
         if wanted != known or wrong != ["tunnel"]:
             _enforce(endpoint, wanted, known)
-        if timeout > 0 and mine:
-            _wait(endpoint, mine, timeout, replaced)
     except MeshError:
         if wanted != known:
             _enforce(endpoint, known, wanted)
         raise
-    return True, wrong, time.monotonic() - start
+
+    def wait() -> float:
+        try:
+            if timeout > 0 and mine:
+                _wait(endpoint, mine, timeout, replaced)
+        except MeshError:
+            _undo(endpoint, wanted, known)
+            raise
+        return time.monotonic() - start
+
+    return True, wrong, wait
+
+
+def _at_once() -> float:
+    """Wait for nothing."""
+    return 0.0
+
+
+def _undo(endpoint: Endpoint, wanted: dict[str, Document], known: dict[str, Document]) -> None:
+    """Go back from *wanted* to *known*; what others have changed since stays."""
+    with state.locked(endpoint, False):
+        now = state.load(endpoint)
+        before = {name: (known if now.get(name) == wanted.get(name) else now).get(name) for name in {*known, *now}}
+        back = {name: document for name, document in before.items() if document is not None}
+        if back != now:
+            _enforce(endpoint, back, now)
 
 
 def _replaced(endpoint: Endpoint, wanted: dict[str, Document], known: dict[str, Document]) -> set[str]:

@@ -912,6 +912,7 @@ def test_a_companion_is_called_once_before_new_members_are_published_else_at_the
     def companion(_older=False):
         known = state.load(DOMAIN, mesh.directory)
         seen.append((connect_from(mesh), [member["instance"] for service in known.document["services"] for member in service["members"]]))
+        return lambda: None
 
     apply(mesh, document([one.member], 1), companion=companion, answer_timeout=5)
     assert seen == [("refused", [])], "the network is there, and nobody is published yet"
@@ -922,6 +923,28 @@ def test_a_companion_is_called_once_before_new_members_are_published_else_at_the
         apply(mesh, document([one.member], 2), companion=companion)
     router.remove(DOMAIN, lambda _bridge: mesh.switch, directory=mesh.directory, companion=companion)
     assert seen[3:] == [("refused", [])]
+
+
+def test_nobody_waits_for_what_a_companion_waits_for(mesh):
+    """A tunnel of one service takes its time; meanwhile another operation of the domain changes the router, and what it has brought stays."""
+    one, two = mesh.guests
+    for guest in mesh.guests:
+        guest.serve(80)
+    waits, goes_on = threading.Event(), threading.Event()
+
+    def companion(_older):
+        return lambda: (waits.set(), goes_on.wait(20))
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(apply, mesh, document([two.member], 1), companion=companion, leases={two.instance: 1}, answer_timeout=5)
+        try:
+            assert waits.wait(10)
+            apply(mesh, document([one.member, two.member], 2), leases={one.instance: 2}, answer_timeout=5)
+            assert who_answers(mesh) == {one.instance} and not slow.done()
+        finally:
+            goes_on.set()
+        slow.result(20)
+    assert who_answers(mesh) == {one.instance, two.instance}
 
 
 def connect_from(mesh):

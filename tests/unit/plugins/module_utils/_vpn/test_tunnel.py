@@ -50,3 +50,16 @@ def test_the_peers_reason_outlives_a_try_that_had_no_time_for_it(monkeypatch, ti
     monkeypatch.setattr(tunnel, "missing", lambda session, wanted, childless, replaced: [("shop", "shop-1")])
     with pytest.raises(DeadlineExceeded, match="AUTHENTICATION_FAILED" if timeout > 1 else "did not come up"):
         tunnel._wait(types.SimpleNamespace(socket="", namespace="", domain="example.com"), {}, timeout, ())
+
+
+def test_what_others_have_changed_while_it_was_waited_stays(monkeypatch):
+    """The tunnel of the shop did not come up; meanwhile another operation has brought the mail's, changed the store's, and removed the wiki's."""
+    known = {"shop": "old", "store": "old", "wiki": "old"}
+    wanted = {**known, "shop": "new", "desk": "new"}
+    now = {"shop": "new", "desk": "new", "store": "newer", "mail": "new"}
+    enforced = []
+    monkeypatch.setattr(tunnel.state, "locked", lambda endpoint, dry_run: contextlib.nullcontext())
+    monkeypatch.setattr(tunnel.state, "load", lambda endpoint: now)
+    monkeypatch.setattr(tunnel, "_enforce", lambda endpoint, target, present: enforced.append((target, present)))
+    tunnel._undo("endpoint", wanted, known)
+    assert enforced == [({"shop": "old", "store": "newer", "mail": "new"}, now)]

@@ -120,6 +120,12 @@ class Tap(threading.Thread):
         self.sock.close()
 
 
+def applied(*what):
+    """Make the tunnels of a domain what is said, wait until they are up, and return the report."""
+    report, wait = tunnel.begin_tunnels(*what)
+    return report._replace(waited=wait())
+
+
 def test_the_back_end_sees_the_intranet_address(up):
     assert up.inside(up.guest, lambda: ask(up.server, 5432, up.guests[0])) == up.pool[0]
     assert up.inside(up.guest, lambda: ping(up.server))
@@ -312,11 +318,11 @@ def test_ends_get_to_know_each_other_before_there_is_an_instance(mesh, backend):
     tunnel.apply_responder(mesh.owner, mesh.responder())
     tunnel.remove(mesh.gateway, "shop")
     empty = {**mesh.tunnel(), "mappings": []}
-    report = tunnel.apply_tunnels(mesh.gateway, [empty], ["shop"], 15)
+    report = applied(mesh.gateway, [empty], ["shop"], 15)
     assert report.changed and report.after["tunnels"]["shop"]["mappings"] == []
     assert ike_sas(mesh.gateway) and not mesh.inside(mesh.guest, lambda: ask(mesh.server, 5432, timeout=1)) == mesh.pool[0]
-    assert not tunnel.apply_tunnels(mesh.gateway, [empty], ["shop"], 15).changed
-    later = tunnel.apply_tunnels(mesh.gateway, [mesh.tunnel()], (), 15)
+    assert not applied(mesh.gateway, [empty], ["shop"], 15).changed
+    later = applied(mesh.gateway, [mesh.tunnel()], (), 15)
     assert later.changed and later.waited < 5
     assert mesh.inside(mesh.guest, lambda: ask(mesh.server, 5432)) == mesh.pool[0]
 
@@ -325,18 +331,18 @@ def test_an_end_that_nobody_answers_is_told_before_there_is_an_instance(up):
     before = (tunnel.state.load(up.gateway), observe.drift(up.gateway, tunnel.state.load(up.gateway)))
     nobody = {**up.tunnel(), "mappings": [], "peer": {**up.tunnel()["peer"], "address": "198.18.9.77"}}
     with pytest.raises(DeadlineExceeded, match="did not come up within 3 s"):
-        tunnel.apply_tunnels(up.gateway, [nobody], ["shop"], 3)
+        applied(up.gateway, [nobody], ["shop"], 3)
     assert (tunnel.state.load(up.gateway), observe.drift(up.gateway, tunnel.state.load(up.gateway))) == before
     assert up.inside(up.guest, lambda: ask(up.server, 5432)) == up.pool[0]
 
 
 def test_what_goes_goes_also_when_the_peer_is_dead(up):
-    tunnel.apply_tunnels(up.gateway, [up.tunnel(2)], (), 15)
+    applied(up.gateway, [up.tunnel(2)], (), 15)
     up.owner.daemon.kill()
     try:
-        report = tunnel.apply_tunnels(up.gateway, [up.tunnel(1)], (), 15)
+        report = applied(up.gateway, [up.tunnel(1)], (), 15)
         assert report.changed and report.waited < 10
-        assert tunnel.apply_tunnels(up.gateway, [], (), 15).after["tunnels"] == {}
+        assert applied(up.gateway, [], (), 15).after["tunnels"] == {}
         assert not os.path.exists(up.gateway.home)
     finally:
         tunnel.apply_responder(up.owner, up.responder())
