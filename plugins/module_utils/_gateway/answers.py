@@ -23,7 +23,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.balance import Check
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.caller import Caller
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.inside import enter
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.inside import call_inside, enter
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.rules import INSIDE
 
 _PAUSE = 0.03
@@ -98,11 +98,19 @@ def wait(namespace: str, members: list[dict[str, t.Any]], timeout: float, called
         raise Refused(f"The wait for {silent[0][0].member['instance']} {why}, so it was not put into rotation.")
     if silent:
         target, problem = silent[0]
+        if problem == _SILENT:
+            problem = f"no reply; {call_inside(namespace, lambda: _presence(target.member['address']))}"
         raise DeadlineExceeded(
             f"{target.member['instance']} did not answer on {target.where} within {timeout:g} s ({problem}), so it was not put into rotation.",
             {"waited": [one._asdict() for one in waited]},
         )
     return waited
+
+
+def _presence(address: str) -> str:
+    """Say whether a guest that answers nothing is there at all."""
+    there = ask(address, Check("arp"), time.monotonic() + _CONNECT) is None
+    return "its guest has the address, but does not answer there" if there else "nobody has that address"
 
 
 def _asked(member: t.Mapping[str, t.Any]) -> list[Check]:

@@ -14,6 +14,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import durable, epochs, home, operations, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import evidence as evidences
 
 
 class Wanted(t.NamedTuple):
@@ -30,6 +31,7 @@ class Wanted(t.NamedTuple):
         stop_timeout: seconds that a guest has to follow its power button.
         stop_force: whether a guest that does not follow is ended, and whether the memory of a suspended one may be dropped.
         lease: the number of the operation's lease; None where it is none of an operation.
+        evidence: whether what is left of one that did not come up is kept when it is removed.
     """
 
     name: str
@@ -42,10 +44,14 @@ class Wanted(t.NamedTuple):
     stop_timeout: float = 30.0
     stop_force: bool = False
     lease: int | None = None
+    evidence: bool = False
 
 
 class Done(t.NamedTuple):
-    """What was done, or would be: C(action) is none, started, resumed, furnished, suspended, stopped or removed; before and after are summaries."""
+    """What was done, or would be: C(action) is none, started, resumed, furnished, suspended, stopped or removed; before and after are summaries.
+
+    C(evidence) are sentences that say what was left of it, if that was kept.
+    """
 
     changed: bool
     action: str
@@ -53,6 +59,7 @@ class Done(t.NamedTuple):
     after: dict
     seconds: float
     memory_bytes: int | None
+    evidence: str = ""
 
 
 def ensure(host: state.Host, wanted: Wanted, check: bool = False) -> Done:
@@ -71,14 +78,17 @@ def ensure(host: state.Host, wanted: Wanted, check: bool = False) -> Done:
         epoch = _epoch_after(host, found, wanted)
         step = _step(host, found, wanted, action)
         before, after = state.summary(found), state.summary(state.Found(name, wanted.state, None, step.document, epoch))
+        evidence = ""
         if not check and before != after:
+            if wanted.evidence and wanted.state == "absent" and found.document:
+                evidence = evidences.keep(host.places, name, found.epoch.number)
             step.act()
             after = state.summary(state.find(host, name))
         elif not check and wanted.state == "suspended" and "unflushed" in found.document:
             # Whoever suspended it, or brought it here, did not live to see that it lasts.
             durable.flush(host.places, name)
         memory_bytes = state.memory_bytes(host.places, name) if wanted.state == "suspended" else None
-    return Done(before != after, action, before, after, time.monotonic() - began, memory_bytes)
+    return Done(before != after, action, before, after, time.monotonic() - began, memory_bytes, evidence)
 
 
 def plan(found: state.Found, wanted: Wanted) -> str:

@@ -82,6 +82,10 @@ class Places(t.NamedTuple):
         """Return the path of the log of the serial console."""
         return os.path.join(self.directory(name), "console.log")
 
+    def evidence(self) -> str:
+        """Return the directory of what is left of guests that did not come up."""
+        return os.path.join(self.root, "evidence")
+
     def epoch(self, name: str) -> str:
         """Return the path of the epoch record, which outlives the instance."""
         names.instance(name)

@@ -22,18 +22,18 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.answers import
 
 LIBRARIES = (*client.LIBRARIES, *libraries.LIBRARIES)
 #: What holds for all instances of a call.
-LIMITS = ("timeout", "stop_timeout", "stop_force")
+COMMON = ("timeout", "stop_timeout", "stop_force", "evidence")
 
 
 def ensure(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
-    """Bring C(instances) into their states, all at the same time, within the LIMITS.
+    """Bring C(instances) into their states, all at the same time, as COMMON says.
 
     With C(lease) nothing is done for an operation that another one has followed. With C(may_be_outdated) it is well if the RM knows of a newer epoch than an
     order to remove: then it never let that instance in.
     """
     arguments = given(arguments)
-    limits = {key: arguments[key] for key in LIMITS if key in arguments}
-    told = several.ensure_all(this_host(), [Wanted(**each, **limits) for each in numbered(arguments, check)], check)
+    common = {key: arguments[key] for key in COMMON if key in arguments}
+    told = several.ensure_all(this_host(), [Wanted(**each, **common) for each in numbered(arguments, check)], check)
     if arguments.get("may_be_outdated"):
         told = [each._replace(error=None) if each.error and "known_epoch" in each.error.result else each for each in told]
     return joined(told, _shown)
@@ -79,4 +79,5 @@ def _shown(told: Told) -> dict[str, t.Any]:
         return {**unknown, "instance": {"name": told.name}, **(told.error.result if told.error else {})}
     seconds = round(told.done.seconds, 4)
     anew = told.done.action == "started"
-    return {"action": told.done.action, "anew": anew, "instance": told.done.after, "seconds": seconds, "memory_bytes": told.done.memory_bytes}
+    shown = {"action": told.done.action, "anew": anew, "instance": told.done.after, "seconds": seconds, "memory_bytes": told.done.memory_bytes}
+    return {**shown, **({"evidence": told.done.evidence} if told.done.evidence else {})}

@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names as core_names
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups, naming
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, FollowUp, Peer, Stage, Step, Unknown, Unless, Words, in_order
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, FollowUp, Peer, Quoted, Stage, Step, Unknown, Unless, Words, in_order
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
 Record = t.Mapping[str, t.Any]
@@ -360,6 +360,12 @@ def wrapping(site: Site, domain: str, tunnels: t.Sequence[tuple[str, str]]) -> t
     )
 
 
+def seen(steps: t.Sequence[str]) -> tuple[str, dict[str, t.Any]]:
+    """Return what is said, and the facts of that, of guests that did not come up: what the *steps* have kept of them when they removed them."""
+    facts = {f"seen{number}": Quoted(Answer(step, ("instances", 0, "evidence"))) for number, step in enumerate(steps)}
+    return "".join(f"{{{fact}}}" for fact in facts), facts
+
+
 def never_placed(
     names: Naming, site: Site, who: str, rm: str | Answer, epoch: Answer, prefix: str = "", new: bool = True, shown: t.Sequence[str] = ()
 ) -> tuple[Stage, ...]:
@@ -383,7 +389,7 @@ def never_placed(
     gone_by = {"instance": who, "state": "leaving", "in_rotation": False, "step": "undo the placement"}
     order = {"name": who, "state": "absent", "epoch": epoch}
     gone = {"instance": who, "state": "absent", "expected": ["reserved", "leaving"]}
-    at_once = {"stop_timeout": 0, "stop_force": True, "may_be_outdated": True}
+    at_once = {"stop_timeout": 0, "stop_force": True, "may_be_outdated": True, "evidence": True}
     # What an RM has given up it lets in again in a newer epoch only, so its VMA has to know of that first.
     undo_run = {"undoes": ("cut_over.rm",), "needs": (f"{prefix}untell",), **only}
     of = core_names.instance(who)

@@ -52,6 +52,12 @@ class Words(t.NamedTuple):
     text: str
 
 
+class Quoted(t.NamedTuple):
+    """What a sentence says besides where an answer holds it: further sentences, or nothing."""
+
+    answer: Answer
+
+
 class Unless(t.NamedTuple):
     """When a step is left out: when *answer* is among *values*.
 
@@ -207,7 +213,7 @@ class Plan(t.NamedTuple):
 
 
 #: What a plan is made of, by the names under which it is written down.
-_KINDS: t.Mapping[str, t.Any] = {kind.__name__: kind for kind in (Answer, Peer, Count, Words, Unless, Unknown, Step, FollowUp, Stage, Plan)}
+_KINDS: t.Mapping[str, t.Any] = {kind.__name__: kind for kind in (Answer, Peer, Count, Words, Quoted, Unless, Unknown, Step, FollowUp, Stage, Plan)}
 _KEY = "_is"
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Mapping
 
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Count, Peer, Plan, Stage, Step, Words, references
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Count, Peer, Plan, Quoted, Stage, Step, Words, references
 
 #: Calls that do the same for several instances at the same time.
 JOINED = ("instances", "hand_over", "publish")
@@ -80,6 +80,11 @@ def resolve(value: t.Any, plan: Plan, answers: Answers) -> t.Any:
     if isinstance(value, Words):
         try:
             return value.text if resolve(value.answer, plan, answers) in value.values else ""
+        except Missing:
+            return ""
+    if isinstance(value, Quoted):
+        try:
+            return str(resolve(value.answer, plan, answers))
         except Missing:
             return ""
     if isinstance(value, Peer):

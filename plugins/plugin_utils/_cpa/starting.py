@@ -68,6 +68,7 @@ def plan(
         acts = acts._replace(steps=(*acts.steps, router))
     acts, settle = _ended(site, decided, acts, _followed(outlook, decided, asked))
     settle = (*settle, *parts.swept(outlook.view, decided["swept"], [site]))
+    evidence, seen = parts.seen([f"clear.{each['instance']}" for each in decided["untell"]])
     whole = Plan(
         operation=decided["operation"],
         subject=subject,
@@ -82,7 +83,8 @@ def plan(
         follow_ups=tuple(FollowUp(each.id, False, _off(site)) for each in orders) if starts else (),
         settle=settle,
         take_back=in_order(*_taken_back(outlook, decided, starts, asked), *last),
-        **{**_points(outlook, decided, asked, acts), "was": "All is as it was.", "peers": parts.peers(outlook.view), **said},
+        facts={**seen, **said.pop("facts", {})},
+        **{**_points(outlook, decided, asked, acts), "was": f"All is as it was.{evidence}", "peers": parts.peers(outlook.view), **said},
     )
     return holders.recorded(whole, outlook.view, [*made, *_holdings(outlook, decided)])
 
@@ -219,7 +221,7 @@ def _taken_back(outlook: Outlook, decided: Decided, starts: bool, asked: t.Seque
             order = {"name": instance, "state": state, "epoch": Answer("tell", ("records", number, "epoch"))}
             # What an RM has given up it lets in again in a newer epoch only, so its VMA has to know of that first.
             how = {"undoes": (f"cut_over.rm.{instance}",), "needs": ("untell",)}
-            at_once = {"stop_timeout": 0, "stop_force": True, "may_be_outdated": True}
+            at_once = {"stop_timeout": 0, "stop_force": True, "may_be_outdated": True, "evidence": True}
             orders.append(
                 parts.instance(f"clear.{instance}", record._replace(path=(*record.path, "rm")), [order], f"have {instance} {state}", how=how, **at_once)
             )

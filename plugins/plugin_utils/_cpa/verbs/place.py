@@ -104,6 +104,7 @@ def _plan(
     close = parts.tell("close", site, [{"instance": instance, "operation_done": True}], "close the operation")
     follow = parts.name("follow", names, manifest["name"], manifest["domain"], "have its name follow", serving)
     acts, settle = parts.ended(site, parts.stage("cut_over", "Start and publish", run, publish), follow, close)
+    evidence, seen = parts.seen(["clear"])
     made = Plan(
         operation="place",
         subject=instance,
@@ -123,10 +124,10 @@ def _plan(
         settle=settle,
         take_back=parts.never_placed(names, site, instance, run.device, Answer("tell", ("records", 0, "epoch"))),
         **parts.once_published(parts.stage("cut_over", "", run, publish), follow),
-        was="Everything was undone.",
+        was=f"Everything was undone.{evidence}",
         stopped="{instance} runs on {rm} in {hn} behind {public_address} already; run this again when this is mended.",
         done="{instance} runs on {rm} in {hn} behind {public_address} (epoch {epoch}).",
-        facts={**lookups.facts(site, instance), **{key: Answer("tell", ("records", 0, key)) for key in ("rm", "public_address", "epoch")}},
+        facts={**lookups.facts(site, instance), **{key: Answer("tell", ("records", 0, key)) for key in ("rm", "public_address", "epoch")}, **seen},
         result={"record": TOLD},
         peers=parts.peers(view),
     )

@@ -70,15 +70,17 @@ def plan(
     undone: list[Stage] = []
     for each in reversed(rounds):
         undone += each.taken_back()
+    evidence, seen = parts.seen([f"{each.new}.clear" for each in rounds])
+    again = "Run this again when this is mended."
     made = Plan(
         operation="update",
         subject=f"{service} of {domain}",
         prepare=in_order(*left, *(stage for each in rounds for stage in each.stages())),
         take_back=in_order(*undone, *rolling_back),
         candidates=deciding.possible_rms(view, site, decided["pairs"]),
-        was=f"What is not replaced serves on as it was: of {len(rounds)} instances {{replaced}} had been replaced{rolled}. Run this again when this is mended.",
+        was=f"What is not replaced serves on as it was: of {len(rounds)} instances {{replaced}} had been replaced{rolled}.{evidence} {again}",
         done=f"{{replaced}} instances of {service} of {domain} in {to_hn} were replaced: by {', '.join(each.new for each in rounds)}.",
-        facts={"replaced": Count(ended)},
+        facts={"replaced": Count(ended), **seen},
         result={"replaced": Count(ended), "instances": [each.new for each in rounds]},
         peers=parts.peers(view),
     )
@@ -169,7 +171,7 @@ class _Round:
         order = {"name": new, "state": "absent", "epoch": Answer(f"{p}tell", ("records", 0, "epoch"))}
         until = {"until": f"{p}old.clear"}
         shown = (f"{p}cut_over.publish", f"{p}withdraw")
-        at_once = {"stop_timeout": 0, "stop_force": True, "may_be_outdated": True}
+        at_once = {"stop_timeout": 0, "stop_force": True, "may_be_outdated": True, "evidence": True}
         # What an RM has given up it lets in again in a newer epoch only, so its VMA has to know of that first.
         cleared = {"undoes": (f"{p}cut_over.rm",), "needs": (f"{p}stay",), **until}
         stay = parts.tell(f"{p}stay", site, [staying, going], f"record that {old['instance']} stays, and {new} goes", undoes=(f"{p}tell",), **until)

@@ -128,6 +128,20 @@ def test_no_room_on_the_disk_refuses_a_start_and_a_suspension(rm, monkeypatch):
         rm.order("running")
 
 
+def test_what_is_left_of_a_guest_is_kept_if_that_is_asked(rm):
+    for asked in (False, True):
+        bring(rm, "running")
+        with open(rm.places.console(NAME), "w", encoding="utf-8") as handle:
+            handle.write("Kernel panic - not syncing: no init found\n")
+        assert rm.order("absent", check=True, epoch=1, stop_force=True, stop_timeout=0.0, evidence=True).evidence == ""
+        done = rm.order("absent", epoch=1, stop_force=True, stop_timeout=0.0, evidence=asked)
+        assert ("its kernel panicked (no init found)" in done.evidence) is asked
+        rm.order("running", epoch=2)
+        rm.order("absent", epoch=2, stop_force=True, stop_timeout=0.0)
+        rm.connection.domains.clear()
+        os.unlink(rm.places.epoch(NAME))
+
+
 def test_what_other_instances_may_still_take_is_not_free(rm, monkeypatch):
     bring(rm, "running")
     other = "shop-2.example.com"

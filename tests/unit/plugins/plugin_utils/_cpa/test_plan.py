@@ -11,12 +11,14 @@ import json
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.main import CALLS
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import progress
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import (
     Answer,
     Count,
     FollowUp,
     Peer,
     Plan,
+    Quoted,
     Stage,
     Step,
     Unknown,
@@ -69,7 +71,7 @@ def test_every_stage_and_sentence_can_be_said(plan, groups):
     if plan.nothing is not None:
         assert not stages and plan.nothing.endswith(".")
         return
-    facts = {name: "" if isinstance(value, Words) else "?" for name, value in plan.facts.items()}
+    facts = {name: "" if isinstance(value, (Words, Quoted)) else "?" for name, value in plan.facts.items()}
     assert all(value.text.endswith(".") for value in plan.facts.values() if isinstance(value, Words))
     said = [
         plan.done,
@@ -135,6 +137,14 @@ def test_a_device_learns_from_its_own_earlier_steps_of_a_stage():
     check(plan(stage("a", step(), step("two", arguments={"x": Answer("one")}))))
     check(plan(stage("a", step()), stage("b", step("two", "gw-2", arguments={"x": Answer("one")}))))
     check(plan(stage("a", step()), take_back=(stage("b", step("undo", arguments={"x": Answer("one")}, undoes=("one",))),)))
+
+
+def test_what_is_quoted_is_there_or_nothing_is_said():
+    seen = Quoted(Answer("clear", ("instances", 0, "evidence")))
+    made = Plan("place", "shop", facts={"seen": seen})
+    assert decode(encode(made)) == made
+    for told, said in (({}, ""), ({"clear": {"result": {"instances": [{}]}}}, ""), ({"clear": {"result": {"instances": [{"evidence": " So."}]}}}, " So.")):
+        assert progress.resolve(seen, made, told) == said
 
 
 def test_a_follow_up_is_a_step_of_the_cut_over():

@@ -13,6 +13,7 @@ import contextlib
 import copy
 import itertools
 import math
+import random
 from unittest import mock
 
 import pytest
@@ -41,6 +42,8 @@ from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world
 WEST = {"to_hn": "hn-west"}
 #: How many orders are tried of each pair.
 TRIED = 80
+#: How many are tried until one goes wrong that has to.
+MANY = 1500
 #: What is there before, and what two controllers wish for then.
 PAIRS = {
     "place and place": ([], placed(), placed(**WEST)),
@@ -149,21 +152,35 @@ def all_tried(start, wishes):
     """Return what goes wrong in each order, where anything does."""
     found = {}
     for order in spread(start, wishes):
-        try:
-            wrong, unused = tried(start, wishes, order)
-        except AssertionError as exc:
-            wrong = [str(exc)]
+        wrong = gone_wrong(start, wishes, order)
         if wrong:
             found[order] = wrong
     return found
 
 
+def gone_wrong(start, wishes, order):
+    try:
+        return tried(start, wishes, order)[0]
+    except AssertionError as exc:
+        return [str(exc)]
+
+
+def goes_wrong(pair, words=""):
+    """Say whether anything that *words* stand in goes wrong in one of many orders; of some pairs only one in a hundred does."""
+    start, wishes = began(pair)
+    counts = [turns(acts(copy.deepcopy(start), wish)) for wish in wishes]
+    chance, possible = random.Random(pair), math.comb(sum(counts), counts[0])
+    for unused in range(MANY):
+        wrong = gone_wrong(start, wishes, nth_order(*counts, chance.randrange(possible)))
+        if wrong and words in wrong[0]:
+            return True
+    return False
+
+
 @pytest.mark.parametrize("pair", [*NEW, "move and move", "move and remove"])
 def test_without_leases_something_would_go_wrong(pair):
     with mock.patch.object(leases, "take", lambda tx, lease, instances: dict.fromkeys(instances, 1)):
-        found = all_tried(*began(pair))
-    assert found
-    assert pair != "move and move" or any("lives on" in wrong[0] for wrong in found.values())
+        assert goes_wrong(pair, "lives on" if pair == "move and move" else "")
 
 
 def test_who_fails_beside_another_one_removes_nothing_of_what_that_has_started():

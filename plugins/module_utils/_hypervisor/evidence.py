@@ -1,0 +1,82 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is private to the collection. It can break at any time.
+# Do not use it from other collections or your own code.
+
+"""What is left of a guest that did not come up when its instance is undone: its console, and what that says of the cause."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+import typing as t
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import write_atomic
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.places import Places
+
+#: Bytes of a console that are kept, lines of it that are told, and characters of each of these.
+KEPT, LINES, WIDTH = 256 << 10, 6, 160
+#: How many consoles are kept, and for how many seconds.
+MOST, LONGEST = 20, 14 * 86400
+#: Terminal sequences, and other control characters than the end of a line.
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-_]|[^\n\x20-\x7e\xa0-\uffff]")
+#: What consoles say of causes that an operator can do something about.
+_CAUSES = (
+    (re.compile(r"Kernel panic - not syncing: (?P<what>[^\n]{1,120})"), "its kernel panicked ({what})"),
+    (re.compile(r"No bootable device|Boot failed: not a bootable disk", re.IGNORECASE), "its firmware found nothing to boot"),
+    (re.compile(r"Cannot find device \"?(?P<what>[\w.:-]{1,40})"), "its system looks for the network interface {what}, which it does not have"),
+    (re.compile(r"Gave up waiting for (?:root|suspend/resume) (?:file system )?device[^\n]{0,80}"), "its system found no root file system"),
+    (re.compile(r"You are in emergency mode"), "its system ended in emergency mode"),
+)
+
+
+def keep(places: Places, name: str, epoch: int) -> str:
+    """Keep the console of an instance that is about to be removed, and return what it says, as further sentences; with a space before them.
+
+    Args:
+        places: where things lie on this RM.
+        name: the instance.
+        epoch: the epoch that it ran in.
+    """
+    try:
+        with open(places.console(name), "rb") as handle:
+            handle.seek(max(0, os.fstat(handle.fileno()).st_size - KEPT))
+            said = handle.read(KEPT)
+    except FileNotFoundError:
+        return ""
+    text = _CONTROL.sub("", said.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n"))
+    lines = [line.strip()[:WIDTH] for line in text.splitlines() if line.strip()]
+    if not lines:
+        return f" The console of {name} stayed empty, so its guest may have found nothing to boot, or speak elsewhere."
+    os.makedirs(places.evidence(), mode=0o700, exist_ok=True)
+    path = os.path.join(places.evidence(), f"{name}-{epoch}.log")
+    write_atomic(path, text, 0o600)
+    _sweep(places)
+    cause = _cause(text)
+    return f"{f' Of {name} the console says that {cause}.' if cause else ''} It ends with: {' | '.join(lines[-LINES:])} (the rest is in {path} on its RM)."
+
+
+def _cause(text: str) -> str | None:
+    """Return what a console says of the cause, or None."""
+    for pattern, words in _CAUSES:
+        found = pattern.search(text)
+        if found:
+            return words.format(**{key: value.strip() for key, value in found.groupdict().items()})
+    return None
+
+
+def _sweep(places: Places) -> None:
+    """Remove what is too old, and of the rest what is too many, the oldest first."""
+    found: list[tuple[float, str]] = []
+    for entry in os.scandir(places.evidence()):
+        with contextlib.suppress(FileNotFoundError):
+            found.append((entry.stat().st_mtime, entry.path))
+    now = time.time()
+    for number, (changed, path) in enumerate(sorted(found, reverse=True)):
+        if number >= MOST or changed < now - LONGEST:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)

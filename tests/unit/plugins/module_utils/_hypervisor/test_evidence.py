@@ -1,0 +1,77 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import evidence
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.places import Places
+
+NAME = "shop-1.example.com"
+
+
+@pytest.fixture(name="said")
+def _said(tmp_path):
+    """Have an instance's console say something, and return what is kept of that."""
+    places = Places(str(tmp_path))
+
+    def said(content, name=NAME, epoch=3):
+        os.makedirs(places.directory(name), exist_ok=True)
+        with open(places.console(name), "wb") as handle:
+            handle.write(content)
+        return evidence.keep(places, name, epoch)
+
+    said.places = places
+    return said
+
+
+PANIC = b"""[    1.1] Run /init as init process\r
+\x1b[1;31m[    1.2] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\x1b[0m\r
+[    1.3] ---[ end Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0) ]---\r
+"""
+
+
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        (PANIC, "its kernel panicked (VFS: Unable to mount root fs on unknown-block(0,0))"),
+        (b"Boot failed: not a bootable disk\n\nNo bootable device.\n", "its firmware found nothing to boot"),
+        (b'Starting network\nCannot find device "ens18"\nifup: failed\n', "its system looks for the network interface ens18, which it does not have"),
+        (b"Gave up waiting for root file system device.  Common problems:\n", "its system found no root file system"),
+        (b"You are in emergency mode. After logging in, type...\n", "its system ended in emergency mode"),
+    ],
+)
+def test_what_a_console_says_of_the_cause_is_said(said, content, cause):
+    assert f" Of {NAME} the console says that {cause}." in said(content)
+
+
+def test_the_last_lines_are_told_and_the_rest_is_kept(said):
+    told = said(b"\n".join(b"line %d" % number for number in range(20)) + b"\x07\n\n")
+    path = os.path.join(said.places.evidence(), f"{NAME}-3.log")
+    assert told == f" It ends with: line 14 | line 15 | line 16 | line 17 | line 18 | line 19 (the rest is in {path} on its RM)."
+    with open(path, encoding="utf-8") as handle:
+        assert handle.read().startswith("line 0\nline 1\n")
+    assert os.stat(path).st_mode & 0o777 == 0o600 and os.stat(said.places.evidence()).st_mode & 0o777 == 0o700
+
+
+def test_a_console_that_says_nothing_says_that(said):
+    assert said(b"\x1b[2J\r\n").startswith(f" The console of {NAME} stayed empty")
+    assert not os.path.exists(said.places.evidence()) and evidence.keep(said.places, "mail-1.example.com", 1) == ""
+
+
+def test_a_console_is_bounded_in_size_number_and_age(said, monkeypatch):
+    said(b"x" * 100 + b"y" * evidence.KEPT)
+    assert os.path.getsize(os.path.join(said.places.evidence(), f"{NAME}-3.log")) == evidence.KEPT
+    assert len(said(b"z" * 5000)) < 1000
+    os.utime(os.path.join(said.places.evidence(), f"{NAME}-3.log"), (1, 1))
+    monkeypatch.setattr(evidence, "MOST", 3)
+    for epoch in range(4, 9):
+        said(b"here\n", epoch=epoch)
+        moment = time.time() - 1000 + epoch
+        os.utime(os.path.join(said.places.evidence(), f"{NAME}-{epoch}.log"), (moment, moment))
+    assert sorted(os.listdir(said.places.evidence())) == [f"{NAME}-{epoch}.log" for epoch in (6, 7, 8)]
