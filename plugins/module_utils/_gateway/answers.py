@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import errno
 import http.client
 import ipaddress
+import os
 import socket
 import ssl
 import struct
@@ -28,6 +30,8 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.rules import
 
 _PAUSE = 0.03
 _SILENT = "no reply"
+#: What the kernel says when nobody answers for an address.
+_UNREACHABLE = os.strerror(errno.EHOSTUNREACH).lower()
 #: Seconds for one try to connect, and for one attempt as a whole; the kernel sends a lost SYN again after one second.
 _CONNECT = 1.0
 _ATTEMPT = 5.0
@@ -98,8 +102,8 @@ def wait(namespace: str, members: list[dict[str, t.Any]], timeout: float, called
         raise Refused(f"The wait for {silent[0][0].member['instance']} {why}, so it was not put into rotation.")
     if silent:
         target, problem = silent[0]
-        if problem == _SILENT:
-            problem = f"no reply; {call_inside(namespace, lambda: _presence(target.member['address']))}"
+        if problem in (_SILENT, _UNREACHABLE):
+            problem = f"{problem}; {call_inside(namespace, lambda: _presence(target.member['address']))}"
         raise DeadlineExceeded(
             f"{target.member['instance']} did not answer on {target.where} within {timeout:g} s ({problem}), so it was not put into rotation.",
             {"waited": [one._asdict() for one in waited]},
