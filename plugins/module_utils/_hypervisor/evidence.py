@@ -13,7 +13,6 @@ import contextlib
 import os
 import re
 import time
-import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import write_atomic
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.places import Places
