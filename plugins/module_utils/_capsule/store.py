@@ -83,7 +83,7 @@ class Store(Blobs):
 
     def users(self, manifest: dict[str, t.Any]) -> list[str]:
         """Return the names of the instances on this RM that are made from the capsule of *manifest*."""
-        return [name for name, used in self._instance_manifests() if _identity(used) == _identity(manifest)]
+        return [os.path.basename(path) for path, used in footprint.manifests(self.instances) if _identity(used) == _identity(manifest)]
 
     # Changing
 
@@ -179,15 +179,9 @@ class Store(Blobs):
             if blob["sha256"] not in secret and os.stat(path).st_mode & 0o777 != 0o444:
                 os.chmod(path, 0o444)
 
-    def _instance_manifests(self) -> t.Iterator[tuple[str, dict[str, t.Any]]]:
-        for path in sorted(glob.glob(os.path.join(glob.escape(self.instances), "*", footprint.DOCUMENT))):
-            manifest = (files.read_json(path) or {}).get("manifest")
-            if manifest:
-                yield os.path.basename(os.path.dirname(path)), manifest
-
     def _collect(self, dropped: set[str]) -> None:
         named = {blob["sha256"] for manifest in self.list() for blob in manifests.blobs(manifest)}
-        named |= {blob["sha256"] for _name, manifest in self._instance_manifests() for blob in manifests.blobs(manifest)}
+        named |= {blob["sha256"] for _path, manifest in footprint.manifests(self.instances) for blob in manifests.blobs(manifest)}
         for entry in os.scandir(self._blobs):
             if entry.name not in named and (entry.name in dropped or entry.stat().st_mtime < time.time() - GRACE):
                 self.drop_blob(entry.name)

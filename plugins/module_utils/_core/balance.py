@@ -59,9 +59,9 @@ class Check(t.NamedTuple):
     port: int | None = None
     path: str = "/"
     status: tuple[int, int] = (100, 499)
-    interval: float = 2
-    timeout: float = 1
-    failures: int = 2
+    interval: float = USUAL["check_interval"]
+    timeout: float = USUAL["check_timeout"]
+    failures: int = USUAL["check_failures"]
 
 
 def checked(value: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:

@@ -13,6 +13,7 @@ else is written to the same file system must leave that room.
 
 from __future__ import annotations
 
+import glob
 import os
 import typing as t
 
@@ -43,20 +44,21 @@ def occupied(path: str) -> int | None:
         return None
 
 
+def manifests(instances: str) -> t.Iterator[tuple[str, dict[str, t.Any]]]:
+    """Yield the directory and the manifest of each instance in the directory *instances*, by name."""
+    for path in sorted(glob.glob(os.path.join(glob.escape(instances), "*", DOCUMENT))):
+        manifest = (read_json(path) or {}).get("manifest")
+        if manifest:
+            yield os.path.dirname(path), manifest
+
+
 def promised(instances: str, besides: str | None = None) -> int:
     """Return how many bytes the instances in the directory *instances* may still come to occupy, all but the one called *besides*."""
-    try:
-        found = [entry.path for entry in os.scandir(instances) if entry.is_dir() and not entry.name.startswith(".") and entry.name != besides]
-    except FileNotFoundError:
-        return 0
-    return sum(_left(path) for path in found)
+    return sum(_left(directory, manifest) for directory, manifest in manifests(instances) if os.path.basename(directory) != besides)
 
 
-def _left(directory: str) -> int:
+def _left(directory: str, manifest: t.Mapping[str, t.Any]) -> int:
     if os.path.exists(os.path.join(directory, COMING)):
-        return 0
-    manifest = (read_json(os.path.join(directory, DOCUMENT)) or {}).get("manifest")
-    if not manifest:
         return 0
     files = [MEMORY, *(overlay(disk["name"]) for disk in manifest["disks"])]
     return max(0, most(manifest) - sum(occupied(os.path.join(directory, name)) or 0 for name in files))

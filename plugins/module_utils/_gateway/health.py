@@ -31,6 +31,9 @@ PERIOD = 0.25
 RISE = 2
 _MOST_THREADS = 64
 
+#: The domain of a router, and what tells its namespace from one that was called the same before.
+Router = t.Tuple[str, int]
+
 
 class Target(t.NamedTuple):
     """Whom to ask, and for what."""
@@ -81,17 +84,20 @@ class Watch:
         self._back: dict[Target, float] = {}
         self._over = threading.Event()
         self._pool: concurrent.futures.ThreadPoolExecutor | None = None
+        self._thread = threading.Thread(target=self._go_on, name=domain, daemon=True)
 
     def start(self) -> Watch:
         """Look until stop() is called, in a thread of its own."""
-        threading.Thread(target=self._go_on, name=self._domain, daemon=True).start()
+        self._thread.start()
         return self
 
+    def alive(self) -> bool:
+        """Whether it looks on."""
+        return self._thread.is_alive()
+
     def stop(self) -> None:
-        """Look no more. Nobody waits for what was asked last."""
+        """Look no more."""
         self._over.set()
-        if self._pool:
-            self._pool.shutdown(wait=False, cancel_futures=True)
 
     def look(self) -> list[str]:
         """Ask whoever is due, act on what has become certain, and return in words what was done."""
@@ -102,19 +108,21 @@ class Watch:
                 del kept[gone]
         if known is None:
             return []
+        for new in there - set(self._records):
+            self._records[new] = Record(new.address in known.down)
         self._hear(known)
         self._ask(there)
-        return self._act({target.address for target in there if self._records[target].down})
+        down = {target.address for target in there if self._records[target].down}
+        return self._act(down) if down != set(known.down) else []
 
     def _hear(self, known: state.State) -> None:
         """Judge those who have answered, or have not in their time."""
-        spared = self._spared(known)
-        for target in [target for target, asked in self._asked.items() if asked.done()]:
-            record, answered = self._records.get(target, Record(target.address in known.down)), self._asked.pop(target).result()
+        heard = [target for target, asked in self._asked.items() if asked.done()]
+        spared = self._spared(known) if heard else {}
+        for target in heard:
+            answered = self._asked.pop(target).result()
             if not self._stands_still(target, spared.get(target.address), answered):
-                self._records[target] = judged(record, answered, target.check.failures)
-        for target in targets(known.document) - set(self._records):
-            self._records[target] = Record(target.address in known.down)
+                self._records[target] = judged(self._records[target], answered, target.check.failures)
 
     def _stands_still(self, target: Target, until: float | None, answered: bool) -> bool:
         """Whether a target that is spared *until* a moment need not answer yet: who has come back from standing still has to, even before that."""
@@ -164,6 +172,8 @@ class Watch:
                     logging.info("%s.", words)
             except (MeshError, OSError, concurrent.futures.BrokenExecutor) as exc:
                 logging.error("%s: %s", self._domain, exc)
+                # Threads that could not enter the namespace never will.
+                self._close()
                 self._over.wait(PERIOD)
             now = time.monotonic()
             pause = max(0.01, min([PERIOD, *(due - now for target, due in self._due.items() if target not in self._asked)]))
@@ -171,14 +181,22 @@ class Watch:
                 concurrent.futures.wait(self._asked.values(), pause, concurrent.futures.FIRST_COMPLETED)
             else:
                 self._over.wait(pause)
+        self._close()
+
+    def _close(self) -> None:
+        """Forget what was asked; nobody waits for it."""
+        self._asked.clear()
+        if self._pool:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
 
 
 def _answers(target: Target) -> bool:
     return answers.ask(target.address, target.check, time.monotonic() + target.check.timeout) is None
 
 
-def _routers() -> set[tuple[str, int]]:
-    """Return the domains of the routers that there are, each with what tells its namespace from one that was called the same before."""
+def _routers() -> set[Router]:
+    """Return the routers that there are."""
     found = set()
     for known in state.load_all():
         domain = known.document["domain"]
@@ -190,16 +208,23 @@ def _routers() -> set[tuple[str, int]]:
     return found
 
 
+def follow(watches: dict[Router, Watch], there: set[Router]) -> None:
+    """Have a watch for each router that is *there*, and for no other one; what ended by an error begins anew."""
+    for each_router in [each for each, watch in watches.items() if each not in there or not watch.alive()]:
+        watches.pop(each_router).stop()
+    for each_router in there - set(watches):
+        watches[each_router] = Watch(each_router[0]).start()
+
+
 def main() -> None:
     """Go on until there are newer engines; the unit starts them."""
-    watches: dict[tuple[str, int], Watch] = {}
+    watches: dict[Router, Watch] = {}
     engines = archive.version()
     while archive.version() == engines:
-        there = _routers()
-        for gone in set(watches) - there:
-            watches.pop(gone).stop()
-        for new in there - set(watches):
-            watches[new] = Watch(new[0]).start()
+        try:
+            follow(watches, _routers())
+        except (MeshError, OSError) as exc:
+            logging.error("%s", exc)
         time.sleep(PERIOD)
 
 

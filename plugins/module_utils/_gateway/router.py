@@ -111,9 +111,9 @@ def late(domain: str, instances: t.Collection[str], timeout: float, directory: s
     return []
 
 
-def forget(domain: str, addresses: t.Iterable[str]) -> None:
+def forget(domain: str, addresses: t.Iterable[str], directory: str = state.DIRECTORY) -> None:
     """Forget all connections that former members at *addresses* served: they live elsewhere, and callers are to notice that at once."""
-    if domain in {known.document["domain"] for known in state.load_all()}:
+    if state.load(domain, directory):
         connections.close(namespace.names(domain).namespace, addresses)
 
 

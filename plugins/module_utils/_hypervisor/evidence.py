@@ -45,18 +45,23 @@ def keep(places: Places, name: str, epoch: int) -> str:
         with open(places.console(name), "rb") as handle:
             handle.seek(max(0, os.fstat(handle.fileno()).st_size - KEPT))
             said = handle.read(KEPT)
-    except FileNotFoundError:
+    except OSError:
         return ""
     text = _CONTROL.sub("", said.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n"))
     lines = [line.strip()[:WIDTH] for line in text.splitlines() if line.strip()]
     if not lines:
         return f" The console of {name} stayed empty, so its guest may have found nothing to boot, or speak elsewhere."
-    os.makedirs(places.evidence(), mode=0o700, exist_ok=True)
     path = os.path.join(places.evidence(), f"{name}-{epoch}.log")
-    write_atomic(path, text, 0o600)
-    _sweep(places)
+    try:
+        os.makedirs(places.evidence(), mode=0o700, exist_ok=True)
+        write_atomic(path, text, 0o600)
+        _sweep(places)
+        rest = f"the rest is in {path} on its RM"
+    except OSError as exc:
+        # Where the disk is full the instance has to go all the same.
+        rest = f"the rest could not be kept: {(exc.strerror or str(exc)).lower()}"
     cause = _cause(text)
-    return f"{f' Of {name} the console says that {cause}.' if cause else ''} It ends with: {' | '.join(lines[-LINES:])} (the rest is in {path} on its RM)."
+    return f"{f' Of {name} the console says that {cause}.' if cause else ''} It ends with: {' | '.join(lines[-LINES:])} ({rest})."
 
 
 def _cause(text: str) -> str | None:

@@ -77,16 +77,12 @@ def resolve(value: t.Any, plan: Plan, answers: Answers) -> t.Any:
         return found
     if isinstance(value, Count):
         return sum(done(answers, step) for step in value.steps)
-    if isinstance(value, Words):
+    if isinstance(value, (Words, Quoted)):
         try:
-            return value.text if resolve(value.answer, plan, answers) in value.values else ""
+            said = resolve(value.answer, plan, answers)
         except Missing:
             return ""
-    if isinstance(value, Quoted):
-        try:
-            return str(resolve(value.answer, plan, answers))
-        except Missing:
-            return ""
+        return str(said) if isinstance(value, Quoted) else value.text if said in value.values else ""
     if isinstance(value, Peer):
         return dict(plan.peers[resolve(value.rm, plan, answers)])
     if isinstance(value, Mapping):

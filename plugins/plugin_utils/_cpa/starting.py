@@ -69,6 +69,7 @@ def plan(
     acts, settle = _ended(site, decided, acts, _followed(outlook, decided, asked))
     settle = (*settle, *parts.swept(outlook.view, decided["swept"], [site]))
     evidence, seen = parts.seen([f"clear.{each['instance']}" for each in decided["untell"]])
+    facts = {**seen, **said.pop("facts", {})}
     whole = Plan(
         operation=decided["operation"],
         subject=subject,
@@ -83,7 +84,7 @@ def plan(
         follow_ups=tuple(FollowUp(each.id, False, _off(site)) for each in orders) if starts else (),
         settle=settle,
         take_back=in_order(*_taken_back(outlook, decided, starts, asked), *last),
-        facts={**seen, **said.pop("facts", {})},
+        facts=facts,
         **{**_points(outlook, decided, asked, acts), "was": f"All is as it was.{evidence}", "peers": parts.peers(outlook.view), **said},
     )
     return holders.recorded(whole, outlook.view, [*made, *_holdings(outlook, decided)])

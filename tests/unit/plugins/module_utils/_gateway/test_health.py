@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.balance import Check
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import health
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.health import RISE, Record, Target, judged, targets
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.rules import render, rotation
 
@@ -61,6 +62,36 @@ def test_each_member_is_asked_what_its_service_says():
     service["ports"].append({"protocol": "tcp", "port": 22})
     service["balance"] = {}
     assert targets(found) == {Target("192.168.1.10", Check("arp"))}, "nobody has named a port"
+
+
+def test_each_router_has_a_watch_that_looks(monkeypatch):
+    """Also when one has ended by an error, or the namespace of a router is another one."""
+    looks = []
+
+    class Stub:
+        def __init__(self, domain):
+            self.domain, self.dead = domain, False
+
+        def start(self):
+            looks.append(self.domain)
+            return self
+
+        def alive(self):
+            return not self.dead
+
+        def stop(self):
+            looks.append(f"no {self.domain}")
+
+    monkeypatch.setattr(health, "Watch", Stub)
+    watches = {}
+    health.follow(watches, {("a.example", 1)})
+    health.follow(watches, {("a.example", 1)})
+    assert looks == ["a.example"]
+    watches["a.example", 1].dead = True
+    health.follow(watches, {("a.example", 1)})
+    health.follow(watches, {("a.example", 2)})
+    health.follow(watches, set())
+    assert looks[1:] == ["no a.example", "a.example"] * 2 + ["no a.example"] and watches == {}
 
 
 def test_those_who_are_all_down_stay_in_rotation_and_keep_their_connections():

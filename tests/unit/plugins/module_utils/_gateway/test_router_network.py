@@ -423,12 +423,18 @@ def who_answers(mesh, calls=20):
 
 
 def rounds(watch, number):
-    """Let so many attempts come to their end, and return what was done."""
-    done = []
-    for _round in range(number):
-        done += watch.look()
-        time.sleep(0.21)
-    return done + watch.look()
+    """Let so many attempts with each member come to their end, and return what was done."""
+    done, begun = watch.look(), {}
+
+    def ended():
+        done.extend(watch.look())
+        for target, due in watch._due.items():
+            begun.setdefault(target, set()).add(due)
+        # None begins before the one before it has ended.
+        return watch._records and all(len(begun.get(target, ())) > number for target in watch._records)
+
+    wait_for(ended, 20, "all have been asked so often")
+    return done
 
 
 def test_a_dead_member_leaves_the_rotation_and_comes_back(mesh):
@@ -577,7 +583,7 @@ def test_nobody_waits_for_members_of_another_router(mesh, tmp_path):
         assert wait_for(watch.look, 5, "it is noticed") == [f"{two.address} of {DOMAIN} is down"]
         assert time.monotonic() - began < 3.0 and not any(asked.done() for asked in other._asked.values())
     finally:
-        other.stop()
+        other._close()
 
 
 def test_a_guest_with_several_ports_is_asked_on_none_that_nobody_named(mesh):
@@ -731,9 +737,8 @@ def test_who_calls_a_former_member_is_reset_when_that_is_forgotten(mesh):
         apply(mesh, document([two.member], 2))
         sock.sendall(b"still there\n")
         assert one.instance in sock.recv(100).decode(), "it keeps its connections"
-        with mock.patch.object(state, "load_all", lambda: [state.load(DOMAIN, mesh.directory)]):
-            router.forget(DOMAIN, [one.address])
-        router.forget("example.net", [one.address])
+        router.forget(DOMAIN, [one.address], mesh.directory)
+        router.forget("example.net", [one.address], mesh.directory)
         with pytest.raises(ConnectionResetError):
             for unused in range(3):
                 sock.sendall(b"and now\n")

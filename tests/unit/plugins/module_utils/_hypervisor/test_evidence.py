@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 
@@ -62,6 +63,17 @@ def test_the_last_lines_are_told_and_the_rest_is_kept(said):
 def test_a_console_that_says_nothing_says_that(said):
     assert said(b"\x1b[2J\r\n").startswith(f" The console of {NAME} stayed empty")
     assert not os.path.exists(said.places.evidence()) and evidence.keep(said.places, "mail-1.example.com", 1) == ""
+
+
+def test_where_nothing_can_be_kept_it_is_told_nevertheless(said, monkeypatch):
+    """A full disk may be why the guest did not come up, and keeps nobody from removing it."""
+
+    def full(*unused):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(evidence, "write_atomic", full)
+    told = said(PANIC)
+    assert "its kernel panicked" in told and told.endswith("(the rest could not be kept: no space left on device).")
 
 
 def test_a_console_is_bounded_in_size_number_and_age(said, monkeypatch):
