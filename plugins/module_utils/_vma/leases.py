@@ -21,7 +21,7 @@ import time
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import busy, lost, runs, schema
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import lost, runs, schema, sentences
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import sa
 
 if t.TYPE_CHECKING:
@@ -191,7 +191,7 @@ def _free(tx: Transaction, instance: str, lease: Lease | None = None) -> dict[st
     found = tx.rows(sa.select(schema.LEASES).where(schema.LEASES.c.instance == instance))
     row = found[0] if found else None
     if row and row["run"] and row["run"] != (lease and lease.run) and row["until"] > _now() and not _gives_way(lease, row):
-        raise Busy(busy.said(instance, tx.hn["name"], row["holder"], row["until"] - _now()))
+        raise Busy(sentences.busy(instance, tx.hn["name"], row["holder"], row["until"] - _now()))
     return row
 
 

@@ -20,7 +20,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import lock, read_json, write_json
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import leases, schema
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import leases, schema, sentences
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import sa
 
 if t.TYPE_CHECKING:
@@ -94,15 +94,7 @@ def refuse_incomplete(tx: Transaction) -> None:
     if silent:
         raise Refused(f"The VMA of {tx.hn['name']} has not heard what {' and '.join(silent)} runs since its host started: run the playbook site.")
     for each in strays(tx):
-        raise Refused(astray(tx.hn["name"], each))
-
-
-def astray(hn: str, stray: Held) -> str:
-    """Return the sentence that says that an RM holds what its VMA does not know there."""
-    return (
-        f"{stray['name']} is {stray['state']} on {stray['rm']}, of which the registry of {hn} knows nothing, so nothing new comes to life there. Rebuild it by "
-        f"the playbook rebuild with rebuild_hn={hn}, or remove that one with remove_instance={stray['name']} and remove_rm={stray['rm']}."
-    )
+        raise Refused(sentences.astray(tx.hn["name"], each))
 
 
 def _astray(tx: Transaction, rm: str, held: Held) -> bool:

@@ -18,7 +18,7 @@ import json
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.busy import said
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import sentences
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import hearing
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan, Stage, Step, encode
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.progress import Answers, settled, verdict
@@ -123,7 +123,7 @@ def _over(plan: Plan, view: View, take_over: bool, gone: t.Callable[[t.Mapping[s
     wanted = set(instances(plan))
     for site, lease in ((site, lease) for site in view.sites.values() for lease in site.leases if lease["instance"] in wanted):
         if not take_over and not gone(lease["controller"]):
-            raise Refused(said(lease["instance"], site.name, lease, lease["left"]))
+            raise Refused(sentences.busy(lease["instance"], site.name, lease, lease["left"]))
         over.setdefault(lease["instance"], []).append(lease["number"])
     return over
 

@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.busy import said
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import sentences
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
 
 Gone = t.Callable[[t.Mapping[str, t.Any]], bool]
@@ -58,7 +58,7 @@ def refuse_busy(view: View, wish: t.Mapping[str, t.Any], gone: Gone, take_over: 
     at_work = {number for numbers in met(view, wish, gone, take_over).at_work.values() for number in numbers.items()}
     for site, lease in ((site, lease) for site in view.sites.values() for lease in site.leases):
         if (lease["instance"], lease["number"]) in at_work:
-            raise Refused(said(lease["instance"], site.name, lease, lease["left"]))
+            raise Refused(sentences.busy(lease["instance"], site.name, lease, lease["left"]))
 
 
 def _concerns(instance: str, wish: t.Mapping[str, t.Any]) -> bool:

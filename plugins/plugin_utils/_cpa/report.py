@@ -12,7 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.witness import astray
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import sentences
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import OLDER
 
 HostVars = t.Mapping[str, t.Mapping[str, t.Any]]
@@ -95,7 +95,7 @@ def mesh_problems(hostvars: HostVars, groups: Groups) -> list[str]:
         if len(rms) > 1 and name not in moving:
             found.append(f"{name} runs on {' and '.join(rms)}: remove one of them, by the playbook remove with remove_instance={name} and remove_rm.")
     strays = [each for each in _strays(hostvars, groups) if len(places.get(each["name"], ())) < 2 and each["name"] not in moving]
-    return [*found, *(astray(hostvars[each["rm"]]["hn"], each) for each in strays)]
+    return [*found, *(sentences.astray(hostvars[each["rm"]]["hn"], each) for each in strays)]
 
 
 def _older(hostvars: HostVars, groups: Groups) -> list[str]:

@@ -5,14 +5,14 @@
 # Note that this module util is private to the collection. It can break at any time.
 # Do not use it from other collections or your own code.
 
-"""How it is said that somebody else is at work: by a VMA that refuses, and by a planner that sees it coming."""
+"""What VMAs that refuse say, and planners and reports that see it coming, in the same words. Nothing here needs a library."""
 
 from __future__ import annotations
 
 import typing as t
 
 
-def said(instance: str, hn: str, holder: t.Mapping[str, t.Any], left: float) -> str:
+def busy(instance: str, hn: str, holder: t.Mapping[str, t.Any], left: float) -> str:
     """Return the sentence that says who has leased an instance in an HN.
 
     Args:
@@ -24,4 +24,17 @@ def said(instance: str, hn: str, holder: t.Mapping[str, t.Any], left: float) -> 
     return (
         f"{instance} is busy in {hn}: {holder['operation']} by {holder['who']} since {holder['since']}. Run this again when that has ended. If it is dead, "
         f"say so with -e operation_take_over=true, or wait until its lease ends in {max(0, round(left))} s; the playbook recover takes up what it did."
+    )
+
+
+def astray(hn: str, stray: t.Mapping[str, t.Any]) -> str:
+    """Return the sentence that says that an RM holds what its VMA does not know there.
+
+    Args:
+        hn: the HN.
+        stray: the instance's C(name) and C(state), and the C(rm) that holds it.
+    """
+    return (
+        f"{stray['name']} is {stray['state']} on {stray['rm']}, of which the registry of {hn} knows nothing, so nothing new comes to life there. Rebuild it by "
+        f"the playbook rebuild with rebuild_hn={hn}, or remove that one with remove_instance={stray['name']} and remove_rm={stray['rm']}."
     )
