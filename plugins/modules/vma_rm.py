@@ -72,6 +72,13 @@ options:
     type: list
     elements: dict
     version_added: 0.2.0
+  key:
+    description:
+      - The public key by which it is let in on the VMA's host, for nothing but asking what it may start again after it was rebooted. It is of the kind
+        C(ssh-ed25519).
+      - As long as none was said, or once V(absent) was, it is not let in.
+    type: str
+    version_added: 0.2.0
   state:
     description: Whether it is subscribed. V(absent) is refused while it holds instances.
     type: str
@@ -139,7 +146,7 @@ import typing as t
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_module
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import vma
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import rms
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import admission, rms
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import LIBRARIES
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import OPTION
 
@@ -147,7 +154,8 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import 
 def call(params: dict[str, t.Any], check: bool) -> Outcome:
     """Subscribe or unsubscribe the RM."""
     if params["state"] == "absent":
-        return Outcome(*rms.unsubscribe(params["registry"], params["name"], check))
+        done = Outcome(*rms.unsubscribe(params["registry"], params["name"], check))
+        return done._replace(changed=admission.admit(params["name"], None, check) or done.changed)
     return vma.subscribe(params, check)
 
 
@@ -168,6 +176,8 @@ def main() -> None:
             "in_service": {"type": "bool"},
             "capsules": {"type": "list", "elements": "dict"},
             "instances": {"type": "list", "elements": "dict"},
+            # It is a public one.
+            "key": {"type": "str", "no_log": False},
             "state": {"type": "str", "choices": ["absent", "present"], "default": "present"},
             "registry": OPTION,
         },

@@ -75,6 +75,7 @@ CALLS = {
     "switch": ("switch", "ensure"),
     "transfers": ("capsules", "transfers"),
     "unpack_tunnel": ("capsules", "unpack"),
+    "vouch": ("vma", "vouch"),
     "wrap_tunnel": ("tunnels", "wrap"),
     "wrapping_key": ("tunnels", "key"),
     "zone": ("zones", "zone"),

@@ -13,11 +13,24 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.answers import given
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import agreement, capsules, hn, leases, lost, overview, records, rms, runs, several, witness
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import (
+    admission,
+    agreement,
+    capsules,
+    hn,
+    leases,
+    lost,
+    overview,
+    records,
+    rms,
+    runs,
+    several,
+    witness,
+)
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import LIBRARIES
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import OPTION, reading, transaction
 
-__all__ = ["LIBRARIES", "consent", "declare", "hear", "history", "hold", "lease", "look", "readmit", "record", "release", "subscribe", "subscriptions"]
+__all__ = ["LIBRARIES", "consent", "declare", "hear", "history", "hold", "lease", "look", "readmit", "record", "release", "subscribe", "subscriptions", "vouch"]
 
 #: What an HN is declared with, besides its name and pools.
 NUMBERS = ("vlan_first", "vlan_last", "vcpu_overcommit")
@@ -109,24 +122,38 @@ def history(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
 
 
 def subscribe(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
-    """Record what an RM of that C(name) offers and holds (C(capsules), C(instances)), or only whether it is C(in_service)."""
+    """Record what an RM of that C(name) offers and holds (C(capsules), C(instances)), or only whether it is C(in_service).
+
+    By its C(key), if one is given, it is let in on this host for asking what it may start again.
+    """
     wanted = {key: arguments.get(key) for key in (*rms.NEEDED, "in_service", "capsules", "instances")}
-    return Outcome(*rms.subscribe(_registry(arguments), arguments["name"], wanted, check))
+    done = Outcome(*rms.subscribe(_registry(arguments), arguments["name"], wanted, check))
+    if arguments.get("key") is None:
+        return done
+    return done._replace(changed=admission.admit(arguments["name"], arguments["key"], check) or done.changed)
+
+
+def vouch(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
+    """Have the VMA know that nobody has given its HN up while its host was down."""
+    with transaction(_registry(arguments), check) as tx:
+        witness.vouch(tx)
+        return Outcome(True, None, None, {})
 
 
 def subscriptions(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
     """Return what the RMs of the HN have subscribed with, by name.
 
     With that are the manifests of the C(capsules) that each holds (null: it has not told), and the names of the C(instances) that it is known to hold (null: it
-    has not told since the VMA's host started).
+    has not told since the VMA's host started), and the C(key) by which it is let in here (null: it is not).
     """
     with reading(_registry(arguments)) as tx:
         machines, listed, holders = rms.everything(tx), capsules.listed(tx), capsules.everything(tx)
         recorded = {rm["name"]: records.on(tx, rm["name"]) for rm in machines}
         unheard, strays = witness.unheard(tx), witness.strays(tx)
+    keys = admission.admitted()
     held = {rm: [each["manifest"] for each in holders if rm in each["rms"]] for rm in listed}
     told = {rm: sorted({*there, *(each["name"] for each in strays if each["rm"] == rm)}) for rm, there in recorded.items() if rm not in unheard}
-    known = {rm["name"]: {**rm, "capsules": held.get(rm["name"]), "instances": told.get(rm["name"])} for rm in machines}
+    known = {rm["name"]: {**rm, "capsules": held.get(rm["name"]), "instances": told.get(rm["name"]), "key": keys.get(rm["name"])} for rm in machines}
     return Outcome(False, None, None, {"rms": known})
 
 

@@ -41,8 +41,8 @@ def overview(url: str, instance: str | None = None, domain: str | None = None, l
 
     That is hn, rms (with what is left, and whether what they hold is known), the strays that RMs hold without a record, capsules (each with the rms that
     hold it), records, routers by domain, epochs by instance, operations (the open ones and the *last* closed ones), the leases that have not ended, with the
-    highest number of all in hn, and whether that is older than what was granted; the runs that have not ended, with their plans; and the HNs that were given
-    up as lost.
+    highest number of all in hn, whether that is older than what was granted, and whether an operation has come here since the VMA's host started (C(attended));
+    the runs that have not ended, with their plans; and the HNs that were given up as lost.
 
     Args:
         instance: look at this one only.
@@ -68,11 +68,12 @@ def overview(url: str, instance: str | None = None, domain: str | None = None, l
         held, listed = capsules.everything(tx, domain), capsules.listed(tx)
         cut_off, gave_up = runs.unfinished(tx, instance, domain), lost.listing(tx)
         leased, highest = leases.listing(tx, instance, domain), leases.highest(tx)
+        attended = witness.attended(tx)
         older, unheard, strays = witness.older(tx), witness.unheard(tx), witness.strays(tx)
         epochs, operations = records.epochs(tx, instance, domain), journal.listing(tx, last, instance, domain)
     # A commit waits for those who read, so what else there is to do is done afterwards.
     return {
-        "hn": {**tx.hn, "generation": tx.generation, "lease": highest, "older": older},
+        "hn": {**tx.hn, "generation": tx.generation, "lease": highest, "older": older, "attended": attended},
         "rms": [
             {
                 **rm,

@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import typing as t
 
+#: What an RM is at that starts its instances again; that ends by itself, and soon.
+RESTART = "restart"
+
 
 def busy(instance: str, hn: str, holder: t.Mapping[str, t.Any], left: float) -> str:
     """Return the sentence that says who has leased an instance in an HN.

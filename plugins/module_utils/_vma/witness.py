@@ -66,6 +66,17 @@ def older(tx: Transaction) -> bool:
     return leases.highest(tx) < _read(tx.database)["lease"]
 
 
+def attended(tx: Transaction) -> bool:
+    """Whether an operation has come here since the VMA's host started: it asked all VMAs, so none of them had given this HN up as lost."""
+    return bool(_read(tx.database)["lease"])
+
+
+def vouch(tx: Transaction) -> None:
+    """Have it as though an operation had come here, as soon as the transaction has ended well."""
+    number = max(leases.highest(tx), 1)
+    tx.then(lambda: bear(tx.database, number))
+
+
 def unheard(tx: Transaction) -> list[str]:
     """Return the RMs in service that have not told what they hold since the VMA's host started."""
     heard = _read(tx.database)["heard"]

@@ -16,6 +16,9 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import R
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import sentences
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
 
+#: Seconds that an RM may take for starting its instances again before it is said that it is at work.
+RESTART_SECONDS = 90
+
 Gone = t.Callable[[t.Mapping[str, t.Any]], bool]
 
 
@@ -24,10 +27,12 @@ class Met(t.NamedTuple):
 
     Attributes:
         at_work: by VMA the leases of others that are alive, the number of each by its instance.
+        starting: those of them that RMs have for starting their instances again; these end by themselves, and soon.
         cut_off: an instance of the oldest run that was cut off, or None.
     """
 
     at_work: dict[str, dict[str, int]]
+    starting: dict[str, dict[str, int]]
     cut_off: str | None
 
 
@@ -41,6 +46,7 @@ def met(view: View, wish: t.Mapping[str, t.Any], gone: Gone, take_over: bool = F
         take_over: whether the operator says that whoever is at work is dead.
     """
     at_work: dict[str, dict[str, int]] = {}
+    starting: dict[str, dict[str, int]] = {}
     alive: set[str] = set()
     for site in view.sites.values():
         for lease in site.leases:
@@ -48,9 +54,11 @@ def met(view: View, wish: t.Mapping[str, t.Any], gone: Gone, take_over: bool = F
                 alive.update(lease["run"].split("."))
                 if _concerns(lease["instance"], wish):
                     at_work.setdefault(site.vma, {})[lease["instance"]] = lease["number"]
+                    if lease["operation"] == sentences.RESTART:
+                        starting.setdefault(site.vma, {})[lease["instance"]] = lease["number"]
     runs = [run for site in view.sites.values() for run in site.runs if run["run"] not in alive and any(_concerns(name, wish) for name in run["instances"])]
     oldest = min(runs, key=lambda run: run["began"], default=None)
-    return Met(at_work, oldest["instances"][0] if oldest else None)
+    return Met(at_work, starting, oldest["instances"][0] if oldest else None)
 
 
 def refuse_busy(view: View, wish: t.Mapping[str, t.Any], gone: Gone, take_over: bool = False) -> None:

@@ -70,5 +70,5 @@ def concerned(operation: str, variables: Variables, wished: wishes.Wish) -> conc
 def obstacles(variables: Variables, wished: wishes.Wish, gone: Gone, take_over: bool) -> Met:
     """Return what is in the way of what is wished for, when the VMAs were asked; nothing where its plan will say what is wrong with the wish."""
     if wished.error is not None:
-        return Met({}, None)
+        return Met({}, {}, None)
     return met(mesh_view({**variables["groups"], "rms": []}, variables["hostvars"]), wished.values, gone, take_over)

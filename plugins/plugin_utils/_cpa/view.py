@@ -44,6 +44,7 @@ class Site(t.NamedTuple):
         gave_up: the other HNs that were given up as lost, as its VMA knows.
         former: its records, if it was given up itself and answers again; then C(records) has none. Else None.
         lost: whether its operator gives it up now.
+        attended: whether an operation has come to its VMA since that one's host started.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Site(t.NamedTuple):
     gave_up: t.Sequence[dict] = ()
     former: t.Sequence[dict] | None = None
     lost: bool = False
+    attended: bool = True
 
 
 class RealMachine(t.NamedTuple):
@@ -122,7 +124,7 @@ def mesh_view(groups: t.Mapping[str, t.Sequence[str]], hostvars: t.Mapping[str, 
         highest, cut_off = answer.get("hn", {}).get("lease", 0), answer.get("runs", [])
         if answer.get("hn", {}).get("older"):
             site = site._replace(problem=OLDER.format(name))
-        site = site._replace(strays=answer.get("strays", []), gave_up=answer.get("lost", []))
+        site = site._replace(strays=answer.get("strays", []), gave_up=answer.get("lost", []), attended=answer.get("hn", {}).get("attended", True))
         sites[name] = site._replace(held=answer.get("capsules", []), leases=answer.get("leases", []), lease=highest, runs=cut_off)
     sites = _without_lost(sites)
     places = _places(sites.values())

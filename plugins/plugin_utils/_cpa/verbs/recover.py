@@ -13,8 +13,8 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names as core_names
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, lookups, lost, parts, recovery
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan, Stage, Step
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
 
 def plan(view: View, names: parts.Naming, instance: str | None) -> Plan:
@@ -34,12 +34,28 @@ def plan(view: View, names: parts.Naming, instance: str | None) -> Plan:
     back = lost.come_back(view)
     if run is None and back and not instance:
         return lost.brought_back(view, names, back)
+    left_alone = [] if run or instance else [site for unused, site in sorted(view.sites.items()) if not site.attended and not site.problem]
+    if left_alone:
+        return _vouched_for(left_alone)
     if run is None:
         # A VMA that does not answer may know of one.
         lookups.all_answered(view)
         about = f" of {instance}" if instance else ""
         return Plan("recover", instance or "", nothing=f"No operation{about} was cut off; there is nothing to recover.")
     return recovery.taken_up(run, view)
+
+
+def _vouched_for(sites: t.Sequence[Site]) -> Plan:
+    """Plan to tell VMAs whose hosts have started that nobody has given their HNs up: until they know that, no RM starts anything there again."""
+    steps = tuple(Step(f"vouch.{site.name}", site.vma, "vouch", {}, f"tell that nobody has given {site.name} up") for site in sites)
+    hns = " and ".join(site.name for site in sites)
+    return Plan(
+        operation="recover",
+        subject=hns,
+        prepare=(Stage("vouch", "Tell VMAs that nobody has given their HNs up", steps),),
+        stopped="Run this again when this is mended.",
+        done=f"No operation was cut off. The RMs of {hns} may start again what lost its power there; status shows what they do.",
+    )
 
 
 def concerned(_view: View, **_wish: t.Any) -> concern.Concern:
