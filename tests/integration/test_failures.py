@@ -140,17 +140,51 @@ def test_an_rm_out_of_service_gets_nothing_new(clean):
         assert clean.play("rm_service", rm="rm-east-1", in_service=True).ok
 
 
-@pytest.mark.parametrize("host", ["gw-east", "rm-east-1"])
-def test_a_reboot_loses_nothing_but_what_was_in_memory(shop, mesh, host):
-    mesh.ssh("client-east", "curl", "-sf", f"http://{EAST}/cgi-bin/write?before-the-reboot")
-    mesh.reboot(host)
-    if host.startswith("rm"):
-        # Its guest was switched off with it: placing it again starts it from the disk that it has.
-        placed = mesh.play("place", instance=SHOP, capsule="1.0.0", to_hn="hn-east", public_address=EAST)
-        assert placed.ok, placed.output
+def test_a_gateway_that_is_rebooted_comes_back_with_its_routers(shop, mesh):
+    mesh.reboot("gw-east")
     until(lambda: mesh.page(EAST, timeout=1), 60, "the service answers again")
-    assert "before-the-reboot" in mesh.ssh("client-east", "curl", "-sf", f"http://{EAST}/cgi-bin/notes")
-    assert (mesh.page(EAST)["boot_id"] == shop["boot_id"]) == host.startswith("gw")
+    assert mesh.page(EAST)["boot_id"] == shop["boot_id"]
+
+
+def test_an_rm_that_is_rebooted_starts_again_what_ran_on_it_and_nothing_else(shop, mesh):
+    rm, first, second, third = "rm-east-1", SHOP, "shop-2.example.com", "shop-3.example.com"
+    mesh.ssh("client-east", "curl", "-sf", f"http://{EAST}/cgi-bin/write?before-the-reboot")
+    for instance in (second, third):
+        placed = mesh.play("place", instance=instance, capsule="1.0.0", to_hn="hn-east", to_rm=rm)
+        assert placed.ok, placed.output
+    mesh.play("suspend", instance=third)
+    mesh.reboot(rm)
+
+    def states():
+        return {each["name"]: each["state"] for each in mesh.module(rm, "instance_info")["instances"]}
+
+    until(lambda: states() == {first: "running", second: "running", third: "suspended"}, 60, "what ran runs again")
+    until(lambda: mesh.page(EAST, timeout=1), 60, "the service answers again")
+    # Either of two answers.
+    until(lambda: "before-the-reboot" in mesh.ssh("client-east", "curl", "-sf", f"http://{EAST}/cgi-bin/notes", check=False), 60, "what was written is there")
+    assert mesh.page(EAST)["boot_id"] != shop["boot_id"]
+    resumed = mesh.play("resume", instance=third)
+    assert resumed.ok, resumed.output
+    for instance in (second, third):
+        assert mesh.play("remove", instance=instance).ok
+
+
+def test_an_rm_does_not_start_what_its_vma_does_not_grant(shop, mesh):
+    # It starts before its VMA can be asked, and by then an operator has said that the instance rests.
+    rm = "rm-east-1"
+    mesh.shell("gw-east", "systemctl stop vmatrix-vma.socket")
+    mesh.reboot(rm)
+    said = "journalctl --boot --no-pager --unit vmatrix-restart.service"
+    until(lambda: "ssh" in mesh.shell(rm, said), 60, "it has asked in vain")
+    assert not live(mesh)
+    mesh.module("gw-east", "vma_instance", instance=SHOP, state="stopped", in_rotation=False, operation_done=True)
+    mesh.shell("gw-east", "systemctl start vmatrix-vma.socket")
+    until(lambda: f"{SHOP} is stopped by the registry of hn-east, so it is not started." in mesh.shell(rm, said), 90, "it was told")
+    assert not live(mesh)
+    # As before, so that it can be placed.
+    placed = mesh.play("place", instance=SHOP, capsule="1.0.0", to_hn="hn-east", public_address=EAST)
+    assert placed.ok, placed.output
+    assert mesh.page(EAST)
 
 
 def test_a_registry_that_was_lost_is_rebuilt(shop, mesh):

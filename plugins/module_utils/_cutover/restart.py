@@ -145,11 +145,11 @@ def asking(settings: Settings) -> Ask:
 
 
 def main() -> int:
-    """Start what may be started; an RM whose libvirt is not there yet, or that nobody gave settings, is tried once more by the unit."""
+    """Start what may be started; an RM whose libvirt is not there yet is tried once more by the unit."""
     try:
         settings = Settings(**read_json(SETTINGS))
         left = restart(this_host(), settings, asking(settings))
-    except (MeshError, TypeError) as exc:
+    except MeshError as exc:
         logging.error("%s", exc)
         return 1
     for reason in dict.fromkeys(left.values()):

@@ -68,13 +68,13 @@ def older(tx: Transaction) -> bool:
 
 def attended(tx: Transaction) -> bool:
     """Whether an operation has come here since the VMA's host started: it asked all VMAs, so none of them had given this HN up as lost."""
-    return bool(_read(tx.database)["lease"])
+    known = _read(tx.database)
+    return bool(known["lease"] or known.get("attended"))
 
 
 def vouch(tx: Transaction) -> None:
     """Have it as though an operation had come here, as soon as the transaction has ended well."""
-    number = max(leases.highest(tx), 1)
-    tx.then(lambda: bear(tx.database, number))
+    tx.then(lambda: _change(tx.database, lambda known: {**known, "attended": True}))
 
 
 def unheard(tx: Transaction) -> list[str]:

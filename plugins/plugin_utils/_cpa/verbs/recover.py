@@ -34,7 +34,7 @@ def plan(view: View, names: parts.Naming, instance: str | None) -> Plan:
     back = lost.come_back(view)
     if run is None and back and not instance:
         return lost.brought_back(view, names, back)
-    left_alone = [] if run or instance else [site for unused, site in sorted(view.sites.items()) if not site.attended and not site.problem]
+    left_alone = [] if run or instance else [site for unused, site in sorted(view.sites.items()) if site.records and not site.attended and not site.problem]
     if left_alone:
         return _vouched_for(left_alone)
     if run is None:

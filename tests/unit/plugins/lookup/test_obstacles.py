@@ -14,7 +14,7 @@ from ansible_collections.vmatrix.mesh.plugins.lookup import obstacles
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import mesh
 
 SUSPEND = {"suspend_instance": mesh.SHOP}
-NOTHING = {"at_work": {}, "cut_off": ""}
+NOTHING = {"at_work": {}, "wait": 0, "cut_off": ""}
 AT_WORK = {"gw-east": {mesh.SHOP: 7}}
 
 
@@ -22,29 +22,34 @@ AT_WORK = {"gw-east": {mesh.SHOP: 7}}
 def ask(monkeypatch):
     """Return what looks up what is in the way of an operation, with variables of an inventory, in a mesh where a move of the shop is under way."""
 
-    def look(operation, given, dead=False):
+    def look(verb, given, dead=False, operation="move"):
         monkeypatch.setattr(obstacles, "load_extra_vars", lambda loader: {})
         monkeypatch.setattr(obstacles.controller, "gone", lambda controller: dead)
         found = mesh.hostvars([mesh.record()])
         known = found["gw-east"]["observe_look"]["answers"]["look"]["result"]
-        known["leases"] = [{"instance": mesh.SHOP, "run": "run1", "number": 7, "controller": {}}]
+        known["leases"] = [{"instance": mesh.SHOP, "run": "run1", "number": 7, "operation": operation, "controller": {}}]
         known["runs"] = [{"run": "run1", "instances": [mesh.SHOP], "began": "2026-11-30T09:00:00.0Z"}]
         made = object.__new__(obstacles.LookupModule)
         made._templar, made._loader = types.SimpleNamespace(template=lambda value: value), None
-        (answer,) = made.run([operation], {"groups": mesh.GROUPS, "hostvars": found, **given})
+        (answer,) = made.run([verb], {"groups": mesh.GROUPS, "hostvars": found, **given})
         return answer
 
     return look
 
 
-@pytest.mark.parametrize("wait, at_work", [(60, AT_WORK), ("60", AT_WORK), (0, {}), ("0", {})])
-def test_others_are_waited_for_if_that_is_wished(ask, wait, at_work):
-    assert ask("suspend", {**SUSPEND, "operation_wait": wait}) == {"at_work": at_work, "cut_off": ""}
+@pytest.mark.parametrize("wait, seconds", [(60, 60), ("60", 60), (0, 0), ("0", 0)])
+def test_others_are_waited_for_if_that_is_wished(ask, wait, seconds):
+    assert ask("suspend", {**SUSPEND, "operation_wait": wait}) == {"at_work": AT_WORK if seconds else {}, "wait": seconds, "cut_off": ""}
     assert ask("suspend", SUSPEND) == NOTHING
 
 
+@pytest.mark.parametrize("wait, seconds", [(0, 90), (60, 90), (600, 600)])
+def test_an_rm_that_starts_its_instances_again_is_waited_for_unasked(ask, wait, seconds):
+    assert ask("suspend", {**SUSPEND, "operation_wait": wait}, operation="restart") == {"at_work": AT_WORK, "wait": seconds, "cut_off": ""}
+
+
 def test_whoever_died_is_taken_up(ask):
-    assert ask("suspend", SUSPEND, dead=True) == {"at_work": {}, "cut_off": mesh.SHOP}
+    assert ask("suspend", SUSPEND, dead=True) == {"at_work": {}, "wait": 0, "cut_off": mesh.SHOP}
 
 
 @pytest.mark.parametrize("said", [True, "true", "yes", "True"])

@@ -24,7 +24,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import D
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import document as documents
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import vma
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import capsules, hn, journal, leases, overview, registry, rms, runs, witness
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import capsules, hn, journal, leases, overview, registry, restarts, rms, runs, witness
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import sa
 
 #: What can befall a call: it fails before it has done anything, or when all is done; or its device does not answer (any more), with nothing or all of it done.
@@ -216,6 +216,11 @@ class Rm:
             return False
         self.ensure({**order, "state": "running"}, None, check, {})
         return True
+
+    def powerless(self) -> dict[str, int]:
+        """Return the epochs of what lost its power here, as C(_cutover.restart.powerless) does."""
+        found = {name: self.known(name)[0] for name, guest in self.guests.items() if guest.state == "stopped" and self.known(name)[1]}
+        return {name: epoch for name, epoch in found.items() if not (self.guests[name].leaving and self.guests[name].leaving[0] > epoch)}
 
     # Hand-over
 
@@ -513,7 +518,13 @@ def simulated(now: t.Callable[[], float] = lambda: 0.0, whole: bool = True) -> t
         return lambda: datetime.datetime.fromtimestamp(now(), datetime.timezone.utc).strftime(form)
 
     second, microsecond = shown("%Y-%m-%dT%H:%M:%SZ"), shown("%Y-%m-%dT%H:%M:%S.%fZ")
-    unwitnessed = {"bear": lambda database, number: None, "hear": lambda tx, held: None, "older": lambda tx: False, "unheard": lambda tx: []}
+    unwitnessed = {
+        "bear": lambda database, number: None,
+        "hear": lambda tx, held: None,
+        "older": lambda tx: False,
+        "unheard": lambda tx: [],
+        "attended": lambda tx: True,
+    }
     with contextlib.ExitStack() as stack:
         if whole:
             stack.enter_context(mock.patch.multiple(witness, **unwitnessed))
@@ -577,6 +588,22 @@ class Vma:
     def release(self, arguments: dict, check: bool) -> Outcome:
         """End leases."""
         return self._asked(vma.release, arguments, check)
+
+    def vouch(self, arguments: dict, check: bool) -> Outcome:
+        """Know that nobody has given its HN up."""
+        return self._asked(vma.vouch, arguments, check)
+
+    def restart(self, rm: str, wanted: dict[str, int]) -> dict:
+        """Say what an RM may start again that has started."""
+        self.registry, told, error = self._remembered(("restart", rm, json.dumps(wanted)), lambda url: restarts.begin(url, rm, wanted))
+        if error:
+            raise error
+        return told
+
+    def restarted(self, rm: str, run: str) -> None:
+        """Know that it has."""
+        self.registry, unused, error = self._remembered(("restarted", rm, run), lambda url: restarts.end(url, rm, run))
+        assert error is None
 
     def _asked(self, call: t.Callable[[dict, bool], Outcome], arguments: dict, check: bool) -> Outcome:
         question = (call.__name__, json.dumps(arguments, sort_keys=True), check)

@@ -13,6 +13,7 @@ C(VMATRIX_SEED) and C(VMATRIX_WALKS) make other walks, and more of them; a failu
 from __future__ import annotations
 
 import contextlib
+import contextlib
 import copy
 import functools
 import os
@@ -24,6 +25,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.restart import SPARE
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import restarts
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.leases import instances
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import (
     clone,
@@ -110,6 +113,15 @@ def template() -> World:
     return world
 
 
+class Granted(t.NamedTuple):
+    """What an RM may start again: in which boot of it and when it asked, the epoch and the number of the lease of each instance, and the id of that."""
+
+    boot: int
+    at: float
+    instances: dict[str, tuple[int, int]]
+    run: str
+
+
 class Operators(RuleBasedStateMachine):
     """Controllers, operators and misfortunes.
 
@@ -121,6 +133,7 @@ class Operators(RuleBasedStateMachine):
         wished: what each controller, also of those that have ended, was to do.
         wishes: what is wished for in this walk.
         again: what operators were told to run again.
+        granted: what RMs may start again.
         ending: the instances that somebody has wished an end to.
         steps: how many steps all walks had.
     """
@@ -139,6 +152,7 @@ class Operators(RuleBasedStateMachine):
         self.again: list[tuple[t.Any, dict[str, t.Any]]] = []
         self.dead: set[int] = set()
         self.wrote: dict[str, int] = {}
+        self.granted: dict[str, Granted] = {}
         self.ending: set[str] = set()
         for name in (SHOP, DB):
             self.write(name)
@@ -219,6 +233,38 @@ class Operators(RuleBasedStateMachine):
         """The power of a host fails, and comes back."""
         self.step()
         self.world.cut(host)
+        self.look()
+
+    @precondition(lambda self: any(rm.powerless() for rm in self.world.rms.values()))
+    @rule(which=st.integers(0, 4))
+    def ask(self, which: int) -> None:
+        """An RM that has started asks what it may start again."""
+        self.step()
+        powerless = sorted(name for name, rm in self.world.rms.items() if rm.powerless())
+        host = powerless[which % len(powerless)]
+        rm = self.world.rms[host]
+        vma = next(vma for vma in self.world.vmas.values() if vma.hn == rm.hn)
+        if vma.name not in self.world.silent:
+            with contextlib.suppress(MeshError):
+                told = vma.restart(host, rm.powerless())
+                self.granted[host] = Granted(rm.boot, self.now, {name: (rm.known(name)[0], number) for name, number in told["granted"].items()}, told["run"])
+
+    @precondition(lambda self: self.granted)
+    @rule(which=st.integers(0, 4))
+    def restart(self, which: int) -> None:
+        """It starts what it may, if it has not lost its power once more or taken too long."""
+        self.step()
+        host = sorted(self.granted)[which % len(self.granted)]
+        granted, rm = self.granted.pop(host), self.world.rms[host]
+        if rm.boot != granted.boot or not granted.at <= self.now <= granted.at + restarts.SECONDS - SPARE:
+            return
+        for name, (epoch, number) in granted.instances.items():
+            with contextlib.suppress(MeshError):
+                rm.follow({"name": name}, {"lease": {"numbers": {name: number}}}, False)
+                rm.awake({"name": name, "epoch": epoch}, False)
+        vma = next(vma for vma in self.world.vmas.values() if vma.hn == rm.hn)
+        if vma.name not in self.world.silent:
+            vma.restarted(host, granted.run)
         self.look()
 
     @rule(seconds=st.sampled_from([1, 30, 700, -3600, 90000]))

@@ -34,8 +34,8 @@ def dead(*pids):
     return lambda controller: controller["pid"] in pids
 
 
-AT_WORK = Met({"gw-east": {SHOP: 7}}, None)
-NOBODY = Met({}, None)
+AT_WORK = Met({"gw-east": {SHOP: 7}}, {}, None)
+NOBODY = Met({}, {}, None)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_who_is_at_work_on_what_is_wished_for(wish, expected):
 
 def test_whoever_is_dead_was_cut_off():
     seen = view([lease()], [run()])
-    assert met(seen, {"instance": SHOP}, dead(1)) == met(seen, {"instance": SHOP}, dead(), take_over=True) == Met({}, SHOP)
+    assert met(seen, {"instance": SHOP}, dead(1)) == met(seen, {"instance": SHOP}, dead(), take_over=True) == Met({}, {}, SHOP)
     assert met(view([], [run()]), {"instance": SHOP}, dead()).cut_off == SHOP, "its lease has ended"
     assert met(view([], [run()]), {"instance": TWO}, dead()).cut_off is None
 

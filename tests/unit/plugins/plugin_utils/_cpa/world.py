@@ -207,7 +207,7 @@ class World:
         holder = {"run": f"run{self.runs}", "who": "op@ctl", "controller": {"number": self.runs}, "seconds": 600}
 
         def gone(controller: t.Mapping[str, t.Any]) -> bool:
-            return dead if isinstance(dead, bool) else controller["number"] in dead
+            return dead if isinstance(dead, bool) else controller.get("number") in dead
 
         plan = leases.leased(verb.plan(seen, mesh.naming(seen), **wish), seen, False, gone, **holder)
         self.taken_up.update({plan.recovers} if plan.recovers else ())
@@ -439,7 +439,7 @@ class World:
             if host not in {**self.rms, **self.gateways, **self.vmas}:
                 self.names.leases.update(arguments["lease"]["numbers"])
             return Outcome(False, None, None, {"told": journal.answers(self.journals.get((host, arguments["run"]), []))})
-        if call in ("consent", "lease", "readmit", "release"):
+        if call in ("consent", "lease", "readmit", "release", "vouch"):
             return getattr(self.vmas[host], call)(arguments, check)
         if call == "hold":
             return self.vmas[host].hold(arguments, check)
