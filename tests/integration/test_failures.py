@@ -184,7 +184,7 @@ def test_an_rm_does_not_start_what_its_vma_does_not_grant(shop, mesh):
     # As before, so that it can be placed.
     placed = mesh.play("place", instance=SHOP, capsule="1.0.0", to_hn="hn-east", public_address=EAST)
     assert placed.ok, placed.output
-    assert mesh.page(EAST)
+    until(lambda: mesh.page(EAST, timeout=1), 60, "it answers")
 
 
 def test_a_registry_that_was_lost_is_rebuilt(shop, mesh):

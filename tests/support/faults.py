@@ -56,11 +56,11 @@ class Controller:
             argv, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=self._output, stderr=subprocess.STDOUT, start_new_session=True
         )
 
-    def kill(self) -> None:
-        """End it at once, with all that it has started."""
+    def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
+        """End it at once, with all that it has started; or by another signal as a terminal sends it, and wait until it has."""
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+            os.killpg(self._process.pid, how)
+        self._process.wait(60)
 
     def runs(self) -> bool:
         """Whether it has not ended yet."""

@@ -122,6 +122,7 @@ def test_an_older_registry_goes_on_and_gets_what_it_lacks_with_the_first_change(
         return sql(url, "SELECT schema_version FROM registry")
 
     before["hn"]["lease"] = 0
+    before["hn"]["attended"] = False
     before["rms"] = [{**rm, "heard": False} for rm in before["rms"]]
     assert overview.overview(url) == before and version() == 4, "who looks leaves it as it is"
     assert rms.subscribe(url, "rm-east-1", {"capsules": []}, dry_run=True).changed and version() == 4, "so does check mode"
