@@ -27,7 +27,7 @@ def files(tmp_path):
     (directory / "vmlinuz").write_bytes(os.urandom(100_000))
     (directory / "initrd.img").write_bytes(os.urandom(50_000))
     with open(directory / "disk.raw", "wb") as handle:
-        handle.write(os.urandom(200_000))
+        handle.write(os.urandom(510) + b"\x55\xaa" + os.urandom(200_000))
         handle.truncate(32 << 20)
     qemu_img("convert", "-f", "raw", "-O", "qcow2", directory / "disk.raw", directory / "disk.qcow2")
     return directory
@@ -130,9 +130,6 @@ def test_images_that_depend_on_others_are_refused_without_opening_those(here, wa
     refused("encrypted")
     (files / "bad.qcow2").write_bytes(b"QFI\xfb")
     refused("cut off")
-    qemu_img("create", "-f", "vmdk", files / "bad.vmdk", "1M")
-    wanted["disks"] = [{"name": "root", "src": str(files / "bad.vmdk")}]
-    refused("format vmdk")
 
 
 def test_a_damaged_image_is_refused_and_leaves_nothing(here, wanted, files):
@@ -156,7 +153,7 @@ def test_a_path_that_is_no_file_is_refused(here, wanted, path):
 def test_settings_are_checked_before_files(here, wanted):
     wanted["ports"] = [{"protocol": "tcp", "port": 70000}]
     wanted["boot"]["kernel"] = "/nonexistent"
-    with pytest.raises(InvalidInput, match="ports"):
+    with pytest.raises(InvalidInput, match="70000 is not a port"):
         intake.import_capsule(here.store, wanted)
 
 
