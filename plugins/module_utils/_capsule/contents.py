@@ -18,15 +18,20 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.formats impo
 #: Bytes that are looked at.
 HEAD = 1 << 20
 _SIGNATURE = b"\x55\xaa"
-#: Of a master boot record: code, and the table of four partitions, of which each entry has its type at byte 4.
+#: Of a master boot record: code, and the table of four partitions, of whose entries each has its type at byte 4.
 _CODE = 440
 _TABLE_AT, _ENTRY, _ENTRIES, _TYPE = 446, 16, 4, 4
+#: Its first byte says whether it is the active one; the last eight where it begins, and how long it is (sectors).
+_ACTIVE = (0x00, 0x80)
+_EXTENT, _EXTENT_AT = struct.Struct("<II"), 8
 _PROTECTIVE, _ESP = 0xEE, 0xEF
 #: UEFI Specification 2.10, tables 5.5 and 5.6: where the header of a GPT tells of its entries, and what they begin with.
 _GPT = b"EFI PART"
 _GPT_ENTRIES = struct.Struct("<QII")
 _GPT_ENTRIES_AT = 72
 _MOST_GPT_ENTRIES = 128
+#: Where its backup is: in the last sector of the disk.
+_GPT_BACKUP, _GPT_BACKUP_AT = struct.Struct("<Q"), 32
 #: Types of partitions as they stand there: EFI system, BIOS boot (of GRUB).
 _GPT_ESP = bytes.fromhex("28732ac11ff8d211ba4b00a0c93ec93b")
 _GPT_BIOS_BOOT = b"Hah!IdontNeedEFI"
@@ -59,6 +64,8 @@ _WHOLE = (
     ("Linux RAID", 4096, b"\xfc\x4e\x2b\xa9"),
     ("a BSD label", 512, b"WEV\x82"),
 )
+#: Of these the code lies where a table would be.
+_BOOT_SECTORS = ("FAT", "NTFS", "exFAT")
 
 
 class Contents(t.NamedTuple):
@@ -71,6 +78,7 @@ class Contents(t.NamedTuple):
         bios_boot: whether there is a partition for a boot loader of BIOS.
         holds: the file system, or whatever fills the whole disk; None where nothing known does.
         blank: whether all that was looked at is zeros.
+        end: where the disk ends by its partition table, in bytes; 0 without one.
     """
 
     table: str | None
@@ -79,6 +87,7 @@ class Contents(t.NamedTuple):
     bios_boot: bool
     holds: str | None
     blank: bool
+    end: int
 
     @property
     def known(self) -> bool:
@@ -90,35 +99,60 @@ def look(head: bytes) -> Contents:
     """Return what the first bytes of a disk, C(HEAD) at most, tell."""
     signed = head[SECTOR - 2 : SECTOR] == _SIGNATURE
     holds = next((what for what, offset, magic in _WHOLE if head[offset : offset + len(magic)] == magic), None)
-    types = [head[_TABLE_AT + _ENTRY * number + _TYPE] for number in range(_ENTRIES)] if signed else []
-    gpt = _gpt_types(head)
-    # A file system's own boot sector has no table; that of FAT and NTFS lies where a table would.
-    table = "gpt" if gpt is not None else "mbr" if any(types) and holds not in ("FAT", "NTFS", "exFAT") and _PROTECTIVE not in types else None
-    efi = _GPT_ESP in gpt if gpt is not None else table == "mbr" and _ESP in types
-    return Contents(table, signed and any(head[:_CODE]), efi, gpt is not None and _GPT_BIOS_BOOT in gpt, holds, not any(head))
+    code, blank = signed and any(head[:_CODE]), not any(head)
+    gpt = _gpt(head)
+    if gpt is not None:
+        return Contents("gpt", code, _GPT_ESP in gpt.types, _GPT_BIOS_BOOT in gpt.types, holds, blank, gpt.end)
+    entries = [head[at : at + _ENTRY] for at in range(_TABLE_AT, _TABLE_AT + _ENTRIES * _ENTRY, _ENTRY)]
+    types = [entry[_TYPE] for entry in entries] if signed else []
+    # Where a file system's own boot sector has code, there is no table.
+    if not any(types) or holds in _BOOT_SECTORS or _PROTECTIVE in types or any(entry[0] not in _ACTIVE for entry in entries):
+        return Contents(None, code, False, False, holds, blank, 0)
+    ends = [sum(_EXTENT.unpack_from(entry, _EXTENT_AT)) * SECTOR for entry in entries if entry[_TYPE]]
+    return Contents("mbr", code, _ESP in types, False, holds, blank, max(ends))
 
 
-def warnings(contents: Contents, disk: str) -> list[str]:
-    """Return what an operator has to know of a disk called *disk* that a guest here is to boot from, by BIOS."""
-    if contents.boot_code:
-        return []
-    if contents.efi:
+def warnings(seen: Contents, disk: str, size: int, boots: bool) -> list[str]:
+    """Return what an operator has to know of a disk.
+
+    Args:
+        seen: on it.
+        disk: its name.
+        size: its bytes.
+        boots: whether a guest here is to boot from it, by BIOS.
+    """
+    found = []
+    if seen.end > size:
+        found.append(f"The disk {disk} ends at byte {size}, and its partition table reaches to byte {seen.end}: what was imported may have been cut off.")
+    if not boots or seen.boot_code:
+        return found
+    if seen.efi:
         return [
+            *found,
             f"The disk {disk} boots by UEFI only, which real machines here do not offer: it has an EFI system partition, and no boot code in its first sector. "
-            "Its guest will not start; install a boot loader for BIOS in it (such as grub-install --target=i386-pc), or give a kernel to boot."
+            "Its guest will not start; install a boot loader for BIOS in it (such as grub-install --target=i386-pc), or give a kernel to boot.",
         ]
-    seen = {"gpt": "it has a GPT", "mbr": "it has an MBR partition table"}.get(contents.table or "", "")
-    seen = seen or (f"it holds {contents.holds}" if contents.holds else "it is blank" if contents.blank else "it has no partition table")
-    return [f"The disk {disk} has no boot code in its first sector ({seen}), so a guest will not start from it; give a kernel to boot, or a disk that boots first."]
+    table = {"gpt": "it has a GPT", "mbr": "it has an MBR partition table"}.get(seen.table or "")
+    what = table or (f"it holds {seen.holds}" if seen.holds else "it is blank" if seen.blank else "it has no partition table")
+    return [
+        *found,
+        f"The disk {disk} has no boot code in its first sector ({what}), so a guest will not start from it; give a kernel to boot, or a disk that boots first.",
+    ]
 
 
-def _gpt_types(head: bytes) -> list[bytes] | None:
-    """Return the types of a GPT's partitions; None without one."""
+class _Gpt(t.NamedTuple):
+    types: list[bytes]
+    end: int
+
+
+def _gpt(head: bytes) -> _Gpt | None:
+    """Return the types of a GPT's partitions, and where it says that the disk ends; None without one."""
     for sector in (SECTOR, 4096):
         header = head[sector : 2 * sector]
-        if not header.startswith(_GPT) or len(header) < _GPT_ENTRIES_AT + _GPT_ENTRIES.size:
+        if not header.startswith(_GPT) or len(header) < SECTOR:
             continue
         block, number, size = _GPT_ENTRIES.unpack_from(header, _GPT_ENTRIES_AT)
-        start = block * sector
-        return [head[at : at + 16] for at in range(start, start + size * min(number, _MOST_GPT_ENTRIES), size)] if size >= 128 else []
+        start, end = block * sector, (_GPT_BACKUP.unpack_from(header, _GPT_BACKUP_AT)[0] + 1) * sector
+        found = [head[at : at + 16] for at in range(start, start + size * min(number, _MOST_GPT_ENTRIES), size)] if size >= 128 else []
+        return _Gpt(found, end)
     return None

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import contents, image, qcow2, sandbox
@@ -19,11 +20,10 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import C
 _QEMU_IMG = "/usr/bin/qemu-img"
 #: What a room's image is called, whatever its name was.
 IMAGE = "disk"
-#: Exit statuses of a program that a signal ended: it wrote or ran for too long, or had no memory left.
-_TOO_LARGE, _TOO_LONG, _ABORTED = 128 + 25, 128 + 24, 128 + 6
+#: Exit statuses of a program that a signal ended: its file became too large, or it had no memory left.
+_TOO_LARGE, _ABORTED = 128 + signal.SIGXFSZ, 128 + signal.SIGABRT
 #: qemu-img check: leaked clusters do no harm.
 _WHOLE = (0, 3)
-_FULL = ("File too large", "No space left on device", "Disk quota exceeded")
 
 
 def convert(room: sandbox.Room, driver: str, named: str, most: int) -> None:
@@ -40,8 +40,8 @@ def convert(room: sandbox.Room, driver: str, named: str, most: int) -> None:
     """
     argv = [_QEMU_IMG, "convert", "-f", driver, "-O", "qcow2", f"/in/{IMAGE}", f"/out/{IMAGE}"]
     done = sandbox.run(room, argv, _patience(room), largest=most)
-    if done.status == _TOO_LARGE or any(words in done.words for words in _FULL):
-        raise Refused(f"There is not enough disk on this RM: as qcow2, {named} has more than the {most} bytes that are free in {room.outside}.")
+    if done.status != 0:
+        image.refuse_full("File too large" if done.status == _TOO_LARGE else done.words, named, room.outside, most)
     if done.status == _ABORTED and "memory" in done.words:
         raise Refused(f"{named} cannot be converted: that takes more than {sandbox.MEMORY >> 20} MiB of memory, as no image of QEMU's or a vendor's own tools does.")
     if done.status != 0:

@@ -14,11 +14,12 @@ import os
 import stat
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, InvalidInput, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
 
 #: Seconds that a program may work on an image: 10 minutes, and one more for each GiB.
 _PATIENCE, PER_GIB = 600.0, 60.0
+_FULL = ("File too large", "No space left on device", "Disk quota exceeded")
 
 
 def regular_file(path: str) -> os.stat_result:
@@ -38,8 +39,23 @@ def regular_file(path: str) -> os.stat_result:
 
 
 def convert(path: str, target: str) -> None:
-    """Write the raw image at *path* as a sparse qcow2 image to *target*; nothing is read out of a raw image but its bytes."""
-    run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", path, target], timeout=patience(path))
+    """Write the raw image at *path* as a sparse qcow2 image to *target*; nothing is read out of a raw image but its bytes.
+
+    Raises:
+        Refused: there is no room for it.
+    """
+    try:
+        run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", path, target], timeout=patience(path))
+    except CommandFailed as exc:
+        refuse_full(exc.message, path, os.path.dirname(target))
+        raise
+
+
+def refuse_full(words: str, named: str, directory: str, most: int | None = None) -> None:
+    """Raise Refused if the *words* of a program say that it had no room in *directory* to write the image called *named*, of *most* bytes if that was told."""
+    if any(each in words for each in _FULL):
+        room = f"the {most} bytes that are free" if most is not None else "what is free"
+        raise Refused(f"There is not enough disk on this RM: as qcow2, {named} takes more than {room} in {directory}.")
 
 
 def merge(overlay: str, frozen: str, base: str) -> None:

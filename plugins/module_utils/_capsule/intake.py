@@ -248,7 +248,8 @@ def _filled(draft: dict[str, t.Any], blobs: dict[str, t.Any], made: dict[str, or
 
 def _warnings(draft: dict[str, t.Any], made: dict[str, origins.Made]) -> list[str]:
     """Return what the guest will miss; only the first disk has to boot, and only without a kernel."""
-    if draft["boot"]:
-        return []
-    first = draft["disks"][0]["name"]
-    return contents.warnings(made[f"disks.{first}"].contents, first)
+    found = []
+    for number, disk in enumerate(draft["disks"]):
+        each = made[f"disks.{disk['name']}"]
+        found += contents.warnings(each.contents, disk["name"], each.virtual_size, boots=number == 0 and not draft["boot"])
+    return found

@@ -16,7 +16,20 @@ import os
 import time
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import appliance, contents, conversion, fetch, formats, image, qcow2, sandbox, sparse, unpack, vmdk
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import (
+    appliance,
+    contents,
+    conversion,
+    cut_off,
+    fetch,
+    formats,
+    image,
+    qcow2,
+    sandbox,
+    sparse,
+    unpack,
+    vmdk,
+)
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.progress import Progress
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import files
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, InvalidInput, Refused
@@ -96,9 +109,9 @@ def origin(disk: t.Mapping[str, t.Any]) -> Origin:
     if member is not None and kind not in ("tar", *formats.PACKED):
         raise InvalidInput(f"{path} is no virtual appliance (OVA), so it has no member {member!r}.")
     _refuse_unfit(path, path, kind)
-    extents = vmdk.sizes(os.path.dirname(path), vmdk.extents(path, path)) if kind == "vmdk descriptor" else {}
-    states = [state, *extents.values()]
-    return Origin(path, path, None, member, kind, tuple(extents), sum(each.st_size for each in states), sum(each.st_blocks for each in states) * 512)
+    extents = tuple(extent.name for extent in vmdk.extents(path)) if kind == "vmdk descriptor" else ()
+    states = [state, *(os.stat(os.path.join(os.path.dirname(path), name)) for name in extents)]
+    return Origin(path, path, None, member, kind, extents, sum(each.st_size for each in states), sum(each.st_blocks for each in states) * 512)
 
 
 def look(found: Origin) -> dict[str, t.Any]:
@@ -279,6 +292,7 @@ def _refuse_unfit(path: str, named: str, kind: str) -> None:
         raise Refused(f"{named} is a VHD that depends on another one (a differencing disk); merge it with its parent first.")
     elif kind == "raw":
         _refuse_unknown(path, named, contents.look(head))
+    cut_off.refuse(path, kind, named)
 
 
 def _refuse_unknown(path: str, named: str, seen: contents.Contents) -> None:
@@ -289,6 +303,10 @@ def _refuse_unknown(path: str, named: str, seen: contents.Contents) -> None:
         raise Refused(
             f"{named} is no disk that is known here: it begins neither as an image does (qcow2, VMDK, VDI, VHDX, VHD, OVA, or one of these packed) nor as a raw disk "
             "(with a partition table, a boot sector or a file system); look what it is (file), and give a raw disk of another kind as qcow2 (qemu-img convert)."
+        )
+    if seen.end > size:
+        raise Refused(
+            f"{named} is cut off: its partition table reaches to byte {seen.end}, and the file ends at byte {size}; a copy or a download may not have ended: get it again."
         )
 
 

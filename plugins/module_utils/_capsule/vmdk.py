@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import typing as t
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import cut_off
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.formats import SECTOR
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
 
@@ -21,9 +23,9 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import R
 _LONGEST = 1 << 16
 #: Of 2 GB or more each.
 _MOST_EXTENTS = 512
-#: VMware Virtual Disk Format 1.1, "The Extent Descriptions": access, sectors, type, file name.
-_EXTENT = re.compile(r'^[ \t]*(?:RW|RDONLY|NOACCESS)[ \t]+\d+[ \t]+(\w+)(?:[ \t]+"([^"]*)")?', re.MULTILINE)
-_FILES = ("FLAT", "SPARSE", "VMFS", "VMFSSPARSE")
+#: VMware Virtual Disk Format 1.1, "The Extent Descriptions": access, sectors, type, file name, and where a flat one begins in it (sectors).
+_EXTENT = re.compile(r'^[ \t]*(?:RW|RDONLY|NOACCESS)[ \t]+(\d{1,15})[ \t]+(\w+)(?:[ \t]+"([^"]*)")?(?:[ \t]+(\d{1,15}))?', re.MULTILINE)
+_FLAT, _SPARSE = ("FLAT", "VMFS"), ("SPARSE", "VMFSSPARSE")
 _PARENT = re.compile(r"^[ \t]*parentCID[ \t]*=[ \t]*([0-9a-f]+)", re.MULTILINE | re.IGNORECASE)
 _NO_PARENT = "ffffffff"
 #: In the header of a sparse extent (SparseExtentHeader): where its sectors with the descriptor begin, and how many they are.
@@ -31,37 +33,43 @@ _DESCRIPTOR_AT = slice(28, 36)
 _DESCRIPTOR_SECTORS = slice(36, 44)
 
 
-def extents(path: str, named: str) -> list[str]:
-    """Return the names of the files that hold the data of the descriptor at *path*, which lie beside it.
+class Extent(t.NamedTuple):
+    """A file that holds data of a VMDK: its name, the bytes that it must have, and whether it is a sparse VMDK itself."""
 
-    Args:
-        path: of the descriptor.
-        named: its name, from which theirs follow, as in messages.
+    name: str
+    size: int
+    sparse: bool
+
+
+def extents(path: str) -> list[Extent]:
+    """Return the files that hold the data of the description at *path*, and lie beside it.
 
     Raises:
-        Refused: it depends on another image, or on what no image of VMware's own tools depends on.
+        Refused: it depends on another image, or on what no image of VMware's own tools depends on; a file is missing, or cut off.
     """
     with open(path, "rb") as handle:
-        text = _checked(handle.read(_LONGEST + 1), named)
-    stem, ending = os.path.splitext(os.path.basename(named))
+        text = _checked(handle.read(_LONGEST + 1), path)
+    stem, ending = os.path.splitext(os.path.basename(path))
     # No other file of that directory gets into a guest, whatever an image says.
     usual = re.compile(rf"{re.escape(stem)}-(?:flat|[fs]\d{{3,}}){re.escape(ending)}")
-    found: list[str] = []
-    for kind, name in _EXTENT.findall(text):
+    found: list[Extent] = []
+    for sectors, kind, name, start in _EXTENT.findall(text):
         if kind.upper() == "ZERO":
             continue
-        if kind.upper() not in _FILES:
-            raise Refused(f"{named} is a VMDK with an extent of type {kind[:40]}, which is no file; give an image that stands alone.")
+        if kind.upper() not in (*_FLAT, *_SPARSE):
+            raise Refused(f"{path} is a VMDK with an extent of type {kind[:40]}, which is no file; give an image that stands alone.")
         if not usual.fullmatch(name):
             raise Refused(
-                f"{named} is a VMDK whose data is to be in {name[:200]!r}; only files beside it are taken that are named after it, such as "
+                f"{path} is a VMDK whose data is to be in {name[:200]!r}; only files beside it are taken that are named after it, such as "
                 f"{stem}-flat{ending}: give them their names, or make one file of it first (qemu-img convert -f vmdk -O qcow2)."
             )
-        found.append(name)
+        found.append(Extent(name, (int(sectors) + int(start or 0)) * SECTOR if kind.upper() in _FLAT else 0, kind.upper() in _SPARSE))
     if not found:
-        raise Refused(f"{named} is the description of a VMDK without any data.")
+        raise Refused(f"{path} is the description of a VMDK without any data.")
     if len(found) > _MOST_EXTENTS:
-        raise Refused(f"{named} is a VMDK of {len(found)} files; at most {_MOST_EXTENTS} are taken.")
+        raise Refused(f"{path} is a VMDK of {len(found)} files; at most {_MOST_EXTENTS} are taken.")
+    for extent in found:
+        _refuse_unfit(os.path.join(os.path.dirname(path), extent.name), extent)
     return found
 
 
@@ -87,16 +95,15 @@ def _checked(content: bytes, named: str) -> str:
     return text
 
 
-def sizes(directory: str, names: t.Iterable[str]) -> dict[str, os.stat_result]:
-    """Return the states of extents by name; raise Refused if one is missing or is no regular file of that directory itself."""
-    found = {}
-    for name in names:
-        path = os.path.join(directory, name)
-        try:
-            state = os.lstat(path)
-        except OSError as exc:
-            raise Refused(f"{path} cannot be read on this RM: {exc.strerror}. It holds data of the VMDK beside it.") from exc
-        if not os.path.isfile(path) or os.path.islink(path):
-            raise Refused(f"{path} is not a regular file; it is to hold data of the VMDK beside it.")
-        found[name] = state
-    return found
+def _refuse_unfit(path: str, extent: Extent) -> None:
+    try:
+        state = os.lstat(path)
+    except OSError as exc:
+        raise Refused(f"{path} cannot be read on this RM: {exc.strerror}; it holds data of the VMDK beside it.") from exc
+    if not stat.S_ISREG(state.st_mode):
+        raise Refused(f"{path} is not a regular file; it is to hold data of the VMDK beside it.")
+    if state.st_size < extent.size:
+        raise Refused(f"{path} is cut off: it is to have {extent.size} bytes, and has {state.st_size}; a copy or a download may not have ended: get it again.")
+    if extent.sparse:
+        refuse_dependent(path, path)
+        cut_off.refuse(path, "vmdk", path)
