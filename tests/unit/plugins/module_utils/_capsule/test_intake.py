@@ -157,6 +157,25 @@ def test_settings_are_checked_before_files(here, wanted):
         intake.import_capsule(here.store, wanted)
 
 
+def test_settings_are_refused_in_words(here, wanted):
+    for change, sentence in (
+        ({"ports": []}, "The service shop declares no port, so nobody could reach it."),
+        ({"ports": [{"protocol": "tcp", "port": port} for port in range(1, 66)]}, "The service shop declares 65 ports; it can declare at most 64."),
+        ({"guest": {**wanted["guest"], "mac": "00-0C-29"}}, "'00-0C-29' is not a MAC address: it must look like '52:54:00:12:34:56'."),
+        ({"machine": {**wanted["machine"], "type": "q35"}}, "is not a machine type with its version, such as pc-i440fx-7.2 or pc-q35-7.2."),
+    ):
+        with pytest.raises(InvalidInput) as found:
+            intake.import_capsule(here.store, {**wanted, **change})
+        assert found.value.message.endswith(sentence)
+
+
+def test_a_mac_address_may_be_written_as_elsewhere(here, wanted):
+    wanted["guest"]["mac"] = "00-0C-29-AA-BB-CC"
+    assert intake.import_capsule(here.store, wanted).manifest["guest"]["mac"] == "00:0c:29:aa:bb:cc"
+    wanted["guest"]["mac"] = "000c.29aa.bbcc"
+    assert intake.import_capsule(here.store, wanted).changed is False
+
+
 def test_there_must_be_room(here, wanted, monkeypatch):
     monkeypatch.setattr("ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.blobs.MARGIN", 1 << 60)
     with pytest.raises(Refused, match="not enough disk on this RM"):
