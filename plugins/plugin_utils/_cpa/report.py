@@ -53,7 +53,7 @@ def mesh_status(hostvars: HostVars, groups: Groups) -> str:
             machines.append((rm["name"], hostvars[host]["hn"], service, rm["accelerator"], memory, *_disk(hostvars, rm)))
     parts = [
         table(("INSTANCE", "HN", "RM", "STATE", "EPOCH", "PUBLIC ADDRESS", "ROTATION", "CONNECTIONS"), instances),
-        table(("RM", "HN", "SERVICE", "ACCELERATOR", "MIB LEFT", "DISK GIB LEFT", "DISK REALLY FREE"), machines),
+        table(("RM", "HN", "SERVICE", "ACCELERATOR", "MIB LEFT", "DISK-GIB-LEFT", "FREE-NOW"), machines),
     ]
     parts += [sentence for host in groups.get("rms", []) for sentence in _tight(hostvars, host)]
     strays = [(each["name"], each["rm"], each["state"], each["epoch"]) for each in _strays(hostvars, groups)]
@@ -88,8 +88,9 @@ def mesh_status(hostvars: HostVars, groups: Groups) -> str:
 def _disk(hostvars: HostVars, rm: t.Mapping[str, t.Any]) -> tuple[str, str]:
     """Return what is left of an RM's room on disk by what was promised, and by what is really used; the latter as far as the RM was asked."""
     seen = told(hostvars, rm["name"], "room").get("disk")
-    really = f"{seen['free'] / GIB:.1f} of {seen['size'] / GIB:.1f}" if seen else "-"
-    return f"{rm['disk_bytes_left'] / GIB:.1f} of {rm['disk_bytes'] / GIB:.1f}", really
+    # Without single spaces: so far to the right YAML folds lines at them.
+    really = f"{seen['free'] / GIB:.1f}/{seen['size'] / GIB:.1f}" if seen else "-"
+    return f"{rm['disk_bytes_left'] / GIB:.1f}/{rm['disk_bytes'] / GIB:.1f}", really
 
 
 def _tight(hostvars: HostVars, host: str) -> list[str]:

@@ -63,10 +63,10 @@ def test_status_shows_the_truth_of_the_rm_beside_the_record():
 
 
 def test_status_shows_the_disk_as_promised_and_as_it_is():
-    assert "1920 of 2048  5.0 of 20.0    -" in mesh_status(hostvars(), GROUPS), "nobody has asked it"
+    assert "1920 of 2048  5.0/20.0       -" in mesh_status(hostvars(), GROUPS), "nobody has asked it"
     seen = hostvars()
     seen["rm-east-1"]["status_told"]["answers"].update(answered(room={"disk": DISK})["answers"])
-    assert "5.0 of 20.0    12.0 of 20.0" in mesh_status(seen, GROUPS) and "tight" not in mesh_status(seen, GROUPS)
+    assert "5.0/20.0       12.0/20.0" in mesh_status(seen, GROUPS) and "tight" not in mesh_status(seen, GROUPS)
     seen["rm-east-1"]["status_told"]["answers"].update(answered(room={"disk": {**DISK, "free": 1 << 30, "tight": True}})["answers"])
     sentence = "The disk of rm-east-1 gets tight: 1.0 GiB are free, and its instances may still take 15.0 GiB; move some of them, or make room."
     assert sentence in mesh_status(seen, GROUPS) and mesh_problems(seen, GROUPS) == []
