@@ -227,7 +227,7 @@ options:
 notes:
   - A second run recognizes its sources by path, size, time of change and inode, or by URL and checksum, and reads them again only if these differ.
   - While it runs, M(vmatrix.mesh.capsule_info) and the playbook C(vmatrix.mesh.status) show how much of its sources it has read.
-  - What was made of a disk without boot code in its first sector is told as a warning, if it is the disk to boot from; one that boots by UEFI only is such a disk.
+  - A disk to boot from that has no boot code in its first sector is told by a warning; one that boots by UEFI only is such a disk.
 requirements:
   - python3-jsonschema
   - python3-netaddr

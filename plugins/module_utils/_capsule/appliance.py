@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import tarfile
 import typing as t
-import xml.etree.ElementTree as ElementTree
+from xml.etree import ElementTree
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.unpack import Narrow
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
@@ -80,7 +80,7 @@ def _disks(handle: t.BinaryIO, named: str, members: dict[str, Member]) -> list[s
     """Return the names of the disks, in the order of the description."""
     description = next((member for name, member in members.items() if name.lower().endswith(".ovf")), None)
     if description is None:
-        raise Refused(f"{named} is a tar archive, not a disk image or a virtual appliance (OVA): unpack it first and import the disk image that is in it (tar -xf).")
+        raise Refused(f"{named} is a tar archive, not a disk image or a virtual appliance (OVA): unpack it first (tar -xf) and import the disk image in it.")
     if description.size > _LONGEST_OVF:
         raise Refused(f"{named} is a virtual appliance (OVA) whose description has {description.size} bytes; {_LONGEST_OVF} is the most.")
     handle.seek(description.start)

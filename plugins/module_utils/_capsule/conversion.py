@@ -43,7 +43,7 @@ def convert(room: sandbox.Room, driver: str, named: str, most: int) -> None:
     if done.status != 0:
         image.refuse_full("File too large" if done.status == _TOO_LARGE else done.words, named, room.outside, most)
     if done.status == _ABORTED and "memory" in done.words:
-        raise Refused(f"{named} cannot be converted: that takes more than {sandbox.MEMORY >> 20} MiB of memory, as no image of QEMU's or a vendor's own tools does.")
+        raise Refused(f"{named} cannot be converted: that takes more than {sandbox.MEMORY >> 20} MiB of memory, as no image of a vendor's own tools does.")
     if done.status != 0:
         raise Refused(f"{named} cannot be read as an image of format {driver}: {_words(done)}; it may be cut off or damaged.")
     for name in os.listdir(room.inside):

@@ -154,9 +154,9 @@ class _Plain(urllib.request.HTTPHandler):
         super().__init__()
         self._watch = watch
 
-    def http_open(self, request: urllib.request.Request) -> t.Any:
+    def http_open(self, req: urllib.request.Request) -> t.Any:
         """Open one by HTTP."""
-        return self.do_open(_watched(http.client.HTTPConnection, self._watch), request)
+        return self.do_open(_watched(http.client.HTTPConnection, self._watch), req)
 
 
 class _Secure(urllib.request.HTTPSHandler):
@@ -166,9 +166,9 @@ class _Secure(urllib.request.HTTPSHandler):
         super().__init__()
         self._watch = watch
 
-    def https_open(self, request: urllib.request.Request) -> t.Any:
+    def https_open(self, req: urllib.request.Request) -> t.Any:
         """Open one by HTTPS."""
-        return self.do_open(_watched(http.client.HTTPSConnection, self._watch), request)
+        return self.do_open(_watched(http.client.HTTPSConnection, self._watch), req)
 
 
 def _watched(kind: type[http.client.HTTPConnection], watch: _Watch) -> t.Any:

@@ -298,15 +298,18 @@ def _refuse_unfit(path: str, named: str, kind: str) -> None:
 def _refuse_unknown(path: str, named: str, seen: contents.Contents) -> None:
     size = os.path.getsize(path)
     if size < SMALLEST:
-        raise Refused(f"{named} is too small to be a disk: it has {size} bytes, and is no image of a format that is known here; a raw disk has {SMALLEST} or more.")
+        raise Refused(
+            f"{named} is too small to be a disk: it has {size} bytes, and is no image of a format that is known here; a raw disk has {SMALLEST} or more."
+        )
     if not seen.known:
         raise Refused(
-            f"{named} is no disk that is known here: it begins neither as an image does (qcow2, VMDK, VDI, VHDX, VHD, OVA, or one of these packed) nor as a raw disk "
-            "(with a partition table, a boot sector or a file system); look what it is (file), and give a raw disk of another kind as qcow2 (qemu-img convert)."
+            f"{named} is no disk that is known here: it begins neither as an image does (qcow2, VMDK, VDI, VHDX, VHD, OVA, or one of these packed) nor as a "
+            "raw disk (with a partition table, a boot sector or a file system); look what it is (file), and give a raw disk of another kind as qcow2."
         )
     if seen.end > size:
         raise Refused(
-            f"{named} is cut off: its partition table reaches to byte {seen.end}, and the file ends at byte {size}; a copy or a download may not have ended: get it again."
+            f"{named} is cut off: its partition table reaches to byte {seen.end}, and the file ends at byte {size}; "
+            "a copy or a download may not have ended: get it again."
         )
 
 

@@ -107,8 +107,8 @@ def require_room(places: Places, name: str, manifest: t.Mapping[str, t.Any]) -> 
     needed, free = footprint.kept(footprint.most(manifest)) + SLACK, free_bytes(places.root) - footprint.promised(places.instances(), besides=name)
     if free < needed:
         raise Refused(
-            f"There is not enough disk space for {name}: {needed} bytes are to be kept for what it may come to take, and beside what is kept for other instances "
-            f"{max(0, free)} are free below {places.root}."
+            f"There is not enough disk space for {name}: {needed} bytes are to be kept for what it may come to take, and beside what is kept for other "
+            f"instances {max(0, free)} are free below {places.root}."
         )
 
 

@@ -144,7 +144,9 @@ def test_a_server_that_is_not_there_gets_a_sentence(get):
         get(f"http://127.0.0.1:{port}/disk")
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://a.example/b", "https:///b", "https://ada:secret@a.example/b", "/srv/disk", "http://a b/c", "http://[1/"])
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "ftp://a.example/b", "https:///b", "https://ada:secret@a.example/b", "/srv/disk", "http://a b/c", "http://[1/"]
+)
 def test_what_is_no_url_of_a_web_server_is_refused(url):
     with pytest.raises(InvalidInput, match="not a URL of an image"):
         fetch.checked(url)

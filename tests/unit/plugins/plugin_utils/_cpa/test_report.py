@@ -24,7 +24,10 @@ RECORD = {
     **{"instance": "shop-1.example.com", "rm": "rm-east-1", "moves_to": None, "state": "running", "epoch": 3},
     **{"public_address": "198.18.1.1", "in_rotation": True},
 }
-RM = {"name": "rm-east-1", "in_service": True, "accelerator": "tcg", "memory_mib": 2048, "memory_mib_left": 1920, "disk_bytes": 20 << 30, "disk_bytes_left": 5 << 30}
+RM = {
+    **{"name": "rm-east-1", "in_service": True, "accelerator": "tcg", "memory_mib": 2048, "memory_mib_left": 1920},
+    **{"disk_bytes": 20 << 30, "disk_bytes_left": 5 << 30},
+}
 DISK = {"size": 20 << 30, "free": 12 << 30, "owed": 15 << 30, "overcommit": 2.0, "tight": False}
 SERVICE = {"name": "shop", "members": [{"instance": "shop-1.example.com", "address": "192.168.1.10", "connections": 3}]}
 
