@@ -129,8 +129,9 @@ options:
       src:
         description:
           - Absolute path of the disk image on the RM. Either this or O(disks[].url) is required.
-          - What it is says its content, not its name. A qcow2 image is taken as it is, after a check of its consistency. Raw disks, VMDK, VDI, VHDX, VHD
-            (dynamic or fixed) and QEMU's first format (qcow) are converted to qcow2, by a program that has no rights and reaches no other file.
+          - What it is says its content, not its name. A qcow2 image is taken as it is, after a check of its consistency, unless much of its length is holes.
+            Raw disks, VMDK, VDI, VHDX, VHD (dynamic or fixed) and QEMU's first format (qcow) are converted to qcow2, by a program that has no rights and
+            reaches no other file.
           - It may be in a virtual appliance (OVA), or packed as C(.gz), C(.xz), C(.zst), C(.bz2) or C(.zip).
           - A VMDK whose data is in files of their own is taken with those if they lie beside it and are named after it, as V(shop-flat.vmdk) and
             V(shop-s001.vmdk) are after V(shop.vmdk).
@@ -226,7 +227,8 @@ options:
         required: true
 notes:
   - A second run recognizes its sources by path, size, time of change and inode, or by URL and checksum, and reads them again only if these differ.
-  - While it runs, M(vmatrix.mesh.capsule_info) and the playbook C(vmatrix.mesh.status) show how much of its sources it has read.
+  - While it runs, M(vmatrix.mesh.capsule_info) shows how much of its sources it has read; so does the playbook C(vmatrix.mesh.status), if the RM runs an
+    instance.
   - A disk to boot from that has no boot code in its first sector is told by a warning; one that boots by UEFI only is such a disk.
 requirements:
   - python3-jsonschema

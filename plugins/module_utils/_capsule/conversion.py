@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import signal
-import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import contents, image, qcow2, sandbox
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, Refused
@@ -45,7 +44,7 @@ def convert(room: sandbox.Room, driver: str, named: str, most: int) -> None:
     if done.status == _ABORTED and "memory" in done.words:
         raise Refused(f"{named} cannot be converted: that takes more than {sandbox.MEMORY >> 20} MiB of memory, as no image of a vendor's own tools does.")
     if done.status != 0:
-        raise Refused(f"{named} cannot be read as an image of format {driver}: {_words(done)}; it may be cut off or damaged.")
+        raise Refused(f"{named} cannot be read as an image of format {driver}: {_words(done, named)}; it may be cut off or damaged.")
     for name in os.listdir(room.inside):
         os.unlink(os.path.join(room.inside, name))
     # What was written there is not believed: it is looked at as if it had come from elsewhere.
@@ -68,7 +67,7 @@ def check(room: sandbox.Room, named: str) -> qcow2.Header:
         raise Refused(
             f"{named} is a qcow2 image that is cut off: it refers to data behind its end at byte {size}; a copy or a download may not have ended: get it again."
         )
-    raise Refused(f"{named} is a damaged qcow2 image: qemu-img check says {_words(done)}; mend it (qemu-img check -r all), and look at what is left.")
+    raise Refused(f"{named} is a damaged qcow2 image: qemu-img check says {_words(done, named)}; mend it (qemu-img check -r all), and look at what is left.")
 
 
 def head(room: sandbox.Room, named: str) -> bytes:
@@ -77,7 +76,7 @@ def head(room: sandbox.Room, named: str) -> bytes:
     done = sandbox.run(room, argv, _patience(room))
     found = os.path.join(room.outside, "head")
     if done.status != 0 or not os.path.isfile(found) or os.path.islink(found):
-        raise Refused(f"{named} is a damaged qcow2 image: {_words(done)}.")
+        raise Refused(f"{named} is a damaged qcow2 image: {_words(done, named)}.")
     with open(found, "rb") as handle:
         content = handle.read(contents.HEAD)
     os.unlink(found)
@@ -99,9 +98,9 @@ def _patience(room: sandbox.Room) -> float:
     return sum(image.patience(os.path.join(room.inside, name)) for name in os.listdir(room.inside))
 
 
-def _words(done: sandbox.Done) -> str:
-    """Return the first words of a program, whole, without its name and without that of a file which only it knows."""
+def _words(done: sandbox.Done, named: str) -> str:
+    """Return the first words of a program, whole, without its own name, and with that of the image instead of one which only it knows."""
     first = next((line.strip() for line in done.words.splitlines() if line.strip()), "")
     for noise in ("qemu-img: ", f"Could not open '/in/{IMAGE}': ", "ERROR: ", "ERROR "):
         first = first.removeprefix(noise)
-    return t.cast(str, first.rstrip(".")) or f"nothing, and ended with status {done.status}"
+    return first.replace(f"/in/{IMAGE}", named).rstrip(".") or f"nothing, and ended with status {done.status}"

@@ -67,7 +67,7 @@ def import_capsule(store: Store, wanted: dict[str, t.Any], dry: bool = False, pr
     secret = credentials.check(wanted["credentials"]) if wanted.get("vpn") else None
     after = _described(draft, {name: source["sha256"] for name, source in sources.items()}, secret)
     found = store.find(*identity)
-    total = sum(source["seen"].get("size", 0) for source in sources.values())
+    total = sum(source["origin"].size if source["origin"] else source["seen"]["size"] for source in sources.values())
     shown = Progress("import-" + "-".join(identity), f"import of capsule {manifests.title(draft)}", total, progress)
     before = None
     with _full_disk_told(store, total):
@@ -170,8 +170,6 @@ def _source_digests(store: Store, found: dict[str, t.Any], sources: dict[str, t.
 
 def _same_content(store: Store, found: origins.Origin, disk: dict[str, t.Any], progress: Progress) -> bool:
     """Say whether what a disk would be made of holds the same as a *disk* of a capsule that is there."""
-    if found.kind == "qcow2":
-        return False
     with progress, workroom.workroom(store.work) as room:
         made = origins.make(found, room, store.free_bytes, progress)
         return made.virtual_size == disk["virtual_size"] and conversion.same_content(room, store.blob_path(disk["blob"]["sha256"]))

@@ -24,6 +24,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import (
     fetch,
     formats,
     image,
+    manifest,
     qcow2,
     sandbox,
     sparse,
@@ -36,6 +37,8 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import D
 
 #: Bytes that a raw disk has at least: smaller ones hold neither a system nor data.
 SMALLEST = 1 << 20
+#: Bytes of holes that an image may have.
+MOST_HOLES = 64 << 20
 #: Of a VHD's footer and its copy at the start: the type, of which 4 is a disk that differs from another one.
 _VHD_TYPE, _VHD_DIFFERENCING = slice(60, 64), 4
 #: Of a VDI's header: the type, of which 1 and 2 stand alone.
@@ -156,6 +159,8 @@ def make(found: Origin, room: sandbox.Room, free: t.Callable[[], int], progress:
         with _Step(steps, "converted from raw", os.path.getsize(current)):
             _refuse_full(os.stat(current).st_blocks * 512, free(), found.named, room)
             image.convert(current, inside)
+        if current == found.path:
+            progress.advance(found.size)
         header = qcow2.read(inside, found.named)
     else:
         if there is None:
@@ -163,9 +168,9 @@ def make(found: Origin, room: sandbox.Room, free: t.Callable[[], int], progress:
         else:
             os.link(there, inside)
             progress.skip(found.size)
-        if kind in formats.FOREIGN:
+        if kind in formats.FOREIGN or _hollow(inside):
             with _Step(steps, f"converted from {kind}", os.path.getsize(inside)):
-                conversion.convert(room, formats.FOREIGN[kind], found.named, free())
+                conversion.convert(room, formats.FOREIGN.get(kind, "qcow2"), found.named, free())
         with _Step(steps, "checked", os.path.getsize(inside)):
             header = conversion.check(room, found.named)
             seen = contents.look(conversion.head(room, found.named))
@@ -235,8 +240,8 @@ def _written(blocks: t.Iterator[bytes], path: str, source: t.BinaryIO, most: int
         for block in blocks:
             sparse.write_block(target.fileno(), block, position)
             position += len(block)
-            if position > qcow2.LARGEST:
-                raise Refused(f"What {named} holds is larger than any disk can be ({qcow2.LARGEST} bytes).")
+            if position > manifest.LARGEST:
+                raise Refused(f"What {named} holds is larger than any disk can be ({manifest.LARGEST} bytes).")
             _refuse_full(os.fstat(target.fileno()).st_blocks * 512, most, named, room)
             # What is packed well may well be large.
             if time.monotonic() - begin > patience + image.PER_GIB * (position >> 30):
@@ -259,11 +264,20 @@ def _brought_in(found: Origin, current: str, room: sandbox.Room, free: t.Callabl
             for path, name in names.items():
                 flags = os.O_RDONLY | (os.O_NOFOLLOW if name in found.extents else 0)
                 with open(os.open(path, flags), "rb") as source, open(os.path.join(room.inside, name), "xb") as target:
-                    size = sparse.copy_hashed(source.fileno(), target.fileno())[1]
-                step.count += size
-                progress.advance(size)
+                    begin = step.count
+                    for block in sparse.read_blocks(source.fileno(), 0, os.fstat(source.fileno()).st_size):
+                        sparse.write_block(target.fileno(), block, step.count - begin)
+                        step.count += len(block)
+                        progress.advance(len(block))
+                    os.ftruncate(target.fileno(), step.count - begin)
     for name in os.listdir(room.inside):
         os.chmod(os.path.join(room.inside, name), 0o444)
+
+
+def _hollow(path: str) -> bool:
+    """Whether a qcow2 image has much of its length for what it does not hold yet, as with preallocated metadata: a capsule takes as much room as it is long."""
+    state = os.stat(path)
+    return state.st_size - state.st_blocks * 512 > MOST_HOLES
 
 
 def _stamp(path: str) -> dict[str, int]:

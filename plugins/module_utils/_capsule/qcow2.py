@@ -14,10 +14,9 @@ import os
 import struct
 import typing as t
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.manifest import LARGEST
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
 
-#: The largest virtual size that is taken (bytes): QEMU's own limit lies above it.
-LARGEST = 1 << 46
 #: docs/interop/qcow2.txt of QEMU: magic, version, backing file's offset and size, cluster bits, size, encryption, entries and offset of the L1 table,
 #: offset and clusters of the refcount table, snapshots and their offset; from version 3 on the incompatible features.
 _HEADER = struct.Struct("!4sIQIIQIIQQIIQ")

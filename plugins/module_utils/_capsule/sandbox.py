@@ -31,8 +31,14 @@ LONGEST = 1 << 16
 #: Bytes that it may write, if nothing else is said.
 _LITTLE = 16 << 20
 
+#: Exit status of the script, and of chroot, when the program was not begun; and the programs of which the same is said in words.
+_NO_SANDBOX = 125
+_MAKERS = ("unshare: ", "prlimit: ", "setpriv: ", "chroot: ")
+
 #: The arguments are the new root, in, out, the limits, and the program with its own.
 _SCRIPT = """
+# Whatever fails before the program begins is not its fault.
+trap 'exit 125' EXIT
 root=$1 given=$2 made=$3 memory=$4 cpu=$5 largest=$6
 shift 6
 mount -t tmpfs -o size=1m,mode=0755,nosuid tmpfs "$root"
@@ -55,6 +61,7 @@ mount -o remount,bind,ro,nosuid,nodev,noexec "$root/in"
 mount --bind "$made" "$root/out"
 mount -o remount,bind,nosuid,nodev,noexec "$root/out"
 cd /
+trap - EXIT
 # Not the last command, so that this shell stays: the signal by which it ends with its parent would be lost with its rights.
 prlimit --as="$memory" --cpu="$cpu" --fsize="$largest" --core=0 --nofile=256 setpriv --no-new-privs \
     chroot --userspec="$USER_ID:$USER_ID" --groups= "$root" "$@" || exit $?
@@ -93,7 +100,7 @@ def run(room: Room, argv: list[str], timeout: float, largest: int = _LITTLE) -> 
         largest: bytes that a file of its may have.
 
     Raises:
-        CommandFailed: it is not installed.
+        CommandFailed: it is not installed, or this host lets nobody make a sandbox.
         DeadlineExceeded: it ran longer than *timeout*.
     """
     if not os.path.exists(argv[0]):
@@ -111,7 +118,10 @@ def run(room: Room, argv: list[str], timeout: float, largest: int = _LITTLE) -> 
         said, late = _watched(process, timeout)
     if late:
         raise DeadlineExceeded(f"{os.path.basename(argv[0])} did not finish within {timeout:g} s.")
-    return Done(process.returncode, said.decode(errors="replace").strip())
+    done = Done(process.returncode, said.decode(errors="replace").strip())
+    if done.status == _NO_SANDBOX or done.status != 0 and done.words.startswith(_MAKERS):
+        raise CommandFailed(f"The sandbox for {os.path.basename(argv[0])} cannot be made on this host: {' '.join(done.words.split())[:300].rstrip('.')}.")
+    return done
 
 
 def _watched(process: subprocess.Popen[bytes], timeout: float) -> tuple[bytes, bool]:

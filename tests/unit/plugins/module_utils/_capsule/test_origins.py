@@ -105,6 +105,14 @@ def test_every_format_becomes_a_disk_whatever_the_file_is_called(imported, raw, 
     assert done.warnings == [] and [step["did"].split()[0] for step in done.steps["root"]][-1] == "checked"
 
 
+def test_an_image_with_preallocated_metadata_is_no_longer_than_what_it_holds(imported, raw, tmp_path, monkeypatch):
+    path = converted(raw, tmp_path / "disk.qcow2", "qcow2", "preallocation=metadata")
+    monkeypatch.setattr(origins, "MOST_HOLES", 1 << 19)
+    done = imported(src=path)
+    assert [step["did"] for step in done.steps["root"]] == ["copied", "converted from qcow2", "checked"]
+    assert done.manifest["disks"][0]["blob"]["size"] < path.stat().st_size - (1 << 19)
+
+
 def test_a_raw_disk_becomes_one(imported, raw):
     assert [step["did"] for step in imported(src=raw).steps["root"]] == ["converted from raw"]
 
@@ -407,6 +415,30 @@ def test_a_second_version_of_the_same_disk_is_not_copied_again(here, wanted, raw
     second = intake.import_capsule(here.store, {**wanted, "version": "1.0.1"})
     assert [step["did"] for step in second.steps["root"]] == ["checked"]
     assert here.blobs() == {hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+@pytest.mark.parametrize("how", ["raw", "qcow2", "vdi", "flat", "gz"])
+def test_progress_counts_what_is_read_up_to_the_end(here, wanted, raw, tmp_path, monkeypatch, how):
+    path = raw
+    if how == "gz":
+        path = packed(tmp_path / "disk.gz", "gz", raw.read_bytes())
+    elif how != "raw":
+        path = converted(raw, tmp_path / "disk.img", *(FORMATS["VMDK monolithicFlat"] if how == "flat" else (how,)))
+    counts = {"total": 0, "done": []}
+
+    class Counting(intake.Progress):
+        def __init__(self, name, what, total, directory):
+            super().__init__(name, what, total, str(tmp_path / "progress"))
+            counts["total"] = total
+
+        def advance(self, count):
+            super().advance(count)
+            counts["done"].append(count)
+
+    monkeypatch.setattr(intake, "Progress", Counting)
+    intake.import_capsule(here.store, {**wanted, "disks": [{"name": "root", "src": str(path)}]})
+    assert sum(counts["done"]) == counts["total"] == sum(each.stat().st_size for each in tmp_path.glob("disk[-.][!r]*" if how != "raw" else "disk.raw"))
+    assert os.listdir(tmp_path / "progress") == []
 
 
 def test_what_is_left_of_a_killed_import_goes_with_the_next(tmp_path):

@@ -89,6 +89,12 @@ def test_its_end_by_a_signal_is_told(act):
         sandbox.run(room, ["/usr/bin/none"], 10)
 
 
+def test_where_no_sandbox_can_be_made_the_image_is_not_blamed(act, monkeypatch):
+    monkeypatch.setattr(sandbox, "_SCRIPT", sandbox._SCRIPT.replace("mount -t tmpfs", "mount -t none"))
+    with pytest.raises(CommandFailed, match="The sandbox for python3 cannot be made on this host: mount: "):
+        act("print('well')")
+
+
 def test_nothing_of_it_outlives_who_started_it(tmp_path):
     """Also if that is killed."""
     child = os.fork()
