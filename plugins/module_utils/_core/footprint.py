@@ -24,8 +24,8 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import re
 
 DOCUMENT = "instance.json"
 MEMORY = "memory.save"
-#: Says how many times the room on disk may be promised, C({"overcommit": 1.0}); written by the role of RMs, and readable by who receives for them.
-SETTINGS = "/etc/vmatrix/disks.json"
+#: Holds the number of times that the room on disk may be promised; written by the role of RMs, and readable by who receives for them.
+OVERCOMMIT = "/etc/vmatrix/disk-overcommit"
 #: Of a file system less than this is left when it gets tight.
 TIGHT = 0.1
 #: Of what arrives alive; who sends it asks for its room while it is there already.
@@ -60,7 +60,7 @@ def manifests(instances: str) -> t.Iterator[tuple[str, dict[str, t.Any]]]:
 
 def overcommit() -> float:
     """Return how many times the room on disk may be promised here; 1 where nobody has said so."""
-    return max(1.0, float((read_json(SETTINGS) or {}).get("overcommit", 1)))
+    return max(1.0, float(read_json(OVERCOMMIT) or 1))
 
 
 def kept(count: int) -> int:

@@ -52,8 +52,8 @@ def test_a_memory_image_that_is_a_link_occupies_nothing_here(tmp_path, furnish):
 @pytest.fixture
 def overcommitted(tmp_path, monkeypatch):
     """Twice what there is may be promised."""
-    monkeypatch.setattr(footprint, "SETTINGS", str(tmp_path / "disks.json"))
-    (tmp_path / "disks.json").write_text(json.dumps({"overcommit": 2}))
+    monkeypatch.setattr(footprint, "OVERCOMMIT", str(tmp_path / "overcommit"))
+    (tmp_path / "overcommit").write_text("2.0\n")
 
 
 @pytest.mark.usefixtures("overcommitted")
@@ -64,11 +64,11 @@ def test_of_what_is_overcommitted_a_part_is_kept(tmp_path, furnish):
     assert footprint.kept(10) == 5
 
 
-@pytest.mark.parametrize("settings", [None, {}, {"overcommit": 1}, {"overcommit": 0.1}])
+@pytest.mark.parametrize("settings", [None, "1", "1.0\n", "0.1\n"])
 def test_without_a_word_all_is_kept(tmp_path, monkeypatch, settings):
-    monkeypatch.setattr(footprint, "SETTINGS", str(tmp_path / "disks.json"))
+    monkeypatch.setattr(footprint, "OVERCOMMIT", str(tmp_path / "overcommit"))
     if settings is not None:
-        (tmp_path / "disks.json").write_text(json.dumps(settings))
+        (tmp_path / "overcommit").write_text(settings)
     assert footprint.overcommit() == 1.0 and footprint.kept(10) == 10
 
 
@@ -78,8 +78,8 @@ def test_without_a_word_all_is_kept(tmp_path, monkeypatch, settings):
     [(300, 1, False), (199, 1, True), (199, 4, False), (101, 4, False), (99, 4, True), (49, 4, True)],
 )
 def test_a_disk_gets_tight(tmp_path, furnish, monkeypatch, free, times, tight):
-    monkeypatch.setattr(footprint, "SETTINGS", str(tmp_path / "disks.json"))
-    (tmp_path / "disks.json").write_text(json.dumps({"overcommit": times}))
+    monkeypatch.setattr(footprint, "OVERCOMMIT", str(tmp_path / "overcommit"))
+    (tmp_path / "overcommit").write_text(f"{times}\n")
     furnish("shop-1.example.com")
     block = MOST // 200
     monkeypatch.setattr(footprint.os, "statvfs", lambda path: os.statvfs_result((block, block, 1000, free, free, 0, 0, 0, 0, 255)))

@@ -160,8 +160,8 @@ def test_where_disks_are_overcommitted_a_part_of_the_room_will_do(rm, monkeypatc
     monkeypatch.setattr(disks, "free_bytes", lambda _path: (owed + most) // 2 + disks.SLACK + 10)
     with pytest.raises(Refused, match="not enough disk space"):
         rm.order("running", name="shop-2.example.com")
-    monkeypatch.setattr(footprint, "SETTINGS", str(tmp_path / "disks.json"))
-    (tmp_path / "disks.json").write_text('{"overcommit": 2}')
+    monkeypatch.setattr(footprint, "OVERCOMMIT", str(tmp_path / "overcommit"))
+    (tmp_path / "overcommit").write_text("2.0\n")
     assert rm.order("running", name="shop-2.example.com").after["state"] == "running"
 
 
