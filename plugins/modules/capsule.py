@@ -61,11 +61,11 @@ options:
         type: str
         required: true
       mac:
-        description: MAC address of its network card.
+        description: MAC address of its network card, such as V(52:54:00:12:34:56); with hyphens or dots it is taken for the same.
         type: str
         required: true
   ports:
-    description: Ports that the service answers on. Only these are opened to the world.
+    description: Ports that the service answers on, at least one. Only these are opened to the world.
     type: list
     elements: dict
     default: []
@@ -128,11 +128,30 @@ options:
         required: true
       src:
         description:
-          - Absolute path of the disk image on the RM.
-          - A qcow2 image is taken as it is, after a check of its consistency; a raw image is converted to qcow2.
-          - An image that is encrypted or that depends on another file is refused.
+          - Absolute path of the disk image on the RM. Either this or O(disks[].url) is required.
+          - What it is says its content, not its name. A qcow2 image is taken as it is, after a check of its consistency, unless much of its length is holes.
+            Raw disks, VMDK, VDI, VHDX, VHD (dynamic or fixed) and QEMU's first format (qcow) are converted to qcow2, by a program that has no rights and
+            reaches no other file.
+          - It may be in a virtual appliance (OVA), or packed as C(.gz), C(.xz), C(.zst), C(.bz2) or C(.zip).
+          - A VMDK whose data is in files of their own is taken with those if they lie beside it and are named after it, as V(shop-flat.vmdk) and
+            V(shop-s001.vmdk) are after V(shop.vmdk).
+          - An image that is encrypted, cut off or damaged, or that depends on another one, is refused; so are other archives, images of CDs, and files without
+            anything on them that is known of disks.
         type: path
-        required: true
+      url:
+        description:
+          - Where the disk image is, by HTTPS or HTTP; what it may be is the same as with O(disks[].src).
+          - It is fetched by the RM, and only when the capsule has to be made.
+        type: str
+        version_added: 0.2.0
+      checksum:
+        description: The SHA-256 of what is at O(disks[].url), such as V(sha256:9f86d081...). Nothing is looked at before this was found to be so.
+        type: str
+        version_added: 0.2.0
+      member:
+        description: Which disk of a virtual appliance (OVA) this is, by the name of its file there. Required if it has several.
+        type: str
+        version_added: 0.2.0
   vpn:
     description: The tunnel into the owner's intranet, for a service with back-ends there.
     type: dict
@@ -207,7 +226,10 @@ options:
         type: dict
         required: true
 notes:
-  - A second run recognizes its sources by path, size, time of change and inode, and reads them again only if these differ.
+  - A second run recognizes its sources by path, size, time of change and inode, or by URL and checksum, and reads them again only if these differ.
+  - While it runs, M(vmatrix.mesh.capsule_info) shows how much of its sources it has read; so does the playbook C(vmatrix.mesh.status), if the RM runs an
+    instance.
+  - A disk to boot from that has no boot code in its first sector is told by a warning; one that boots by UEFI only is such a disk.
 requirements:
   - python3-jsonschema
   - python3-netaddr
@@ -261,6 +283,27 @@ EXAMPLES = r"""
       - name: root
         src: /srv/images/blog.raw
 
+- name: Import the system disk of a virtual appliance, and a data disk that is fetched
+  vmatrix.mesh.capsule:
+    name: wiki
+    version: 1.0.0
+    domain: example.com
+    guest:
+      address: 192.168.1.30/24
+      gateway: 192.168.1.1
+      mac: 00-0C-29-AA-BB-CC
+    ports:
+      - port: 443
+    machine:
+      memory_mib: 2048
+    disks:
+      - name: root
+        src: /srv/images/wiki.ova
+        member: wiki-disk1.vmdk
+      - name: data
+        url: https://images.example.com/wiki-data.qcow2.xz
+        checksum: sha256:fd61a03af4f77d870fc21e05e7e80678095c92d808cfb3b5c279ee04c74aca13
+
 - name: Remove an old version
   vmatrix.mesh.capsule:
     name: shop
@@ -294,6 +337,16 @@ capsule:
         virtual_size: 16777216
         blob: {sha256: fd61a03af4f77d870fc21e05e7e80678095c92d808cfb3b5c279ee04c74aca13, size: 458752}
     memory: null
+steps:
+  description: What was done with each disk, by name, with how many bytes and how long that took; empty if nothing was done.
+  type: dict
+  returned: when O(state=present)
+  version_added: 0.2.0
+  sample:
+    root:
+      - {did: "taken out of the appliance (wiki-disk1.vmdk)", bytes: 734003200, seconds: 3.1}
+      - {did: converted from vmdk, bytes: 734003200, seconds: 12.8}
+      - {did: checked, bytes: 1482240000, seconds: 0.4}
 """
 
 import typing as t
@@ -308,9 +361,8 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import capsule
 def present(params: dict[str, t.Any], check: bool) -> Outcome:
     wanted = {key: params[key] for key in ("name", "version", "domain", "guest", "ports", "balance", "machine", "boot", "disks")}
     wanted.update(vpn=params["vpn"], credentials=params["vpn_credentials"])
-    wanted["guest"] = {**wanted["guest"], "mac": wanted["guest"]["mac"].lower()}
     done = intake.import_capsule(store.Store(), wanted, dry=check)
-    return Outcome(done.changed, done.before, done.after, {"capsule": done.manifest})
+    return Outcome(done.changed, done.before, done.after, {"capsule": done.manifest, "steps": done.steps, "warnings": list(done.warnings)})
 
 
 def call(params: dict[str, t.Any], check: bool) -> Outcome:
@@ -326,7 +378,13 @@ def main() -> None:
         "memory_mib": {"type": "int", "required": True},
     }
     boot = {"kernel": {"type": "path", "required": True}, "initrd": {"type": "path"}, "cmdline": {"type": "str", "default": ""}}
-    disk = {"name": {"type": "str", "required": True}, "src": {"type": "path", "required": True}}
+    disk = {"name": {"type": "str", "required": True}, "src": {"type": "path"}, **{key: {"type": "str"} for key in ("url", "checksum", "member")}}
+    disks = {
+        "options": disk,
+        "mutually_exclusive": [("src", "url")],
+        "required_one_of": [("src", "url")],
+        "required_by": {"checksum": "url", "url": "checksum"},
+    }
     vpn_port = {"protocol": {"type": "str", "choices": ["tcp", "udp", "icmp"], "default": "tcp"}, "port": {"type": "int"}}
     vpn_ports = {"type": "list", "elements": "dict", "options": vpn_port}
     backend = {"address": {"type": "str", "required": True}, "ports": {**vpn_ports, "required": True}}
@@ -356,7 +414,7 @@ def main() -> None:
             "balance": shapes.BALANCE,
             "machine": {"type": "dict", "options": machine},
             "boot": {"type": "dict", "options": boot},
-            "disks": {"type": "list", "elements": "dict", "default": [], "options": disk},
+            "disks": {"type": "list", "elements": "dict", "default": [], **disks},
             "vpn": {"type": "dict", "options": vpn},
             "vpn_credentials": {"type": "dict", "no_log": True, "options": credentials},
         },

@@ -53,7 +53,9 @@ rm:
       type: int
       sample: 2
     disk_bytes:
-      description: Bytes for instances, told anew only when it has changed by a tenth of the file system.
+      description: >-
+        Bytes that may be promised to instances, told anew only when what there is has changed by a tenth of the file system; with C(rm_disk_overcommit) of the
+        role P(vmatrix.mesh.rm#role) it is more than there is.
       type: int
       sample: 53687091200
     machine_types:

@@ -59,9 +59,13 @@ SCHEMA = _closed(
         "domain": _TEXT,
         "guest": _closed(
             {
-                "address": {"type": "string", "pattern": r"^[0-9]{1,3}(\.[0-9]{1,3}){3}/[0-9]{1,2}\Z"},
-                "gateway": {"type": "string", "pattern": r"^[0-9]{1,3}(\.[0-9]{1,3}){3}\Z"},
-                "mac": {"type": "string", "pattern": r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z"},
+                "address": {
+                    "type": "string",
+                    "pattern": r"^[0-9]{1,3}(\.[0-9]{1,3}){3}/[0-9]{1,2}\Z",
+                    "description": "an IPv4 address with a prefix length such as 192.168.1.10/24",
+                },
+                "gateway": {"type": "string", "pattern": r"^[0-9]{1,3}(\.[0-9]{1,3}){3}\Z", "description": "an IPv4 address such as 192.168.1.1"},
+                "mac": {"type": "string", "pattern": r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z", "description": "a MAC address such as 52:54:00:12:34:56"},
             }
         ),
         "ports": {
@@ -75,8 +79,17 @@ SCHEMA = _closed(
         "machine": _closed(
             {
                 # With its version: an unversioned alias would mean another machine after an upgrade of QEMU.
-                "type": {"type": "string", "pattern": r"^[a-z][a-z0-9-]{0,40}-[0-9]{1,3}\.[0-9]{1,3}\Z"},
-                "cpu": {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z", "not": {"enum": ["host", "max", "host-model", "host-passthrough"]}},
+                "type": {
+                    "type": "string",
+                    "pattern": r"^[a-z][a-z0-9-]{0,40}-[0-9]{1,3}\.[0-9]{1,3}\Z",
+                    "description": "a machine type with its version, such as pc-i440fx-7.2 or pc-q35-7.2",
+                },
+                "cpu": {
+                    "type": "string",
+                    "pattern": r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z",
+                    "not": {"enum": ["host", "max", "host-model", "host-passthrough"]},
+                    "description": "a CPU model that is the same on every host, such as qemu64 or Westmere",
+                },
                 "vcpus": _whole(1, 256),
                 "memory_mib": _whole(16, 1 << 22),
             }
@@ -108,7 +121,7 @@ def check(manifest: t.Any) -> dict[str, t.Any]:
     errors = jsonschema.Draft4Validator(SCHEMA).iter_errors(manifest)
     wrong = jsonschema.exceptions.best_match(errors)
     if wrong is not None:
-        _refuse(".".join(str(part) for part in wrong.absolute_path) or "the top", _shortened(wrong.message))
+        _refuse(".".join(str(part) for part in wrong.absolute_path) or "the top", _worded(wrong))
     names.label("service", manifest["name"])
     names.version(manifest["version"])
     names.domain(manifest["domain"])
@@ -183,6 +196,15 @@ def title(manifest: dict[str, t.Any]) -> str:
 
 def _refuse(place: str, what: str) -> t.NoReturn:
     raise InvalidInput(f"The manifest is wrong at {place}: {what}.")
+
+
+def _worded(wrong: t.Any) -> str:
+    """Return in words what a validator says in regular expressions and listings."""
+    if wrong.validator in ("pattern", "not") and "description" in wrong.schema:
+        return f"{wrong.instance[:100]!r} is not {wrong.schema['description']}"
+    if wrong.validator in ("minItems", "maxItems"):
+        return f"it holds {len(wrong.instance)} entries; {'at least' if wrong.validator == 'minItems' else 'at most'} {wrong.validator_value} can be"
+    return _shortened(wrong.message)
 
 
 def _shortened(message: str, longest: int = 300) -> str:

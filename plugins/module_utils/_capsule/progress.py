@@ -5,7 +5,7 @@
 # Note that this module util is private to the collection. It can break at any time.
 # Do not use it from other collections or your own code.
 
-"""How far transfers are, for a person to see: a small file for each, rewritten now and then while it runs."""
+"""How far transfers and imports are, for a person to see: a small file for each, rewritten now and then while it runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PERIOD = 0.5
 
 
 class Progress:
-    """The progress of one transfer, as a context manager; its file is there as long as the transfer runs.
+    """The progress of one transfer or import, as a context manager; its file is there as long as that runs.
 
     Args:
         name: of the file; told apart from the other transfers of this RM.
@@ -46,6 +46,10 @@ class Progress:
     def __exit__(self, *_error: object) -> None:
         if os.path.exists(self._path):
             os.unlink(self._path)
+
+    def expect(self, count: int) -> None:
+        """Note that *count* bytes more belong to it than was known before."""
+        self._total += count
 
     def skip(self, count: int) -> None:
         """Note that *count* bytes need not be moved."""
@@ -75,7 +79,7 @@ class Progress:
 
 
 def transfers(directory: str = TRANSFERS) -> list[dict[str, t.Any]]:
-    """Return the transfers that this RM is sending now: C({what, done, total, bytes_per_second, eta_seconds, pid})."""
+    """Return what this RM is sending or importing now: C({what, done, total, bytes_per_second, eta_seconds, pid})."""
     found = (files.read_json(path) for path in sorted(glob.glob(os.path.join(glob.escape(directory), "*.json"))))
     # A sender that was killed leaves its file behind.
     return [transfer for transfer in found if transfer and os.path.exists(f"/proc/{transfer['pid']}")]

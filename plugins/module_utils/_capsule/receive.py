@@ -24,7 +24,7 @@ import typing as t
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import manifest as manifests
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import parcel as parcels
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import blobs, door, paths, store, stream, wire
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import footprint, names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, MeshError, Refused
 
 #: Seconds that a sender may think between two requests.
@@ -79,7 +79,7 @@ class Receiver:
         for entry in os.scandir(self._incoming):
             if entry.name.endswith(".partial") and entry.stat(follow_symlinks=False).st_mtime < time.time() - ABANDONED:
                 blobs.remove(entry.path)
-        return {"protocol": wire.PROTOCOL, "free_bytes": self._free_bytes()}
+        return {"protocol": wire.PROTOCOL, "free_bytes": self._free_bytes(), "disk_overcommit": footprint.overcommit()}
 
     def _missing(self, request: dict[str, t.Any]) -> dict[str, t.Any]:
         named = request.get("blobs")

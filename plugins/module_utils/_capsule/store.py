@@ -34,6 +34,8 @@ class Store(Blobs):
         self.instances = instances
         self._capsules = os.path.join(root, "capsules")
         self._sources = os.path.join(root, "sources")
+        #: For images on their way in: on the same file system, so that they become blobs by their name alone.
+        self.work = os.path.join(root, "work")
 
     # Looking
 

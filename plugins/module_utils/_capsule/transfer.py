@@ -76,6 +76,7 @@ class Session:
     Attributes:
         peer: the other RM.
         free_bytes: what the other RM could take when the session began.
+        disk_overcommit: how many times it promises its room on disk.
         deadline: time.monotonic() after which all raises DeadlineExceeded; None for no such limit. May be set at any time.
         bytes_wire: bytes sent so far.
         resumed: whether anything was continued that had arrived in part before.
@@ -91,6 +92,7 @@ class Session:
         self._channel = wire.Channel(process.stdout.fileno(), process.stdin.fileno(), time.monotonic() + timeout)
         hello = self._ask({"op": "hello", "protocol": wire.PROTOCOL}, timeout=timeout)
         self.free_bytes: int = hello["free_bytes"]
+        self.disk_overcommit: float = hello.get("disk_overcommit", 1.0)
         self.deadline = None
 
     @property

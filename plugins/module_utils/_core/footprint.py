@@ -9,6 +9,8 @@
 
 An instance was promised that all of its overlays can grow to the sizes of their disks, and that its memory fits beside them when it is suspended. What
 else is written to the same file system must leave that room.
+
+Thin disks seldom grow to their sizes. Where the operator says so, disks are overcommitted: of what may come to be occupied only a part is kept.
 """
 
 from __future__ import annotations
@@ -22,6 +24,10 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import re
 
 DOCUMENT = "instance.json"
 MEMORY = "memory.save"
+#: Holds the number of times that the room on disk may be promised; written by the role of RMs, and readable by who receives for them.
+OVERCOMMIT = "/etc/vmatrix/disk-overcommit"
+#: Of a file system less than this is left when it gets tight.
+TIGHT = 0.1
 #: Of what arrives alive; who sends it asks for its room while it is there already.
 COMING = "coming"
 
@@ -52,9 +58,36 @@ def manifests(instances: str) -> t.Iterator[tuple[str, dict[str, t.Any]]]:
             yield os.path.dirname(path), manifest
 
 
-def promised(instances: str, besides: str | None = None) -> int:
+def overcommit() -> float:
+    """Return how many times the room on disk may be promised here; 1 where nobody has said so."""
+    return max(1.0, float(read_json(OVERCOMMIT) or 1))
+
+
+def kept(count: int) -> int:
+    """Return how many bytes are kept for something that may come to occupy *count*."""
+    return int(count / overcommit())
+
+
+def owed(instances: str, besides: str | None = None) -> int:
     """Return how many bytes the instances in the directory *instances* may still come to occupy, all but the one called *besides*."""
     return sum(_left(directory, manifest) for directory, manifest in manifests(instances) if os.path.basename(directory) != besides)
+
+
+def promised(instances: str, besides: str | None = None) -> int:
+    """Return how many bytes are kept for the instances in the directory *instances*, all but the one called *besides*."""
+    return kept(owed(instances, besides))
+
+
+def room(instances: str) -> dict[str, t.Any]:
+    """Return how it stands with the file system of the directory *instances*.
+
+    That is its C(size), what of it is C(free), and what instances may still come to occupy (C(owed)), in bytes; the C(overcommit); and whether it is
+    C(tight): what is kept for instances is gone, or they may take more than there is and little is left.
+    """
+    found = os.statvfs(instances)
+    size, free, still = found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize, owed(instances)
+    tight = free < kept(still) or free < min(still, int(size * TIGHT))
+    return {"size": size, "free": free, "owed": still, "overcommit": overcommit(), "tight": tight}
 
 
 def _left(directory: str, manifest: t.Mapping[str, t.Any]) -> int:

@@ -57,6 +57,15 @@ def sha256(value: str) -> str:
     return _checked("SHA-256 digest", SHA256, value, "64 lower case hexadecimal digits")
 
 
+def mac(value: str) -> str:
+    """Return a MAC address as C(52:54:00:12:34:56), whether it has colons, hyphens (Windows), dots (Cisco) or nothing; raise InvalidInput if it is none."""
+    digits = re.sub(r"[:.-]", "", value) if isinstance(value, str) else ""
+    widths = {len(part) for part in re.split(r"[:.-]", value)} if digits else set()
+    if not re.fullmatch(r"[0-9A-Fa-f]{12}", digits) or widths not in ({2}, {4}, {12}) or len(set(re.findall(r"[:.-]", value))) > 1:
+        raise InvalidInput(f"{value!r} is not a MAC address: it must look like '52:54:00:12:34:56'.")
+    return ":".join(digits[at : at + 2] for at in range(0, 12, 2)).lower()
+
+
 def instance(value: str) -> InstanceName:
     """Take an instance's name apart: C(shop-1.example.com) is the first instance of service shop of example.com."""
     match = re.fullmatch(rf"({LABEL})-([1-9][0-9]{{0,3}})\.({DOMAIN})", value) if isinstance(value, str) and len(value) <= 253 else None

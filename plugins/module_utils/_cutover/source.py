@@ -183,8 +183,8 @@ def _as_it_is(found: state.Found, order: Order) -> home.Orders:
 
 
 def require_room(host: state.Host, order: Order, found: state.Found, session: t.Any, peer: Peer, check: bool) -> None:
-    """Raise Refused, and tell the peer so, unless it has room for all that the instance may come to occupy."""
-    needed, free = footprint.most(found.document["manifest"]) + disks.SLACK, session.free_bytes
+    """Raise Refused, and tell the peer so, unless it has room for what it keeps for such an instance."""
+    needed, free = int(footprint.most(found.document["manifest"]) / session.disk_overcommit) + disks.SLACK, session.free_bytes
     if free >= needed:
         return
     problem = f"{peer.name} has no room for {found.name}: it takes up to {needed} bytes, and {free} are free there."

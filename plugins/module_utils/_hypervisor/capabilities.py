@@ -14,6 +14,7 @@ import re
 import typing as t
 import xml.etree.ElementTree as ET
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import footprint
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import read_json, write_json
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import accelerator as accelerators
@@ -49,12 +50,12 @@ def offer(places: Places, hypervisor: Hypervisor, accelerator: str) -> Offer:
 
 
 def capacity(places: Places) -> dict[str, int]:
-    """Return C(memory_mib), C(vcpus) and C(disk_bytes) that instances may have in all; what they use already is not taken off."""
+    """Return C(memory_mib), C(vcpus) and C(disk_bytes) that instances may be promised in all; what they use already is not taken off."""
     total = _meminfo("MemTotal")
     return {
         "memory_mib": max(0, total - max(RESERVE_MIB, int(total * RESERVE_PART))),
         "vcpus": os.cpu_count() or 1,
-        "disk_bytes": _disk_capacity(places),
+        "disk_bytes": int(_disk_capacity(places) * footprint.overcommit()),
     }
 
 

@@ -103,12 +103,12 @@ def free_bytes(path: str) -> int:
 
 
 def require_room(places: Places, name: str, manifest: t.Mapping[str, t.Any]) -> None:
-    """Raise Refused unless a fresh instance has room for all that it may come to occupy, beside what other instances were promised."""
-    needed, free = footprint.most(manifest) + SLACK, free_bytes(places.root) - footprint.promised(places.instances(), besides=name)
+    """Raise Refused unless a fresh instance has room for what is kept for it, beside what is kept for others."""
+    needed, free = footprint.kept(footprint.most(manifest)) + SLACK, free_bytes(places.root) - footprint.promised(places.instances(), besides=name)
     if free < needed:
         raise Refused(
-            f"There is not enough disk space for {name}: it may come to take {needed} bytes, and beside what other instances may still take {max(0, free)} are "
-            f"free below {places.root}."
+            f"There is not enough disk space for {name}: {needed} bytes are to be kept for what it may come to take, and beside what is kept for other "
+            f"instances {max(0, free)} are free below {places.root}."
         )
 
 

@@ -13,6 +13,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import credentials, manifest, progress, store
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.libraries import LIBRARIES
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import footprint
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.answers import given
 
@@ -33,6 +34,11 @@ def look(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
 def transfers(_arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
     """Return what the RM is sending to others now."""
     return Outcome(False, None, None, {"transfers": progress.transfers()})
+
+
+def room(_arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
+    """Return how it stands with the RM's C(disk)."""
+    return Outcome(False, None, None, {"disk": footprint.room(store.INSTANCES)})
 
 
 def remove(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:

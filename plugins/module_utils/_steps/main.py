@@ -64,6 +64,7 @@ CALLS = {
     "release": ("vma", "release"),
     "remove_capsule": ("capsules", "remove"),
     "responder": ("responder", "ensure"),
+    "room": ("capsules", "room"),
     "router": ("router", "apply"),
     "routers": ("router", "look"),
     "running": ("instances", "look"),

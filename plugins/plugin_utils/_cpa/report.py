@@ -15,6 +15,8 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import N
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import sentences
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import OLDER
 
+GIB = 1 << 30
+
 HostVars = t.Mapping[str, t.Mapping[str, t.Any]]
 Groups = t.Mapping[str, t.Sequence[str]]
 
@@ -47,11 +49,13 @@ def mesh_status(hostvars: HostVars, groups: Groups) -> str:
             instances.append(row)
         for rm in answer.get("rms", []):
             service = "in service" if rm["in_service"] else "out of service"
-            machines.append((rm["name"], hostvars[host]["hn"], service, rm["accelerator"], f"{rm['memory_mib_left']} of {rm['memory_mib']}"))
+            memory = f"{rm['memory_mib_left']} of {rm['memory_mib']}"
+            machines.append((rm["name"], hostvars[host]["hn"], service, rm["accelerator"], memory, *_disk(hostvars, rm)))
     parts = [
         table(("INSTANCE", "HN", "RM", "STATE", "EPOCH", "PUBLIC ADDRESS", "ROTATION", "CONNECTIONS"), instances),
-        table(("RM", "HN", "SERVICE", "ACCELERATOR", "MIB LEFT"), machines),
+        table(("RM", "HN", "SERVICE", "ACCELERATOR", "MIB LEFT", "DISK-GIB-LEFT", "FREE-NOW"), machines),
     ]
+    parts += [sentence for host in groups.get("rms", []) for sentence in _tight(hostvars, host)]
     strays = [(each["name"], each["rm"], each["state"], each["epoch"]) for each in _strays(hostvars, groups)]
     if strays:
         parts.append(table(("WITHOUT A RECORD", "RM", "STATE", "EPOCH"), strays))
@@ -79,6 +83,23 @@ def mesh_status(hostvars: HostVars, groups: Groups) -> str:
     if silent:
         parts.append("\n".join(["These cannot be asked:", *(f"{host}: {why}." for host, why in silent.items())]))
     return "\n\n".join(parts)
+
+
+def _disk(hostvars: HostVars, rm: t.Mapping[str, t.Any]) -> tuple[str, str]:
+    """Return what is left of an RM's room on disk by what was promised, and by what is really used; the latter as far as the RM was asked."""
+    seen = told(hostvars, rm["name"], "room").get("disk")
+    # Without single spaces: so far to the right YAML folds lines at them.
+    really = f"{seen['free'] / GIB:.1f}/{seen['size'] / GIB:.1f}" if seen else "-"
+    return f"{rm['disk_bytes_left'] / GIB:.1f}/{rm['disk_bytes'] / GIB:.1f}", really
+
+
+def _tight(hostvars: HostVars, host: str) -> list[str]:
+    """Return a sentence if the disk of an RM gets tight."""
+    seen = told(hostvars, host, "room").get("disk")
+    if not seen or not seen["tight"]:
+        return []
+    free, owed = seen["free"] / GIB, seen["owed"] / GIB
+    return [f"The disk of {host} gets tight: {free:.1f} GiB are free, and its instances may still take {owed:.1f} GiB; move some of them, or make room."]
 
 
 def mesh_problems(hostvars: HostVars, groups: Groups) -> list[str]:

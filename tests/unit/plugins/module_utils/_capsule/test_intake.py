@@ -27,7 +27,7 @@ def files(tmp_path):
     (directory / "vmlinuz").write_bytes(os.urandom(100_000))
     (directory / "initrd.img").write_bytes(os.urandom(50_000))
     with open(directory / "disk.raw", "wb") as handle:
-        handle.write(os.urandom(200_000))
+        handle.write(os.urandom(510) + b"\x55\xaa" + os.urandom(200_000))
         handle.truncate(32 << 20)
     qemu_img("convert", "-f", "raw", "-O", "qcow2", directory / "disk.raw", directory / "disk.qcow2")
     return directory
@@ -130,9 +130,6 @@ def test_images_that_depend_on_others_are_refused_without_opening_those(here, wa
     refused("encrypted")
     (files / "bad.qcow2").write_bytes(b"QFI\xfb")
     refused("cut off")
-    qemu_img("create", "-f", "vmdk", files / "bad.vmdk", "1M")
-    wanted["disks"] = [{"name": "root", "src": str(files / "bad.vmdk")}]
-    refused("format vmdk")
 
 
 def test_a_damaged_image_is_refused_and_leaves_nothing(here, wanted, files):
@@ -156,8 +153,27 @@ def test_a_path_that_is_no_file_is_refused(here, wanted, path):
 def test_settings_are_checked_before_files(here, wanted):
     wanted["ports"] = [{"protocol": "tcp", "port": 70000}]
     wanted["boot"]["kernel"] = "/nonexistent"
-    with pytest.raises(InvalidInput, match="ports"):
+    with pytest.raises(InvalidInput, match="70000 is not a port"):
         intake.import_capsule(here.store, wanted)
+
+
+def test_settings_are_refused_in_words(here, wanted):
+    for change, sentence in (
+        ({"ports": []}, "The service shop declares no port, so nobody could reach it."),
+        ({"ports": [{"protocol": "tcp", "port": port} for port in range(1, 66)]}, "The service shop declares 65 ports; it can declare at most 64."),
+        ({"guest": {**wanted["guest"], "mac": "00-0C-29"}}, "'00-0C-29' is not a MAC address: it must look like '52:54:00:12:34:56'."),
+        ({"machine": {**wanted["machine"], "type": "q35"}}, "is not a machine type with its version, such as pc-i440fx-7.2 or pc-q35-7.2."),
+    ):
+        with pytest.raises(InvalidInput) as found:
+            intake.import_capsule(here.store, {**wanted, **change})
+        assert found.value.message.endswith(sentence)
+
+
+def test_a_mac_address_may_be_written_as_elsewhere(here, wanted):
+    wanted["guest"]["mac"] = "00-0C-29-AA-BB-CC"
+    assert intake.import_capsule(here.store, wanted).manifest["guest"]["mac"] == "00:0c:29:aa:bb:cc"
+    wanted["guest"]["mac"] = "000c.29aa.bbcc"
+    assert intake.import_capsule(here.store, wanted).changed is False
 
 
 def test_there_must_be_room(here, wanted, monkeypatch):

@@ -87,6 +87,24 @@ def test_a_wrong_value_is_refused_by_one_sentence_that_names_the_place(manifest,
     assert named in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "sentence"),
+    [
+        ("machine.type", "q35", "'q35' is not a machine type with its version, such as pc-i440fx-7.2 or pc-q35-7.2"),
+        ("machine.cpu", "host", "'host' is not a CPU model that is the same on every host, such as qemu64 or Westmere"),
+        ("guest.mac", "00-0C-29-AA-BB-CC", "'00-0C-29-AA-BB-CC' is not a MAC address such as 52:54:00:12:34:56"),
+        ("guest.address", "192.168.1.10", "'192.168.1.10' is not an IPv4 address with a prefix length such as 192.168.1.10/24"),
+        ("guest.gateway", "router", "'router' is not an IPv4 address such as 192.168.1.1"),
+        ("ports", [], "it holds 0 entries; at least 1 can be"),
+        ("ports", [{"protocol": "tcp", "port": port} for port in range(1, 66)], "it holds 65 entries; at most 64 can be"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words(manifest, place, value, sentence):
+    with pytest.raises(InvalidInput) as caught:
+        manifests.check(changed(manifest, place, value))
+    assert caught.value.message == f"The manifest is wrong at {place}: {sentence}."
+
+
 @pytest.mark.parametrize("place", ["name", "version", "domain"])
 @pytest.mark.parametrize("value", ["../x", "", "a/b", "a\n", ".", "..", "x" * 300, "-a"])
 def test_names_with_path_tricks_are_refused(manifest, place, value):

@@ -55,3 +55,16 @@ def test_what_gets_through_stays_in_its_directory(text):
         except InvalidInput:
             continue
         assert os.path.dirname(os.path.normpath(os.path.join("/base", accepted))) == "/base"
+
+
+@pytest.mark.parametrize("written", ["00:0c:29:aa:bb:cc", "00-0C-29-AA-BB-CC", "000c.29aa.bbcc", "000C29AABBCC", "00:0C:29:aa:BB:cc"])
+def test_a_mac_address_is_one_in_each_of_its_forms(written):
+    assert names.mac(written) == "00:0c:29:aa:bb:cc"
+
+
+@pytest.mark.parametrize(
+    "trick", ["", "00:0c:29:aa:bb", "00:0c:29:aa:bb:cg", "00:0c-29:aa:bb:cc", "0:00c:29:aa:bb:cc", "00:0c:29:aa:bb:cc\n", " 000c29aabbcc", None, 7]
+)
+def test_tricks_are_no_mac_addresses(trick):
+    with pytest.raises(InvalidInput, match="is not a MAC address: it must look like '52:54:00:12:34:56'"):
+        names.mac(trick)

@@ -34,6 +34,7 @@ class Line:
         self.incoming = os.path.join(rm.root, "incoming")
         self.cuts: set[str] = set()
         self.free_bytes = 1 << 40
+        self.disk_overcommit = 1.0
         self.deadline = None
         self.dialled = 0
         self.digests: dict[str, str] = {}

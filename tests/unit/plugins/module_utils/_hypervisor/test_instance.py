@@ -148,10 +148,21 @@ def test_what_other_instances_may_still_take_is_not_free(rm, monkeypatch):
     promised = footprint.promised(rm.places.instances())
     room = footprint.most(manifest()) + disks.SLACK
     monkeypatch.setattr(disks, "free_bytes", lambda _path: room + promised - 1)
-    with pytest.raises(Refused, match=f"not enough disk space for {other}: it may come to take {room} bytes, and beside .* {room - 1} are free"):
+    with pytest.raises(Refused, match=f"not enough disk space for {other}: {room} bytes are to be kept .* {room - 1} are free"):
         rm.order("running", name=other)
     monkeypatch.setattr(disks, "free_bytes", lambda _path: room + promised)
     rm.order("running", name=other)
+
+
+def test_where_disks_are_overcommitted_a_part_of_the_room_will_do(rm, monkeypatch, tmp_path):
+    bring(rm, "running")
+    owed, most = footprint.owed(rm.places.instances()), footprint.most(manifest())
+    monkeypatch.setattr(disks, "free_bytes", lambda _path: (owed + most) // 2 + disks.SLACK + 10)
+    with pytest.raises(Refused, match="not enough disk space"):
+        rm.order("running", name="shop-2.example.com")
+    monkeypatch.setattr(footprint, "OVERCOMMIT", str(tmp_path / "overcommit"))
+    (tmp_path / "overcommit").write_text("2.0\n")
+    assert rm.order("running", name="shop-2.example.com").after["state"] == "running"
 
 
 def test_a_start_that_fails_leaves_nothing_of_a_fresh_instance_but_keeps_an_old_one(rm):

@@ -24,7 +24,11 @@ RECORD = {
     **{"instance": "shop-1.example.com", "rm": "rm-east-1", "moves_to": None, "state": "running", "epoch": 3},
     **{"public_address": "198.18.1.1", "in_rotation": True},
 }
-RM = {"name": "rm-east-1", "in_service": True, "accelerator": "tcg", "memory_mib": 2048, "memory_mib_left": 1920}
+RM = {
+    **{"name": "rm-east-1", "in_service": True, "accelerator": "tcg", "memory_mib": 2048, "memory_mib_left": 1920},
+    **{"disk_bytes": 20 << 30, "disk_bytes_left": 5 << 30},
+}
+DISK = {"size": 20 << 30, "free": 12 << 30, "owed": 15 << 30, "overcommit": 2.0, "tight": False}
 SERVICE = {"name": "shop", "members": [{"instance": "shop-1.example.com", "address": "192.168.1.10", "connections": 3}]}
 
 
@@ -59,6 +63,16 @@ def test_status_shows_the_truth_of_the_rm_beside_the_record():
     assert "stopped (should be running)" in mesh_status(hostvars(state="stopped"), GROUPS)
     assert "not there (should be running)" in mesh_status(hostvars(running={"instances": [], "epochs": {}}), GROUPS)
     assert "unknown (should be running)" in mesh_status(hostvars(running="silent"), GROUPS), "nobody has said that it is not there"
+
+
+def test_status_shows_the_disk_as_promised_and_as_it_is():
+    assert "1920 of 2048  5.0/20.0       -" in mesh_status(hostvars(), GROUPS), "nobody has asked it"
+    seen = hostvars()
+    seen["rm-east-1"]["status_told"]["answers"].update(answered(room={"disk": DISK})["answers"])
+    assert "5.0/20.0       12.0/20.0" in mesh_status(seen, GROUPS) and "tight" not in mesh_status(seen, GROUPS)
+    seen["rm-east-1"]["status_told"]["answers"].update(answered(room={"disk": {**DISK, "free": 1 << 30, "tight": True}})["answers"])
+    sentence = "The disk of rm-east-1 gets tight: 1.0 GiB are free, and its instances may still take 15.0 GiB; move some of them, or make room."
+    assert sentence in mesh_status(seen, GROUPS) and mesh_problems(seen, GROUPS) == []
 
 
 def test_status_says_who_cannot_be_asked_and_why():
