@@ -42,6 +42,8 @@ class Switch(t.Protocol):
 
     def remove_port(self, port: str) -> None: ...
 
+    def trunks(self) -> list[str]: ...
+
 
 class Report(t.NamedTuple):
     """What was done (or would be, in check mode).
@@ -60,14 +62,12 @@ class Report(t.NamedTuple):
 
 
 class Seen(t.NamedTuple):
-    """What is there of a router: its links, the VLAN of its port on the switch, and the digest of its rules; None for what is missing."""
+    """What is there of a router: its links, the VLAN of its port on the switch, and the digest of its rules; None for what is missing. And the ways to it."""
 
     links: namespace.Links | None
     vlan: int | None
     digest: str | None
-
-
-NOTHING = Seen(None, None, None)
+    ways: namespace.Ways
 
 
 def apply(desired: Document, *where: t.Any, asks: t.Collection[str] = (), answer_timeout: float = 0.0, dry_run: bool = False, **how: t.Any) -> Report:
@@ -173,7 +173,7 @@ def brought(
         acts = changed and not dry_run
         if acts and moved:
             _unplug(known, switch_of(known.bridge))
-            seen = NOTHING
+            seen = Seen(None, None, None, _ways(switch, wan))
         newcomers = new_members(document, previous) if acts and (companion or answer_timeout > 0) else []
         if newcomers:
             network = prepared(document, previous)
@@ -308,11 +308,15 @@ def _observe(domain: str, wan: str, switch: Switch, documents: list[Document | N
     """Look at a domain's router; on the WAN interface only the public addresses of *documents* are looked for."""
     called = namespace.names(domain)
     links = namespace.observe(domain, wan, {address for document in documents if document for address in public_addresses(document)})
-    return Seen(links, switch.access_vlan(called.port), _rules_digest(called.namespace) if links else None)
+    return Seen(links, switch.access_vlan(called.port), _rules_digest(called.namespace) if links else None, _ways(switch, wan))
+
+
+def _ways(switch: Switch, wan: str) -> namespace.Ways:
+    return namespace.Ways(min([namespace.USUAL_MTU, *map(namespace.mtu, switch.trunks())]), namespace.mtu(wan))
 
 
 def _drift(known: state.State, seen: Seen) -> list[str]:
-    want = namespace.wanted(known.document)
+    want = namespace.wanted(known.document, seen.ways)
     links = seen.links and seen.links._replace(proxies=tuple(address for address in seen.links.proxies if address in want.proxies))
     found = {"links": links == want, "access port": seen.vlan == known.document["vlan"], "rules": seen.digest == known.digest}
     return [part for part, well in found.items() if not well]
@@ -320,7 +324,7 @@ def _drift(known: state.State, seen: Seen) -> list[str]:
 
 def _enforce(document: Document, known: state.State | None, seen: Seen, switch: Switch, wan: str, directory: str) -> state.State:
     """Make everything as *document* says and remember it; rules come before links, so that no packet passes unfiltered."""
-    domain, called, want = document["domain"], namespace.names(document["domain"]), namespace.wanted(document)
+    domain, called, want = document["domain"], namespace.names(document["domain"]), namespace.wanted(document, seen.ways)
     if seen.links is None:
         namespace.create(domain)
     down = _still_down(document, known)

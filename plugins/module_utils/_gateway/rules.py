@@ -115,6 +115,8 @@ def render(document: Document, down: t.Collection[str] = ()) -> str:
         *_sent_on(elsewhere),
         "  chain forward {",
         "    type filter hook forward priority filter; policy drop;",
+        # Whoever drops ICMP on the way never hears what is too large; its TCP learns here what fits.
+        "    tcp flags syn tcp option maxseg size set rt mtu",
         *_patient(elsewhere),
         "    ct state established,related accept",
         f"    meta mark {marks.VPN:#x} accept",
