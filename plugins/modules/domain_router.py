@@ -285,6 +285,15 @@ waited:
       type: float
       returned: success
       sample: 0.412
+warnings:
+  description:
+    - What is doubtful about new members that have answered, in sentences; nothing is refused for that.
+    - It is told when a caller from outside, made for that on the gateway, does not reach the service by its public address, with what is likely in the way,
+      and when only packets of less than the usual size reach an instance.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 tunnels:
   description: The tunnels that begin in the router, by service, with serial numbers in the place of certificates.
   returned: success

@@ -16,7 +16,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core import fence
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names as core_names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
-from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import answers, connections, namespace, rules, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import answers, connections, doubts, namespace, rules, state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.announce import announce
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.document import (
     Document,
@@ -53,12 +53,14 @@ class Report(t.NamedTuple):
         before: C(router), the document in force before, and C(drift), what no longer was as that document says.
         after: the same afterwards.
         waited: how long each new member took to answer.
+        warnings: what is doubtful about those that have answered, in sentences.
     """
 
     changed: bool
     before: dict[str, t.Any]
     after: dict[str, t.Any]
     waited: list[answers.Waited]
+    warnings: t.Sequence[str] = ()
 
 
 class Seen(t.NamedTuple):
@@ -85,15 +87,16 @@ def apply(desired: Document, *where: t.Any, asks: t.Collection[str] = (), answer
         What brought() raises.
     """
     report = brought(desired, *where, answer_timeout=answer_timeout, dry_run=dry_run, **how)
+    if dry_run or answer_timeout <= 0:
+        return report
+    domain, called = desired["domain"], namespace.names(desired["domain"]).namespace
     answered = {each.instance for each in report.waited}
     late = [each for each in new_members(report.after["router"], None) if each["instance"] in asks and each["instance"] not in answered]
-    if dry_run or answer_timeout <= 0 or not late:
-        return report
-    domain = desired["domain"]
-    namespace.forget_neighbours(domain, [each["address"] for each in late])
-    with state.call_off(domain, desired["generation"]) as called_off:
-        waited = answers.wait(namespace.names(domain).namespace, late, answer_timeout, called_off)
-    return report._replace(waited=[*report.waited, *waited])
+    if late:
+        namespace.forget_neighbours(domain, [each["address"] for each in late])
+        with state.call_off(domain, desired["generation"]) as called_off:
+            report = report._replace(waited=[*report.waited, *answers.wait(called, late, answer_timeout, called_off)])
+    return report._replace(warnings=doubts.of_published(report.after["router"], {each.instance for each in report.waited}, called)) if report.waited else report
 
 
 def late(domain: str, instances: t.Collection[str], timeout: float, directory: str = state.DIRECTORY) -> list[str]:

@@ -24,6 +24,8 @@ TABLE = "vmatrix"
 #: The router's interfaces, as they are named inside its network namespace.
 INSIDE = "guests"
 OUTSIDE = "outside"
+#: What the gateway gives to its own visitors, see _gateway.visitor; guests see their router instead, for some hold these addresses for their neighbours'.
+VISITORS = ipaddress.ip_network("169.254.76.0/24")
 #: How callers learn that nobody serves.
 _REFUSAL = {"tcp": "tcp reset", "udp": "icmp port-unreachable"}
 
@@ -111,6 +113,10 @@ def render(document: Document, down: t.Collection[str] = ()) -> str:
         *(
             f'    iifname "{OUTSIDE}" ip daddr {public} {proto} dport {number} dnat ip to {target}' for public, target, proto, number in elsewhere
         ),
+        "  }",
+        "  chain visits {",
+        "    type nat hook postrouting priority srcnat; policy accept;",
+        f'    oifname "{INSIDE}" ip saddr {VISITORS} masquerade',
         "  }",
         *_sent_on(elsewhere),
         "  chain forward {",

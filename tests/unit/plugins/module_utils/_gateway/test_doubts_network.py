@@ -1,0 +1,139 @@
+# Copyright: (c) 2026, The vmatrix.mesh founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is told of a publication that the router itself takes for good: nobody outside reaches it, or nothing large comes through."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+from gateway_net import DOMAIN, MARK, PUBLIC, apply, connect, document, sh
+
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import firewalls, namespace, sizes
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.inside import call_inside
+
+DROPPING = "table ip {name} {{ chain FORWARD {{ type filter hook forward priority 0; policy drop; }}; chain {more} {{ }}; }}"
+
+
+@pytest.fixture(autouse=True)
+def _bridge_without_netfilter(net):
+    """Have the bridge forward frames without the firewalls for packets: it stands for a switch, which has none."""
+    path = "/proc/sys/net/bridge/bridge-nf-call-iptables"
+    if os.path.exists(path):
+        with open(path, "w", encoding="ascii") as handle:
+            handle.write("0")
+
+
+@pytest.fixture
+def one(mesh):
+    guest = mesh.guests[0]
+    guest.serve(80)
+    return guest
+
+
+def told(mesh, guest, ports=(80,)):
+    return list(apply(mesh, document([guest.member], ports=ports), answer_timeout=10).warnings)
+
+
+@pytest.fixture
+def lossy(mesh):
+    """What is larger than about 1400 bytes is lost without a word between the router and the first guest, and no interface says so."""
+    sh("ip", "link", "set", "g1", "mtu", "1396")
+    sh("ip", "-n", mesh.guests[0].namespace, "route", "flush", "cache")
+    yield
+    sh("ip", "link", "set", "g1", "mtu", "1500")
+
+
+@pytest.fixture
+def deaf_to_pings(mesh):
+    where = mesh.guests[0].namespace
+    call_inside(where, lambda: sh("sysctl", "-q", "-w", "net.ipv4.icmp_echo_ignore_all=1"))
+    yield
+    call_inside(where, lambda: sh("sysctl", "-q", "-w", "net.ipv4.icmp_echo_ignore_all=0"))
+
+
+def test_nothing_is_doubted_where_all_is_well(mesh, one):
+    assert told(mesh, one) == []
+    assert {link for link in namespace.host_addresses() if link.startswith("vv")} == set(), "the visitor has gone"
+
+
+def test_nothing_is_doubted_of_a_guest_that_answers_no_pings(mesh, one, deaf_to_pings):
+    assert told(mesh, one) == []
+
+
+def test_it_is_told_what_size_of_packet_passes(mesh, one, lossy):
+    [sentence] = told(mesh, one)
+    assert sentence.startswith(f"Packets of more than 1400 bytes do not reach {one.instance} at {one.address}, though its router sends up to 1500: ")
+
+
+def test_it_is_told_of_a_guest_that_answers_no_pings_too(mesh, one, lossy, deaf_to_pings):
+    [sentence] = told(mesh, one)
+    assert sentence.startswith("Packets of more than 1400 bytes do not reach")
+
+
+def test_a_guest_that_answers_nothing_is_not_judged(mesh):
+    apply(mesh, document([mesh.guests[0].member]))
+    assert call_inside(namespace.names(DOMAIN).namespace, lambda: sizes.largest("192.168.1.99")) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "sentence"),
+    [
+        ("filter", "DOCKER-USER", "Docker drops what this gateway forwards unless it knows it (table ip filter, policy drop in forward); iptables -I DOCKER-USER"),
+        ("filter", "ufw-user-forward", "Ufw drops what this gateway forwards unless it knows it (table ip filter, policy drop in forward); ufw default allow routed"),
+        ("mine", "more", "Another firewall drops what this gateway forwards unless it knows it (table ip mine, policy drop in forward); let it accept"),
+    ],
+)
+def test_a_firewall_of_others_is_named_when_nobody_outside_reaches_what_was_published(mesh, one, name, more, sentence):
+    run(["nft", "-f", "-"], stdin=DROPPING.format(name=name, more=more))
+    try:
+        began = time.monotonic()
+        [found] = told(mesh, one)
+        assert time.monotonic() - began < 5
+        assert call_inside(mesh.client, lambda: connect(PUBLIC, 80, 0.5)) == "silent", "the world does not reach it either"
+    finally:
+        sh("nft", "delete", "table", "ip", name)
+    assert found.startswith(f"shop answers its router, but its public address {PUBLIC} does not answer a caller from outside at port 80 (no reply). {sentence}")
+
+
+def test_one_that_lets_it_pass_is_not_doubted(mesh, one):
+    """A policy to drop says nothing about what the rules before it do."""
+    run(["nft", "-f", "-"], stdin=DROPPING.format(name="mine", more="more"))
+    for way in ("iifname", "oifname"):
+        sh("nft", "add", "rule", "ip", "mine", "FORWARD", way, "vo*", "accept")
+    try:
+        assert told(mesh, one) == []
+        assert [each.table for each in firewalls.others()] == ["ip mine"]
+    finally:
+        sh("nft", "delete", "table", "ip", "mine")
+
+
+def test_a_gateway_that_does_not_forward_is_told_so(mesh, one):
+    sh("sysctl", "-q", "-w", "net.ipv4.ip_forward=0")
+    try:
+        [found] = told(mesh, one)
+    finally:
+        sh("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+    assert found.endswith("The gateway does not forward: its net.ipv4.ip_forward is 0.")
+
+
+def test_a_guest_takes_the_visitor_for_its_router(mesh, one):
+    """Some hold addresses of that kind for their neighbours', and would not answer through it."""
+    sh("ip", "-n", one.namespace, "route", "add", "169.254.0.0/16", "dev", "eth0")
+    try:
+        assert told(mesh, one) == []
+    finally:
+        sh("ip", "-n", one.namespace, "route", "del", "169.254.0.0/16", "dev", "eth0")
+
+
+def test_no_visitor_outlasts_its_visit(mesh, one):
+    before = set(namespace.host_addresses())
+    for generation in range(1, 4):
+        apply(mesh, document([], generation=2 * generation))
+        apply(mesh, document([one.member], generation=2 * generation + 1), answer_timeout=5)
+    after = {link for link in namespace.host_addresses() if not link.startswith(("vo", "vr"))}
+    assert after <= before and MARK
