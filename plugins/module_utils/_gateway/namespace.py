@@ -109,6 +109,33 @@ def mtu(interface: str) -> int:
     return USUAL_MTU
 
 
+class Link(t.NamedTuple):
+    """An interface as the kernel knows it: one that was made anew has another index."""
+
+    name: str
+    index: int
+    mac: str
+    up: bool
+    carries: bool
+
+
+def links() -> list[Link]:
+    """Return the interfaces of the calling thread's namespace."""
+    found = _ip("link", "show")
+    return [Link(each["ifname"], each["ifindex"], each.get("address", ""), "UP" in each["flags"], "LOWER_UP" in each["flags"]) for each in found]
+
+
+def lost(documents: t.Iterable[Document], wan: str) -> list[str]:
+    """Return the domains of *documents* that have a public address without a route to their router, or one for which *wan* does not answer ARP."""
+    routes = {(route.get("dev"), route["dst"]) for route in _ip("route", "show")}
+    proxies = {entry["dst"] for entry in _ip("neigh", "show", "proxy", "dev", wan)}
+    return [
+        document["domain"]
+        for document in documents
+        if any(address not in proxies or (names(document["domain"]).link, address) not in routes for address in public_addresses(document))
+    ]
+
+
 def host_addresses() -> dict[str, list[str]]:
     """Return the IPv4 addresses of each interface of the root namespace."""
     return {interface["ifname"]: _addresses(interface, prefix=False) for interface in _ip("addr", "show")}

@@ -276,10 +276,12 @@ def remove(
 
 
 def restore(known: state.State, switch: Switch, directory: str = state.DIRECTORY) -> None:
-    """Build a router as its state says, whatever is there of it: after a reboot nothing is."""
+    """Build a router as its state says, whatever is there of it: after a reboot nothing is. What *known* is by now, somebody else may have changed."""
     with state.locked(known.document["domain"]):
-        seen = _observe(known.document["domain"], known.wan_interface, switch, [known.document])
-        _enforce(known.document, known, seen, switch, known.wan_interface, directory)
+        found = state.load(known.document["domain"], directory)
+        if found:
+            seen = _observe(found.document["domain"], found.wan_interface, switch, [found.document])
+            _enforce(found.document, found, seen, switch, found.wan_interface, directory)
 
 
 def drift(known: state.State, switch: Switch) -> list[str]:
