@@ -78,9 +78,19 @@ options:
           - udp
         default: tcp
       port:
-        description: Port number, V(1) to V(65535).
+        description: Port number, V(1) to V(65535); the first one of a range.
         type: int
         required: true
+      last_port:
+        description: The last port of a range. Connections to several of its ports go to the same instance only if O(balance.policy=sticky), or there is but one.
+        type: int
+      helper:
+        description: >-
+          What lets further connections pass that the protocol agrees on. V(ftp) (RFC 959) lets data connections through to the instance that agreed on them, and
+          puts the public address into what it says of them; only where the control connection is not encrypted.
+        type: str
+        choices:
+          - ftp
   machine:
     description: The hardware that the virtual machine sees, on every RM alike. Required with O(state=present).
     type: dict
@@ -308,6 +318,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import capsule
 def present(params: dict[str, t.Any], check: bool) -> Outcome:
     wanted = {key: params[key] for key in ("name", "version", "domain", "guest", "ports", "balance", "machine", "boot", "disks")}
     wanted.update(vpn=params["vpn"], credentials=params["vpn_credentials"])
+    wanted["ports"] = [{key: value for key, value in port.items() if value is not None} for port in wanted["ports"]]
     wanted["guest"] = {**wanted["guest"], "mac": wanted["guest"]["mac"].lower()}
     done = intake.import_capsule(store.Store(), wanted, dry=check)
     return Outcome(done.changed, done.before, done.after, {"capsule": done.manifest})
@@ -318,7 +329,12 @@ def call(params: dict[str, t.Any], check: bool) -> Outcome:
 
 
 def main() -> None:
-    port = {"protocol": {"type": "str", "choices": ["tcp", "udp"], "default": "tcp"}, "port": {"type": "int", "required": True}}
+    port = {
+        "protocol": {"type": "str", "choices": ["tcp", "udp"], "default": "tcp"},
+        "port": {"type": "int", "required": True},
+        "last_port": {"type": "int"},
+        "helper": {"type": "str", "choices": ["ftp"]},
+    }
     machine = {
         "type": {"type": "str", "default": "pc-i440fx-7.2"},
         "cpu": {"type": "str", "default": "qemu64"},

@@ -68,9 +68,19 @@ options:
             default: tcp
             choices: [tcp, udp]
           port:
-            description: The port, the same outside and at the guest.
+            description: The port, the same outside and at the guest; the first one of a range.
             type: int
             required: true
+          last_port:
+            description: >-
+              The last port of a range. Connections to several of its ports go to the same instance only if the balance is V(sticky), or there is but one.
+            type: int
+          helper:
+            description: >-
+              What lets further connections pass that the protocol agrees on. V(ftp) (RFC 959) lets data connections through to the instance that agreed on them,
+              and puts the public address into what it says of them; only where the control connection is not encrypted.
+            type: str
+            choices: [ftp]
       balance:
         description: How the members share the service's callers, and what shows that they are alive; what is not said is as usual.
         type: dict
@@ -355,6 +365,8 @@ def main() -> None:
                         "options": {
                             "protocol": {"type": "str", "default": "tcp", "choices": ["tcp", "udp"]},
                             "port": {"type": "int", "required": True},
+                            "last_port": {"type": "int"},
+                            "helper": {"type": "str", "choices": ["ftp"]},
                         },
                     },
                     "balance": shapes.SERVICE_BALANCE,

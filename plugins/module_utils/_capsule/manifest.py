@@ -68,7 +68,15 @@ SCHEMA = _closed(
             "type": "array",
             "minItems": 1,
             "maxItems": ports.MOST,
-            "items": _closed({"protocol": {"type": "string", "enum": list(ports.PROTOCOLS)}, "port": _whole(1, 65535)}),
+            "items": _closed(
+                {
+                    "protocol": {"type": "string", "enum": list(ports.PROTOCOLS)},
+                    "port": _whole(1, 65535),
+                    "last_port": _whole(1, 65535),
+                    "helper": {"type": "string", "enum": list(ports.HELPERS)},
+                },
+                optional=["last_port", "helper"],
+            ),
         },
         # Only what is not as usual, see _core.balance; its values are checked there.
         "balance": {"type": "object", "minProperties": 1},

@@ -19,7 +19,7 @@ import ssl
 import time
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, ports
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.balance import Check
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.caller import Caller
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, Refused
@@ -114,7 +114,9 @@ def _presence(address: str) -> str:
 def _asked(member: t.Mapping[str, t.Any]) -> list[Check]:
     """Return what a new member has to answer: its check, and a connection on each other TCP port."""
     check = balance.check_of(member.get("balance"), member["ports"])
-    plain = [Check("tcp", port["port"]) for port in member["ports"] if port["protocol"] == "tcp" and port["port"] != check.port]
+    # Of a range nobody says that all of it is always open.
+    single = [port["port"] for port in member["ports"] if port["protocol"] == "tcp" and ports.single(port)]
+    plain = [Check("tcp", port) for port in single if port != check.port]
     return plain if check.kind == "arp" and plain else [check, *plain]
 
 

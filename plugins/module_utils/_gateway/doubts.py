@@ -16,6 +16,7 @@ import concurrent.futures
 import time
 import typing as t
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import ports
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.balance import Check
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import answers, firewalls, sizes, visitor
@@ -53,8 +54,8 @@ def of_published(document: Document, instances: t.Collection[str], namespace: st
 
 
 def _entrance(service: t.Mapping[str, t.Any]) -> list[Entrance]:
-    ports = [port["port"] for port in service["ports"] if port["protocol"] == "tcp"]
-    return [Entrance(service["name"], service["public_address"], ports[0])] if ports else []
+    single = [port["port"] for port in service["ports"] if port["protocol"] == "tcp" and ports.single(port)]
+    return [Entrance(service["name"], service["public_address"], single[0])] if single else []
 
 
 def _narrow(members: t.Sequence[t.Mapping[str, t.Any]], namespace: str) -> list[str]:

@@ -12,14 +12,15 @@ from __future__ import annotations
 import functools
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import fence
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import fence, ports
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names as core_names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
-from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import answers, connections, doubts, namespace, rules, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import answers, connections, doubts, helpers, namespace, rules, state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.announce import announce
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.document import (
     Document,
+    Service,
     checked,
     left_members,
     merged,
@@ -295,10 +296,9 @@ def look(known: state.State, switch: Switch) -> dict[str, t.Any]:
     live = connections.live(namespace.names(known.document["domain"]).namespace) if seen.links else {}
     services = []
     for service in known.document["services"]:
-        ports = {(port["protocol"], service["public_address"], port["port"]) for port in service["ports"]}
         counts: dict[str, int] = {}
         for connection, number in live.items():
-            if connection[:3] in ports:
+            if connection.public_address == service["public_address"] and _declared(service, connection):
                 counts[connection.member] = counts.get(connection.member, 0) + number
         members = [
             {**member, "connections": counts.pop(member["address"], 0), "healthy": member["address"] not in known.down} for member in service["members"]
@@ -307,6 +307,10 @@ def look(known: state.State, switch: Switch) -> dict[str, t.Any]:
         services.append({**service, "members": members, "leaving": leaving})
     wrong = _drift(known, seen)
     return {**known.document, "services": services, "drift": bool(wrong), "drifted": wrong}
+
+
+def _declared(service: Service, connection: connections.Connection) -> bool:
+    return any(port["protocol"] == connection.protocol and ports.covers(port, connection.port) for port in service["ports"])
 
 
 def _observe(domain: str, wan: str, switch: Switch, documents: list[Document | None]) -> Seen:
@@ -335,6 +339,7 @@ def _enforce(document: Document, known: state.State | None, seen: Seen, switch: 
     down = _still_down(document, known)
     text, digest = rules.render(document, down), seen.digest
     if known is None or digest != known.digest or text != rules.render(known.document, known.down):
+        helpers.load(document)
         call_inside(called.namespace, functools.partial(run, ["nft", "-f", "-"], stdin=text))
         digest = _rules_digest(called.namespace)
     if seen.links is None:

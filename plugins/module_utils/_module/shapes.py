@@ -23,7 +23,12 @@ GUEST: Spec = {"type": "dict", "options": needed("address", "gateway", "mac")}
 PORTS: Spec = {
     "type": "list",
     "elements": "dict",
-    "options": {"protocol": {"type": "str", "choices": ["tcp", "udp"], "required": True}, **needed("port", kind="int")},
+    "options": {
+        "protocol": {"type": "str", "choices": ["tcp", "udp"], "required": True},
+        **needed("port", kind="int"),
+        "last_port": {"type": "int"},
+        "helper": {"type": "str", "choices": ["ftp"]},
+    },
 }
 REQUIREMENTS: Spec = {
     "type": "dict",
