@@ -85,9 +85,9 @@ def fetched(there, size=3_000_000, timeout=10):
     return call_inside(there, talk_on)
 
 
-def udp(members):
+def udp(members, port):
     wanted = document(members)
-    wanted["services"][0]["ports"] = [{"protocol": "udp", "port": 5353}]
+    wanted["services"][0]["ports"] = [{"protocol": "udp", "port": port}]
     return wanted
 
 
@@ -114,7 +114,7 @@ def test_three_megabytes_come_through_a_trunk_of_1400_bytes(narrow_trunk):
 def test_a_caller_is_told_what_the_trunk_carries(narrow_trunk):
     one = narrow_trunk.guests[0]
     with echo(one, 5353):
-        apply(narrow_trunk, udp([one.member]))
+        apply(narrow_trunk, udp([one.member], 5353))
         line, say = call_inside(narrow_trunk.client, lambda: talk(5353))
         with line:
             assert say() == one.instance
@@ -124,12 +124,12 @@ def test_a_caller_is_told_what_the_trunk_carries(narrow_trunk):
 def test_a_guest_is_told_what_the_way_to_its_caller_carries(mesh, far):
     """By the router of somebody else, who answers the address that he knows: the public one."""
     one = mesh.guests[0]
-    apply(mesh, udp([one.member]))
+    apply(mesh, udp([one.member], 5354))
     server = call_inside(one.namespace, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     with server:
-        server.bind((one.address, 5353))
+        server.bind((one.address, 5354))
         server.settimeout(3)
-        line, unused = call_inside(far, lambda: talk(5353))
+        line, unused = call_inside(far, lambda: talk(5354))
         with line:
             line.send(b"hello")
             server.connect(server.recvfrom(100)[1])
@@ -140,12 +140,12 @@ def test_a_guest_is_told_what_the_wan_carries(mesh):
     one = mesh.guests[0]
     sh("ip", "link", "set", "wan0", "mtu", "1340")
     try:
-        apply(mesh, udp([one.member]))
+        apply(mesh, udp([one.member], 5355))
         server = call_inside(one.namespace, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         with server:
-            server.bind((one.address, 5353))
+            server.bind((one.address, 5355))
             server.settimeout(3)
-            line, unused = call_inside(mesh.client, lambda: talk(5353))
+            line, unused = call_inside(mesh.client, lambda: talk(5355))
             with line:
                 line.send(b"hello")
                 server.connect(server.recvfrom(100)[1])
