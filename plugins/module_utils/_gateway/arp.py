@@ -23,20 +23,21 @@ _ETHERNET, _FRAMES, _IPV4, _REQUEST, _REPLY = 1, 0x0806, 0x0800, 1, 2
 _BROADCAST = b"\xff" * 6
 
 
-def answers(address: str, end: float, size: int = 0) -> bool:
-    """Ask the guests of the router whose namespace the calling thread is in; say whether there was an answer before *end* (monotonic).
+def answers(address: str, end: float, size: int = 0, interface: str = INSIDE) -> bool:
+    """Ask from the calling thread's network namespace; say whether there was an answer before *end* (monotonic).
 
     Args:
         address: whom to ask.
         end: when to give up.
         size: bytes to which the question is drawn out; what comes after its end is nobody's (as in the padding of every short frame).
+        interface: whose neighbours are asked; as usual a router's guests.
     """
     wanted = ipaddress.ip_address(address).packed
     with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_FRAMES)) as line, contextlib.suppress(socket.timeout):
-        line.bind((INSIDE, _FRAMES))
+        line.bind((interface, _FRAMES))
         own = line.getsockname()[4]
         request = _PACKET.pack(_ETHERNET, _IPV4, 6, 4, _REQUEST, own, ipaddress.ip_address(_source(address)).packed, bytes(6), wanted)
-        line.sendto(request.ljust(size, b"\0"), (INSIDE, _FRAMES, 0, 0, _BROADCAST))
+        line.sendto(request.ljust(size, b"\0"), (interface, _FRAMES, 0, 0, _BROADCAST))
         while (left := end - time.monotonic()) > 0:
             line.settimeout(left)
             heard = line.recv(_PACKET.size)

@@ -19,7 +19,7 @@ import typing as t
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import ports
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.balance import Check
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
-from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import answers, firewalls, sizes, visitor
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import answers, firewalls, neighbour, visitor
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.document import Document
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.inside import enter
 
@@ -60,7 +60,7 @@ def _entrance(service: t.Mapping[str, t.Any]) -> list[Entrance]:
 
 def _narrow(members: t.Sequence[t.Mapping[str, t.Any]], namespace: str) -> list[str]:
     with concurrent.futures.ThreadPoolExecutor(max_workers=min(_MOST_THREADS, len(members)), initializer=enter, initargs=(namespace,)) as pool:
-        found = list(pool.map(lambda member: sizes.largest(member["address"]), members))
+        found = list(pool.map(lambda member: neighbour.largest(member["address"]), members))
     return [
         f"Packets of more than {size.reaches} bytes do not reach {member['instance']} at {member['address']}, though its router sends up to {size.sent}: a link on the way "
         "carries less, and large answers will be lost. Give the trunk interfaces of gateway and RMs the MTU that the way between them carries."

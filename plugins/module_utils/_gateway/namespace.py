@@ -13,14 +13,10 @@ One veth pair joins it to the switch (C(guests) inside, an access port outside),
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import ipaddress
 import json
 import os
-import socket
-import struct
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
@@ -33,11 +29,6 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.rules import
 MAC = "02:76:6d:00:00:01"
 #: The gateway's end of the link to each router. The routers see nothing else of it, so they can all call it the same.
 NEXT_HOP = "169.254.76.1"
-#: Bytes of the largest packet that Ethernet promises to carry (RFC 894); guests believe in it.
-USUAL_MTU = 1500
-#: linux/sockios.h, and struct ifreq of linux/if.h with an int in its union.
-_SIOCGIFMTU = 0x8921
-_IFREQ = struct.Struct("16si20x")
 
 _SYSCTLS = {
     "ipv4/ip_forward": "1",
@@ -67,8 +58,8 @@ class Names(t.NamedTuple):
 class Ways(t.NamedTuple):
     """The largest packet, in bytes, that goes to guests, and to the world."""
 
-    inside: int = USUAL_MTU
-    outside: int = USUAL_MTU
+    inside: int
+    outside: int
 
 
 class Links(t.NamedTuple):
@@ -98,15 +89,6 @@ def wanted(document: Document, ways: Ways) -> Links:
     public = tuple(public_addresses(document))
     networks = [f"{network} {ways.inside}" for network in _networks(document["gateways"])]
     return Links(True, MAC, _ordered(document["gateways"]), public, (NEXT_HOP,), public, public, (f"default {ways.outside}", *networks))
-
-
-def mtu(interface: str) -> int:
-    """Return the bytes of the largest packet that an interface of the calling thread's namespace takes, but no more than is usual; where there is no such
-    interface, what is usual."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line, contextlib.suppress(OSError):
-        asked = fcntl.ioctl(line, _SIOCGIFMTU, _IFREQ.pack(interface.encode(), 0))
-        return min(USUAL_MTU, _IFREQ.unpack(asked)[1])
-    return USUAL_MTU
 
 
 class Link(t.NamedTuple):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import fence, ports
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import fence, ports, sizes
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names as core_names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
@@ -321,7 +321,7 @@ def _observe(domain: str, wan: str, switch: Switch, documents: list[Document | N
 
 
 def _ways(switch: Switch, wan: str) -> namespace.Ways:
-    return namespace.Ways(min([namespace.USUAL_MTU, *map(namespace.mtu, switch.trunks())]), namespace.mtu(wan))
+    return namespace.Ways(min([sizes.USUAL, *map(sizes.carried_by, switch.trunks())]), sizes.carried_by(wan))
 
 
 def _drift(known: state.State, seen: Seen) -> list[str]:

@@ -10,10 +10,10 @@ import os
 import time
 
 import pytest
-from gateway_net import DOMAIN, MARK, PUBLIC, apply, connect, document, sh
+from gateway_net import CLIENT, DOMAIN, PUBLIC, apply, connect, document, sh
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
-from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import firewalls, namespace, sizes
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import firewalls, namespace, neighbour, outside
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.inside import call_inside
 
 DROPPING = "table ip {name} {{ chain FORWARD {{ type filter hook forward priority 0; policy drop; }}; chain {more} {{ }}; }}"
@@ -77,7 +77,7 @@ def test_it_is_told_of_a_guest_that_answers_no_pings_too(mesh, one, lossy, deaf_
 
 def test_a_guest_that_answers_nothing_is_not_judged(mesh):
     apply(mesh, document([mesh.guests[0].member]))
-    assert call_inside(namespace.names(DOMAIN).namespace, lambda: sizes.largest("192.168.1.99")) is None
+    assert call_inside(namespace.names(DOMAIN).namespace, lambda: neighbour.largest("192.168.1.99")) is None
 
 
 @pytest.mark.parametrize(
@@ -136,4 +136,38 @@ def test_no_visitor_outlasts_its_visit(mesh, one):
         apply(mesh, document([], generation=2 * generation))
         apply(mesh, document([one.member], generation=2 * generation + 1), answer_timeout=5)
     after = {link for link in namespace.host_addresses() if not link.startswith(("vo", "vr"))}
-    assert after <= before and MARK
+    assert after <= before
+
+
+@pytest.fixture
+def next_router(mesh):
+    """The client is the router that leads to the world."""
+    sh("ip", "route", "add", "default", "via", CLIENT, "dev", "wan0")
+    yield
+    sh("ip", "route", "del", "default")
+    sh("ip", "-n", mesh.client, "link", "set", "eth0", "mtu", "1500")
+
+
+def test_a_wan_that_carries_less_than_its_interface_says_is_named(mesh, next_router):
+    assert outside.in_the_way("wan0") == []
+    sh("ip", "-n", mesh.client, "link", "set", "eth0", "mtu", "1396")
+    [sentence] = outside.in_the_way("wan0")
+    assert sentence == f"Packets of more than 1400 bytes do not reach the next router {CLIENT} by wan0, which takes 1500: give wan0 an MTU of 1400."
+
+
+def test_a_next_router_that_answers_nothing_is_not_judged(mesh, next_router):
+    sh("ip", "route", "replace", "default", "via", "198.18.0.99", "dev", "wan0")
+    assert outside.in_the_way("wan0") == [] == outside.in_the_way("wan9")
+
+
+def test_firewalls_of_others_are_named_before_anything_is_published(mesh):
+    """Those that drop what comes to the gateway itself, too; and none of those that let all pass, nor our own."""
+    run(["nft", "-f", "-"], stdin="table inet firewalld { chain filter_INPUT { type filter hook input priority 10; policy drop; }; }")
+    run(["nft", "-f", "-"], stdin="table ip fine { chain FORWARD { type filter hook forward priority 0; policy accept; }; }")
+    run(["nft", "-f", "-"], stdin="table inet vmatrix_guard { chain f { type filter hook forward priority 0; policy drop; }; }")
+    try:
+        found = outside.in_the_way("wan0")
+    finally:
+        for table in ("inet firewalld", "ip fine", "inet vmatrix_guard"):
+            sh("nft", "delete", "table", *table.split())
+    assert found == ["Firewalld drops what comes to this gateway itself unless it knows it (table inet firewalld, policy drop in input)."]

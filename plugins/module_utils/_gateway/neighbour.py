@@ -5,7 +5,7 @@
 # Note that this module util is private to the collection. It can break at any time.
 # Do not use it from other collections or your own code.
 
-"""How large a packet may be that reaches a guest and comes back, found out from its router.
+"""How large a packet may be that reaches a neighbour and comes back.
 
 Where a link on the way carries less than everybody believes, small pages come and large ones do not. A guest that answers pings says what passes both ways. One
 that does not still answers for its address however long the question is, and so says what reaches it.
@@ -20,61 +20,42 @@ import struct
 import time
 import typing as t
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import sizes
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import arp
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.rules import INSIDE
 
-#: RFC 791: what every host has to take; it is the first thing that is asked with.
-LEAST = 576
-#: Seconds in which a guest answers that does.
+#: Seconds in which a neighbour answers that does.
 _PATIENCE = 0.3
-#: linux/in.h: do not fragment, whatever was learned of the way.
-_IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE = 10, 3
-#: The size that the kernel takes the way to carry.
-_IP_MTU = 14
+#: linux/in.h: do not fragment, whatever was learned of the way; and the size that the kernel takes the way to carry.
+_IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE, _IP_MTU = 10, 3, 14
 #: RFC 792: type, code, checksum, identifier and sequence number of an echo. Before it lies an IP header of 20 bytes.
 _ECHO = struct.Struct("!BBHHH")
 _IP_HEADER = 20
 _REQUEST, _REPLY = 8, 0
-_COARSE, _FINE = 64, 4
-#: What links carry that are known to carry less than Ethernet: PPPoE, tunnels by GRE, VXLAN, WireGuard and IPsec.
-_KNOWN = (1496, 1492, 1480, 1476, 1468, 1450, 1440, 1420, 1400, 1300, 1280)
 
 
 class Size(t.NamedTuple):
-    """The largest packet that reaches a guest, and the largest that its router sends there; in bytes."""
+    """The largest packet that reaches a neighbour, and the largest that is sent there; in bytes."""
 
     reaches: int
     sent: int
 
 
-def largest(address: str) -> Size | None:
-    """Return what size of packet reaches the guest at *address* from its router, which the calling thread is in; None if it answers nothing."""
+def largest(address: str, interface: str = INSIDE) -> Size | None:
+    """Return what size of packet reaches the neighbour at *address*, from the calling thread's network namespace; None if it answers nothing."""
     with _Echo(address) as echo:
-        reaches = _echoed(echo) or _asked_for_its_address(address, echo.limit)
+        reaches = sizes.largest(echo, echo.limit) or _asked_for_its_address(address, echo.limit, interface)
         return Size(reaches, echo.limit) if reaches else None
 
 
-def _echoed(echo: _Echo) -> int | None:
-    limit = echo.limit
-    heard = echo.heard({limit, LEAST}, until=limit)
-    if limit in heard or not heard:
-        return max(heard, default=None)
-    # What was lost by chance is not lost twice.
-    low = max(echo.heard({limit, *range(LEAST, limit, _COARSE)}, until=limit), default=LEAST)
-    return low if low == limit else max(echo.heard({*range(low, min(low + _COARSE, limit), _FINE), *_known(low, limit)}), default=low)
-
-
-def _known(low: int, limit: int) -> t.Iterator[int]:
-    return (size for size in _KNOWN if low <= size < limit)
-
-
-def _asked_for_its_address(address: str, limit: int) -> int | None:
+def _asked_for_its_address(address: str, limit: int, interface: str) -> int | None:
     def passes(size: int) -> bool:
-        return arp.answers(address, time.monotonic() + _PATIENCE, size)
+        return arp.answers(address, time.monotonic() + _PATIENCE, size, interface)
 
     if passes(limit):
         return limit
     # What was lost by chance is not lost twice.
-    return next(filter(passes, (limit, *_known(LEAST, limit), LEAST)), None) if passes(LEAST) else None
+    return next(filter(passes, (limit, *sizes.known(sizes.LEAST, limit), sizes.LEAST)), None) if passes(sizes.LEAST) else None
 
 
 class _Echo:
