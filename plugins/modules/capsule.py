@@ -82,12 +82,12 @@ options:
         type: int
         required: true
       last_port:
-        description: The last port of a range. Connections to several of its ports go to the same instance only if O(balance.policy=sticky), or there is but one.
+        description: The last port of a range. Its connections go to one instance only if O(balance.policy=sticky), or there is but one.
         type: int
       helper:
         description: >-
-          What lets further connections pass that the protocol agrees on. V(ftp) (RFC 959) lets data connections through to the instance that agreed on them, and
-          puts the public address into what it says of them; only where the control connection is not encrypted.
+          What lets further connections pass that the protocol agrees on. V(ftp) (RFC 959) lets data connections through to the instance that agreed on
+          them, and puts the public address into what it says of them; only where the control connection is not encrypted.
         type: str
         choices:
           - ftp

@@ -77,8 +77,8 @@ options:
             type: int
           helper:
             description: >-
-              What lets further connections pass that the protocol agrees on. V(ftp) (RFC 959) lets data connections through to the instance that agreed on them,
-              and puts the public address into what it says of them; only where the control connection is not encrypted.
+              What lets further connections pass that the protocol agrees on. V(ftp) (RFC 959) lets data connections through to the instance that agreed on
+              them, and puts the public address into what it says of them; only where the control connection is not encrypted.
             type: str
             choices: [ftp]
       balance:

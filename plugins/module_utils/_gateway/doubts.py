@@ -62,8 +62,8 @@ def _narrow(members: t.Sequence[t.Mapping[str, t.Any]], namespace: str) -> list[
     with concurrent.futures.ThreadPoolExecutor(max_workers=min(_MOST_THREADS, len(members)), initializer=enter, initargs=(namespace,)) as pool:
         found = list(pool.map(lambda member: neighbour.largest(member["address"]), members))
     return [
-        f"Packets of more than {size.reaches} bytes do not reach {member['instance']} at {member['address']}, though its router sends up to {size.sent}: a link on the way "
-        "carries less, and large answers will be lost. Give the trunk interfaces of gateway and RMs the MTU that the way between them carries."
+        f"Packets of more than {size.reaches} bytes do not reach {member['instance']} at {member['address']}, though its router sends up to "
+        f"{size.sent}: a link on the way carries less, and large answers will be lost. Give the trunk interfaces of gateway and RMs the MTU that the way between them carries."
         for member, size in zip(members, found)
         if size is not None and size.reaches < size.sent
     ]
@@ -77,7 +77,8 @@ def _unreached(entrances: t.Sequence[Entrance]) -> list[str]:
     except MeshError as exc:
         return [f"Whether the world reaches what was published could not be found out: {exc.message}"]
     return [
-        f"{each.service} answers its router, but its public address {each.address} does not answer a caller from outside at port {each.port} ({problem}). {_reason()}"
+        f"{each.service} answers its router, but its public address {each.address} does not answer a caller from outside at port {each.port} "
+        f"({problem}). {_reason()}"
         for each, problem in zip(entrances, problems)
         if problem is not None
     ]

@@ -32,5 +32,6 @@ def _narrow(wan: str) -> list[str]:
     if found is None or found.reaches >= found.sent:
         return []
     return [
-        f"Packets of more than {found.reaches} bytes do not reach the next router {peers[0]} by {wan}, which takes {found.sent}: give {wan} an MTU of {found.reaches}."
+        f"Packets of more than {found.reaches} bytes do not reach the next router {peers[0]} by {wan}, which takes {found.sent}: "
+        f"give {wan} an MTU of {found.reaches}."
     ]

@@ -7,8 +7,8 @@
 
 """Public addresses come back by themselves: C(python3 -m ..._gateway.uplink) looks after the WAN interface.
 
-When an interface goes down the kernel forgets for whom it answers ARP, and nothing brings that back when it is up again, or was made anew. The kernel says when a
-link or a route changes; so that nothing is missed, it is looked every few seconds besides.
+When an interface goes down the kernel forgets for whom it answers ARP, and nothing brings that back when it is up again, or was made anew. The kernel says
+when a link or a route changes; so that nothing is missed, it is looked every few seconds besides.
 """
 
 from __future__ import annotations

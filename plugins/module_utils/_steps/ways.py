@@ -41,8 +41,8 @@ def look(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
 
 def _small(what: str, link: str) -> str:
     return (
-        f"The {what} {link} carries {sizes.carried_by(link)} bytes, not {sizes.USUAL}: connections are told so when they begin, but what guests send that is larger "
-        "(datagrams) is lost or refused."
+        f"The {what} {link} carries {sizes.carried_by(link)} bytes, not {sizes.USUAL}: connections are told so when they begin, but what guests send "
+        "that is larger (datagrams) is lost or refused."
     )
 
 
@@ -56,6 +56,6 @@ def _narrow(uplink: str, bridge: str) -> list[str]:
     if reaches is None or reaches >= carried:
         return []
     return [
-        f"Packets of more than {reaches} bytes do not reach the gateway by the trunk interface {uplink}, which takes {carried}: large answers of guests will be lost. "
-        f"Let the switches between them carry {carried}, or give the trunk interfaces of gateway and RMs an MTU of {reaches}."
+        f"Packets of more than {reaches} bytes do not reach the gateway by the trunk interface {uplink}, which takes {carried}: large answers of guests "
+        f"will be lost. Let the switches between them carry {carried}, or give the trunk interfaces of gateway and RMs an MTU of {reaches}."
     ]

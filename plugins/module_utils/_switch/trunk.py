@@ -7,8 +7,8 @@
 
 """Whether large frames pass the trunk between the hosts of an HN: a gateway sends back what it is asked with, RMs ask.
 
-The hosts have no addresses on the trunk, so it is frames of a kind of their own (the EtherType that IEEE 802 leaves to experiments), which no host's stack hears, and
-which guests may not send. They are addressed to the router that all domains have. C(python3 -m ..._switch.trunk) answers on a gateway.
+The hosts have no addresses on the trunk, so it is frames of a kind of their own (the EtherType that IEEE 802 leaves to experiments), which no host's stack
+hears, and which guests may not send. They are addressed to the router that all domains have. C(python3 -m ..._switch.trunk) answers on a gateway.
 """
 
 from __future__ import annotations

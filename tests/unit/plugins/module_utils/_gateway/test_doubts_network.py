@@ -81,14 +81,14 @@ def test_a_guest_that_answers_nothing_is_not_judged(mesh):
 
 
 @pytest.mark.parametrize(
-    ("name", "more", "sentence"),
+    ("name", "more", "who", "remedy"),
     [
-        ("filter", "DOCKER-USER", "Docker drops what this gateway forwards unless it knows it (table ip filter, policy drop in forward); iptables -I DOCKER-USER"),
-        ("filter", "ufw-user-forward", "Ufw drops what this gateway forwards unless it knows it (table ip filter, policy drop in forward); ufw default allow routed"),
-        ("mine", "more", "Another firewall drops what this gateway forwards unless it knows it (table ip mine, policy drop in forward); let it accept"),
+        ("filter", "DOCKER-USER", "Docker", "iptables -I DOCKER-USER"),
+        ("filter", "ufw-user-forward", "Ufw", "ufw default allow routed"),
+        ("mine", "more", "Another firewall", "let it accept what"),
     ],
 )
-def test_a_firewall_of_others_is_named_when_nobody_outside_reaches_what_was_published(mesh, one, name, more, sentence):
+def test_a_firewall_of_others_is_named_when_nobody_outside_reaches_what_was_published(mesh, one, name, more, who, remedy):
     run(["nft", "-f", "-"], stdin=DROPPING.format(name=name, more=more))
     try:
         began = time.monotonic()
@@ -97,7 +97,10 @@ def test_a_firewall_of_others_is_named_when_nobody_outside_reaches_what_was_publ
         assert call_inside(mesh.client, lambda: connect(PUBLIC, 80, 0.5)) == "silent", "the world does not reach it either"
     finally:
         sh("nft", "delete", "table", "ip", name)
-    assert found.startswith(f"shop answers its router, but its public address {PUBLIC} does not answer a caller from outside at port 80 (no reply). {sentence}")
+    assert found.startswith(
+        f"shop answers its router, but its public address {PUBLIC} does not answer a caller from outside at port 80 (no reply). "
+        f"{who} drops what this gateway forwards unless it knows it (table ip {name}, policy drop in forward); {remedy}"
+    )
 
 
 def test_one_that_lets_it_pass_is_not_doubted(mesh, one):

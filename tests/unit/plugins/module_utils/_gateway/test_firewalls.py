@@ -41,4 +41,5 @@ def test_policies_of_legacy_iptables_are_read(policies, hooks):
 
 
 def test_what_nobody_knows_is_another_firewall():
-    assert Firewall("input", "ip x", None, "").sentence == "Another firewall drops what comes to this gateway itself unless it knows it (table ip x, policy drop in input)."
+    told = "Another firewall drops what comes to this gateway itself unless it knows it (table ip x, policy drop in input)."
+    assert Firewall("input", "ip x", None, "").sentence == told

@@ -67,6 +67,15 @@ def test_a_range_of_udp_ports_is_refused_when_nobody_serves(mesh):
             say()
 
 
+def test_a_caller_hears_that_a_guest_refuses_a_udp_port(mesh):
+    one = mesh.guests[0]
+    apply(mesh, declared([one.member], [{"protocol": "udp", "port": 5000, "last_port": 5003}]))
+    line, say = call_inside(mesh.client, lambda: talk(5001))
+    with line, pytest.raises(ConnectionRefusedError):
+        say()
+        say()
+
+
 def test_who_serves_a_range_only_has_to_be_there_before_it_is_published(mesh):
     """Nobody says that all of a range is always open."""
     one = mesh.guests[0]

@@ -421,7 +421,8 @@ def test_what_is_done_is_said_with_what_was_answered():
 
 def test_what_devices_doubt_is_told_once():
     made = plan(stage("a", step("one"), step("two"), step("three")))
-    told = progress.report(made, {"one": answer({"warnings": ["It is small."]}), "two": answer({"warnings": ["It is small."]}), "three": answer({"warnings": []})})
+    small = answer({"warnings": ["It is small."]})
+    told = progress.report(made, {"one": small, "two": small, "three": answer({"warnings": []})})
     assert told == progress.Report(False, "It is done.", {"operation": "move", "outcome": "done", "warnings": ["It is small."]})
 
 

@@ -74,6 +74,7 @@ def test_hosts_are_counted(found, lines):
 
 
 def test_what_no_role_mends_is_told_once():
-    looked = {"answers": {"gateway/ways": answer(warnings=["Docker drops.", "It is small."]), "vpn/ways": answer(warnings=["It is small."]), "vma/hn": answer()}}
+    both, one = answer(warnings=["Docker drops.", "It is small."]), answer(warnings=["It is small."])
+    looked = {"answers": {"gateway/ways": both, "vpn/ways": one, "vma/hn": answer()}}
     hostvars = {"gw-east": {"site_look": looked}, "rm-1": {"site_look": {"msg": "It is gone."}}, "rm-2": {}, "rm-3": {"site_look": {"skipped": True}}}
     assert warnings(hostvars, ["gw-east", "rm-1", "rm-2", "rm-3"]) == ["gw-east: Docker drops.", "gw-east: It is small."]
