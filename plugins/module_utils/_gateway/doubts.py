@@ -59,11 +59,12 @@ def _entrance(service: t.Mapping[str, t.Any]) -> list[Entrance]:
 
 
 def _narrow(members: t.Sequence[t.Mapping[str, t.Any]], namespace: str) -> list[str]:
-    with concurrent.futures.ThreadPoolExecutor(max_workers=min(_MOST_THREADS, len(members)), initializer=enter, initargs=(namespace,)) as pool:
+    with concurrent.futures.ThreadPoolExecutor(max_workers=min(_MOST_THREADS, len(members) or 1), initializer=enter, initargs=(namespace,)) as pool:
         found = list(pool.map(lambda member: neighbour.largest(member["address"]), members))
     return [
         f"Packets of more than {size.reaches} bytes do not reach {member['instance']} at {member['address']}, though its router sends up to "
-        f"{size.sent}: a link on the way carries less, and large answers will be lost. Give the trunk interfaces of gateway and RMs the MTU that the way between them carries."
+        f"{size.sent}: a link on the way carries less, and large answers will be lost. Give the trunk interfaces of "
+        "gateway and RMs the MTU that the way between them carries."
         for member, size in zip(members, found)
         if size is not None and size.reaches < size.sent
     ]

@@ -327,7 +327,8 @@ def _ways(switch: Switch, wan: str) -> namespace.Ways:
 def _drift(known: state.State, seen: Seen) -> list[str]:
     want = namespace.wanted(known.document, seen.ways)
     links = seen.links and seen.links._replace(proxies=tuple(address for address in seen.links.proxies if address in want.proxies))
-    found = {"links": links == want, "access port": seen.vlan == known.document["vlan"], "rules": seen.digest == known.digest}
+    as_written = seen.digest == known.digest and known.written == rules.written(rules.render(known.document, known.down))
+    found = {"links": links == want, "access port": seen.vlan == known.document["vlan"], "rules": as_written}
     return [part for part, well in found.items() if not well]
 
 
@@ -338,7 +339,7 @@ def _enforce(document: Document, known: state.State | None, seen: Seen, switch: 
         namespace.create(domain)
     down = _still_down(document, known)
     text, digest = rules.render(document, down), seen.digest
-    if known is None or digest != known.digest or text != rules.render(known.document, known.down):
+    if known is None or digest != known.digest or rules.written(text) != known.written:
         helpers.load(document)
         call_inside(called.namespace, functools.partial(run, ["nft", "-f", "-"], stdin=text))
         digest = _rules_digest(called.namespace)
@@ -350,7 +351,7 @@ def _enforce(document: Document, known: state.State | None, seen: Seen, switch: 
         switch.guard_port(called.port, document["vlan"], namespace.MAC, document["gateways"], forwards=True)
     if seen.links != want:
         announce(wan, namespace.arrange(domain, wan, want, namespace.bare(seen.links)))
-    new = state.State(document, digest, wan, switch.bridge, down)
+    new = state.State(document, digest, wan, switch.bridge, down, rules.written(text))
     if new != known:
         state.save(new, directory)
     return new
@@ -362,8 +363,9 @@ def judge(known: state.State, down: t.Collection[str], directory: str = state.DI
     The caller holds the router, and *known* is its state.
     """
     document, called = known.document, namespace.names(known.document["domain"]).namespace
-    call_inside(called, functools.partial(run, ["nft", "-f", "-"], stdin=rules.render(document, down)))
-    new = known._replace(digest=_rules_digest(called), down=tuple(sorted(down)))
+    text = rules.render(document, down)
+    call_inside(called, functools.partial(run, ["nft", "-f", "-"], stdin=text))
+    new = known._replace(digest=_rules_digest(called), down=tuple(sorted(down)), written=rules.written(text))
     state.save(new, directory)
     connections.close(called, sorted(_in_rotation(document, known.down) - _in_rotation(document, down)))
     return new

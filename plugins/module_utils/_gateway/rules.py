@@ -154,6 +154,11 @@ def render(document: Document, down: t.Collection[str] = ()) -> str:
     return "\n".join(lines) + "\n"
 
 
+def written(text: str) -> str:
+    """Return the SHA-256 of rules as they are written."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def digest(listing: str) -> str:
     """Return the SHA-256 of what C(nft -j list table) printed, without what differs between two equal rule sets."""
     objects = [item for item in json.loads(listing)["nftables"] if "metainfo" not in item]

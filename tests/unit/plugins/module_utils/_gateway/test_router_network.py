@@ -748,6 +748,18 @@ def test_a_companion_that_fails_leaves_the_rotation_as_it_was(mesh):
     assert state.load(DOMAIN, mesh.directory).document["services"][0]["members"] == [one.member]
 
 
+def test_what_newer_engines_write_otherwise_comes_into_force(mesh):
+    """With the next call, though the document is the same: an upgrade is worth nothing else."""
+    apply(mesh, document([]))
+    before = state.load(DOMAIN, mesh.directory)
+    older = before._asdict()
+    del older["written"]
+    state.write_json(f"{mesh.directory}/{DOMAIN}.json", older)
+    report = apply(mesh, document([]))
+    assert report.changed and report.before["drift"] == ["rules"]
+    assert state.load(DOMAIN, mesh.directory) == before and not apply(mesh, document([])).changed
+
+
 def test_the_rules_of_others_in_the_router_stay(mesh):
     one = mesh.guests[0]
     one.serve(80)
