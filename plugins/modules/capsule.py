@@ -160,6 +160,20 @@ options:
             description: The name that its certificate is for.
             type: str
             required: true
+          proposals:
+            description: >-
+              What it proposes, in the words of strongSwan, the one that is liked best first; what is not said is as our own gateways do it. A gateway of others may know
+              other algorithms only.
+            type: dict
+            suboptions:
+              ike:
+                description: For IKE, such as V(aes256-sha256-modp2048); V(aes128gcm16-prfsha256-ecp256) as usual.
+                type: list
+                elements: str
+              esp:
+                description: For ESP, such as V(aes256-sha256); V(aes128gcm16-ecp256) as usual.
+                type: list
+                elements: str
       pool:
         description: What the service's instances are in the intranet, as addresses or networks; the first instance has the first address, in every HN.
         type: list
@@ -309,6 +323,7 @@ capsule:
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import intake, store
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import proposals
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module import shapes
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_module
@@ -319,6 +334,9 @@ def present(params: dict[str, t.Any], check: bool) -> Outcome:
     wanted = {key: params[key] for key in ("name", "version", "domain", "guest", "ports", "balance", "machine", "boot", "disks")}
     wanted.update(vpn=params["vpn"], credentials=params["vpn_credentials"])
     wanted["ports"] = [{key: value for key, value in port.items() if value is not None} for port in wanted["ports"]]
+    if wanted["vpn"]:
+        offered = proposals.checked("owner's VPN gateway", wanted["vpn"]["gateway"].pop("proposals"))
+        wanted["vpn"]["gateway"].update({"proposals": offered} if offered else {})
     wanted["guest"] = {**wanted["guest"], "mac": wanted["guest"]["mac"].lower()}
     done = intake.import_capsule(store.Store(), wanted, dry=check)
     return Outcome(done.changed, done.before, done.after, {"capsule": done.manifest})
@@ -346,7 +364,7 @@ def main() -> None:
     vpn_port = {"protocol": {"type": "str", "choices": ["tcp", "udp", "icmp"], "default": "tcp"}, "port": {"type": "int"}}
     vpn_ports = {"type": "list", "elements": "dict", "options": vpn_port}
     backend = {"address": {"type": "str", "required": True}, "ports": {**vpn_ports, "required": True}}
-    owner = shapes.needed("address", "identity")
+    owner = {**shapes.needed("address", "identity"), "proposals": shapes.PROPOSALS}
     vpn = {
         "gateway": {"type": "dict", "required": True, "options": owner},
         "pool": {"type": "list", "elements": "str", "required": True},

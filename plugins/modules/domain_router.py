@@ -196,6 +196,20 @@ options:
           crl:
             description: The authority's revocation list in PEM.
             type: str
+          proposals:
+            description: >-
+              What it proposes, in the words of strongSwan, the one that is liked best first; what is not said is as our own gateways do it. A gateway of others may know
+              other algorithms only.
+            type: dict
+            suboptions:
+              ike:
+                description: For IKE, such as V(aes256-sha256-modp2048); V(aes128gcm16-prfsha256-ecp256) as usual.
+                type: list
+                elements: str
+              esp:
+                description: For ESP, such as V(aes256-sha256); V(aes128gcm16-ecp256) as usual.
+                type: list
+                elements: str
       backends:
         description: The hosts of the intranet that instances may call, each with C(address) and C(ports).
         type: list
@@ -400,6 +414,7 @@ def main() -> None:
                             "identity": {"type": "str", "required": True},
                             "authority": {"type": "str", "required": True, "no_log": True},
                             "crl": {"type": "str", "no_log": True},
+                            "proposals": shapes.PROPOSALS,
                         },
                     },
                     "backends": {"type": "list", "elements": "dict", "required": True},

@@ -109,7 +109,7 @@ class FtpSession(socketserver.StreamRequestHandler):
         self.say("220 ready")
         passive, active = None, None
         for line in self.rfile:
-            command, _, argument = line.decode().strip().partition(" ")
+            command, unused, argument = line.decode().strip().partition(" ")
             if command == "PASV":
                 passive = socket.create_server((self.server.server_address[0], 0))
                 passive.settimeout(3)

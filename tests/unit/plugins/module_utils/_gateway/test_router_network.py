@@ -13,7 +13,6 @@ import socket
 import socketserver
 import threading
 import time
-from unittest import mock
 
 import pytest
 from gateway_net import CLIENT, DOMAIN, MARK, PUBLIC, Server, apply, ask, connect, document, echo, ping, sh, talk, watched
