@@ -162,8 +162,8 @@ options:
             required: true
           proposals:
             description: >-
-              What it proposes, in the words of strongSwan, the one that is liked best first; what is not said is as our own gateways do it. A gateway of others may know
-              other algorithms only.
+              What it proposes, in the words of strongSwan, the one that is liked best first; what is not said is as our own gateways do it.
+              A gateway of others may know other algorithms only.
             type: dict
             suboptions:
               ike:

@@ -73,8 +73,8 @@ options:
         type: str
       proposals:
         description: >-
-          What it proposes, in the words of strongSwan, the one that is liked best first; what is not said is as our own gateways do it. A gateway of others may know
-          other algorithms only.
+          What it proposes, in the words of strongSwan, the one that is liked best first; what is not said is as our own gateways do it.
+          A gateway of others may know other algorithms only.
         type: dict
         suboptions:
           ike:

@@ -31,7 +31,9 @@ def of_tunnel(tunnel: Document, kernel: bool) -> dict[str, Connection]:
     remote = [f"{backend['address']}/32" for backend in tunnel["backends"]]
     offered = {**proposals.USUAL, **tunnel["peer"].get("proposals", {})}
     actions = {"start_action": "start", "dpd_action": "restart", "close_action": "start"}
-    children = {child(mapping["instance"]): {**_child([f"{mapping['intranet_address']}/32"], remote, offered, kernel), **actions} for mapping in tunnel["mappings"]}
+    children = {
+        child(mapping["instance"]): {**_child([f"{mapping['intranet_address']}/32"], remote, offered, kernel), **actions} for mapping in tunnel["mappings"]
+    }
     local = {**tunnel["local"], "identity": f"{tunnel['service']}.{tunnel['domain']}"}
     ends = {"local_addrs": [local["address"]], "remote_addrs": [tunnel["peer"]["address"]], "unique": "replace"}
     return {tunnel["service"]: {**ends, **_connection(local, tunnel["peer"]["identity"], tunnel["peer"], offered, children)}}
