@@ -42,6 +42,8 @@ def checked(whose: str, value: t.Mapping[str, t.Any] | None) -> Proposals:
             raise InvalidInput(f"The {kind} proposals of the {whose} must be a list of 1 to {MOST}, such as [aes256-sha256-modp2048].")
         for proposal in proposals:
             if not isinstance(proposal, str) or len(proposal) > LONGEST or not re.fullmatch(r"[a-z0-9_]+(-[a-z0-9_]+)*", proposal):
-                raise InvalidInput(f"{proposal!r} is no {kind} proposal of the {whose}: it must be algorithms with - between them, such as aes256-sha256-modp2048.")
+                raise InvalidInput(
+                    f"{proposal!r} is no {kind} proposal of the {whose}: it must be algorithms with - between them, such as aes256-sha256-modp2048."
+                )
         found[kind] = list(proposals)
     return {kind: proposals for kind, proposals in found.items() if proposals != USUAL[kind]}
