@@ -38,9 +38,11 @@ def largest(asker: Asker, limit: int) -> int | None:
     heard = asker.heard({limit, LEAST}, until=limit)
     if limit in heard or not heard:
         return max(heard, default=None)
-    # What was lost by chance is not lost twice.
+    # What was lost by chance, or came late from somebody who is busy, is asked for again and again.
     low = max(asker.heard({limit, *range(LEAST, limit, _COARSE)}, until=limit), default=LEAST)
-    return low if low == limit else max(asker.heard({*range(low, min(low + _COARSE, limit), _FINE), *known(low, limit)}), default=low)
+    if low < limit and limit not in asker.heard({limit}, until=limit):
+        return max(asker.heard({*range(low, min(low + _COARSE, limit), _FINE), *known(low, limit)}), default=low)
+    return limit
 
 
 def known(low: int, limit: int) -> list[int]:
