@@ -28,6 +28,8 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.rules import
 _CLONE_NEWNET = 0x40000000
 #: Visitors that there can be at the same time, and how often a number that is taken is followed by another.
 _NUMBERS, _TRIES = range(2, 255), 5
+#: The two ends of its link know each other: an ARP request on a link that does not carry yet is lost, and repeated after a second only.
+_NEAR, _FAR = "02:76:6d:00:01:01", "02:76:6d:00:01:02"
 
 T = t.TypeVar("T")
 
@@ -50,7 +52,12 @@ def visit(function: t.Callable[[], T]) -> T:
         ready.wait()
         if "address" not in told:
             raise CommandFailed("It was not led to the gateway.")
-        way = [f"addr add {told['address']}/32 dev visitor", "link set visitor up", f"route add default via {NEXT_HOP} dev visitor onlink"]
+        way = [
+            f"addr add {told['address']}/32 dev visitor",
+            "link set visitor up",
+            f"neigh add {NEXT_HOP} lladdr {_NEAR} dev visitor nud permanent",
+            f"route add default via {NEXT_HOP} dev visitor onlink",
+        ]
         run(["ip", "-batch", "-"], stdin="\n".join(way) + "\n")
         return function()
 
@@ -83,9 +90,10 @@ def _led(thread: int) -> tuple[str, str]:
     for number in random.sample(_NUMBERS, _TRIES):
         link, address = f"vv{number}", str(VISITORS[number])
         way = [
-            f"link add {link} type veth peer name visitor netns {thread}",
+            f"link add {link} address {_NEAR} type veth peer name visitor address {_FAR} netns {thread}",
             f"addr add {NEXT_HOP}/32 dev {link}",
             f"link set {link} up",
+            f"neigh add {address} lladdr {_FAR} dev {link} nud permanent",
             f"route add {address}/32 dev {link}",
         ]
         try:
