@@ -37,4 +37,5 @@ class ActionModule(ActionBase):
         if told.failed:
             return {"failed": True, "changed": False, "msg": told.message, "ansible_stats": stats}
         self._display.display("\n".join(lines))
-        return {"changed": False, "msg": told.message, "operation": told.result, "ansible_stats": stats}
+        doubts = {"warnings": told.result["warnings"]} if "warnings" in told.result else {}
+        return {"changed": False, "msg": told.message, "operation": told.result, "ansible_stats": stats, **doubts}

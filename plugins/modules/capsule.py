@@ -78,9 +78,19 @@ options:
           - udp
         default: tcp
       port:
-        description: Port number, V(1) to V(65535).
+        description: Port number, V(1) to V(65535); the first one of a range.
         type: int
         required: true
+      last_port:
+        description: The last port of a range. Its connections go to one instance only if O(balance.policy=sticky), or there is but one.
+        type: int
+      helper:
+        description: >-
+          What lets further connections pass that the protocol agrees on. V(ftp) (RFC 959) lets data connections through to the instance that agreed on
+          them, and puts the public address into what it says of them; only where the control connection is not encrypted.
+        type: str
+        choices:
+          - ftp
   machine:
     description: The hardware that the virtual machine sees, on every RM alike. Required with O(state=present).
     type: dict
@@ -169,6 +179,20 @@ options:
             description: The name that its certificate is for.
             type: str
             required: true
+          proposals:
+            description: >-
+              What it proposes, in the words of strongSwan, the one that is liked best first; what is not said is as our own gateways do it.
+              A gateway of others may know other algorithms only.
+            type: dict
+            suboptions:
+              ike:
+                description: For IKE, such as V(aes256-sha256-modp2048); V(aes128gcm16-prfsha256-ecp256) as usual.
+                type: list
+                elements: str
+              esp:
+                description: For ESP, such as V(aes256-sha256); V(aes128gcm16-ecp256) as usual.
+                type: list
+                elements: str
       pool:
         description: What the service's instances are in the intranet, as addresses or networks; the first instance has the first address, in every HN.
         type: list
@@ -352,6 +376,7 @@ steps:
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import intake, store
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import proposals
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module import shapes
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_module
@@ -361,6 +386,10 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import capsule
 def present(params: dict[str, t.Any], check: bool) -> Outcome:
     wanted = {key: params[key] for key in ("name", "version", "domain", "guest", "ports", "balance", "machine", "boot", "disks")}
     wanted.update(vpn=params["vpn"], credentials=params["vpn_credentials"])
+    wanted["ports"] = [{key: value for key, value in port.items() if value is not None} for port in wanted["ports"]]
+    if wanted["vpn"]:
+        offered = proposals.checked("owner's VPN gateway", wanted["vpn"]["gateway"].pop("proposals"))
+        wanted["vpn"]["gateway"].update({"proposals": offered} if offered else {})
     done = intake.import_capsule(store.Store(), wanted, dry=check)
     return Outcome(done.changed, done.before, done.after, {"capsule": done.manifest, "steps": done.steps, "warnings": list(done.warnings)})
 
@@ -370,7 +399,12 @@ def call(params: dict[str, t.Any], check: bool) -> Outcome:
 
 
 def main() -> None:
-    port = {"protocol": {"type": "str", "choices": ["tcp", "udp"], "default": "tcp"}, "port": {"type": "int", "required": True}}
+    port = {
+        "protocol": {"type": "str", "choices": ["tcp", "udp"], "default": "tcp"},
+        "port": {"type": "int", "required": True},
+        "last_port": {"type": "int"},
+        "helper": {"type": "str", "choices": ["ftp"]},
+    }
     machine = {
         "type": {"type": "str", "default": "pc-i440fx-7.2"},
         "cpu": {"type": "str", "default": "qemu64"},
@@ -388,7 +422,7 @@ def main() -> None:
     vpn_port = {"protocol": {"type": "str", "choices": ["tcp", "udp", "icmp"], "default": "tcp"}, "port": {"type": "int"}}
     vpn_ports = {"type": "list", "elements": "dict", "options": vpn_port}
     backend = {"address": {"type": "str", "required": True}, "ports": {**vpn_ports, "required": True}}
-    owner = shapes.needed("address", "identity")
+    owner = {**shapes.needed("address", "identity"), "proposals": shapes.PROPOSALS}
     vpn = {
         "gateway": {"type": "dict", "required": True, "options": owner},
         "pool": {"type": "list", "elements": "str", "required": True},

@@ -68,9 +68,19 @@ options:
             default: tcp
             choices: [tcp, udp]
           port:
-            description: The port, the same outside and at the guest.
+            description: The port, the same outside and at the guest; the first one of a range.
             type: int
             required: true
+          last_port:
+            description: >-
+              The last port of a range. Connections to several of its ports go to the same instance only if the balance is V(sticky), or there is but one.
+            type: int
+          helper:
+            description: >-
+              What lets further connections pass that the protocol agrees on. V(ftp) (RFC 959) lets data connections through to the instance that agreed on
+              them, and puts the public address into what it says of them; only where the control connection is not encrypted.
+            type: str
+            choices: [ftp]
       balance:
         description: How the members share the service's callers, and what shows that they are alive; what is not said is as usual.
         type: dict
@@ -186,6 +196,20 @@ options:
           crl:
             description: The authority's revocation list in PEM.
             type: str
+          proposals:
+            description: >-
+              What it proposes, in the words of strongSwan, the one that is liked best first; what is not said is as our own gateways do it.
+              A gateway of others may know other algorithms only.
+            type: dict
+            suboptions:
+              ike:
+                description: For IKE, such as V(aes256-sha256-modp2048); V(aes128gcm16-prfsha256-ecp256) as usual.
+                type: list
+                elements: str
+              esp:
+                description: For ESP, such as V(aes256-sha256); V(aes128gcm16-ecp256) as usual.
+                type: list
+                elements: str
       backends:
         description: The hosts of the intranet that instances may call, each with C(address) and C(ports).
         type: list
@@ -285,6 +309,15 @@ waited:
       type: float
       returned: success
       sample: 0.412
+warnings:
+  description:
+    - What is doubtful about new members that have answered, in sentences; nothing is refused for that.
+    - It is told when a caller from outside, made for that on the gateway, does not reach the service by its public address, with what is likely in the way,
+      and when only packets of less than the usual size reach an instance.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 tunnels:
   description: The tunnels that begin in the router, by service, with serial numbers in the place of certificates.
   returned: success
@@ -346,6 +379,8 @@ def main() -> None:
                         "options": {
                             "protocol": {"type": "str", "default": "tcp", "choices": ["tcp", "udp"]},
                             "port": {"type": "int", "required": True},
+                            "last_port": {"type": "int"},
+                            "helper": {"type": "str", "choices": ["ftp"]},
                         },
                     },
                     "balance": shapes.SERVICE_BALANCE,
@@ -379,6 +414,7 @@ def main() -> None:
                             "identity": {"type": "str", "required": True},
                             "authority": {"type": "str", "required": True, "no_log": True},
                             "crl": {"type": "str", "no_log": True},
+                            "proposals": shapes.PROPOSALS,
                         },
                     },
                     "backends": {"type": "list", "elements": "dict", "required": True},

@@ -69,9 +69,16 @@ options:
             choices: [tcp, udp]
             required: true
           port:
-            description: The number, 1 to 65535.
+            description: The number, 1 to 65535; the first one of a range.
             type: int
             required: true
+          last_port:
+            description: The last one of a range.
+            type: int
+          helper:
+            description: What lets further connections pass that the protocol agrees on.
+            type: str
+            choices: [ftp]
       balance:
         description: How the instances of the service share its callers, from the capsule's manifest; what is not said is as usual.
         type: dict

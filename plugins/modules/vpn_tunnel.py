@@ -71,6 +71,20 @@ options:
       crl:
         description: The authority's revocation list in PEM. With one, a peer that it does not vouch for is refused.
         type: str
+      proposals:
+        description: >-
+          What it proposes, in the words of strongSwan, the one that is liked best first; what is not said is as our own gateways do it.
+          A gateway of others may know other algorithms only.
+        type: dict
+        suboptions:
+          ike:
+            description: For IKE, such as V(aes256-sha256-modp2048); V(aes128gcm16-prfsha256-ecp256) as usual.
+            type: list
+            elements: str
+          esp:
+            description: For ESP, such as V(aes256-sha256); V(aes128gcm16-ecp256) as usual.
+            type: list
+            elements: str
   mappings:
     description: The service's instances in this HN, and what they are in the intranet.
     type: list
@@ -196,6 +210,7 @@ waited:
 """
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module import shapes
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_module
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn import state, tunnel
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.libraries import LIBRARIES
@@ -244,6 +259,7 @@ def main() -> None:
                     "identity": {"type": "str", "required": True},
                     "authority": {"type": "str", "required": True, "no_log": True},
                     "crl": {"type": "str", "no_log": True},
+                    "proposals": shapes.PROPOSALS,
                 },
             },
             "mappings": {

@@ -12,7 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.libraries import jsonschema, netaddr
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, footprint, names, ports
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, footprint, names, ports, proposals
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
 
 #: No file of a capsule is larger than this (bytes); QEMU's own limit for a qcow2 image lies above it.
@@ -42,7 +42,8 @@ _VPN_PORT = _closed({"protocol": {"type": "string", "enum": list(ports.TUNNELED)
 _VPN_PORTS = {"type": "array", "maxItems": ports.MOST, "items": _VPN_PORT}
 _VPN = _closed(
     {
-        "gateway": _closed({"address": _TEXT, "identity": _TEXT}),
+        # Its proposals where they are not as usual, see _core.proposals; they are checked there.
+        "gateway": _closed({"address": _TEXT, "identity": _TEXT, "proposals": {"type": "object", "minProperties": 1}}, optional=["proposals"]),
         "pool": {"type": "array", "minItems": 1, "maxItems": 64, "items": _TEXT},
         "backends": {"type": "array", "minItems": 1, "maxItems": 64, "items": _closed({"address": _TEXT, "ports": {**_VPN_PORTS, "minItems": 1}})},
         "inbound": _VPN_PORTS,
@@ -72,7 +73,15 @@ SCHEMA = _closed(
             "type": "array",
             "minItems": 1,
             "maxItems": ports.MOST,
-            "items": _closed({"protocol": {"type": "string", "enum": list(ports.PROTOCOLS)}, "port": _whole(1, 65535)}),
+            "items": _closed(
+                {
+                    "protocol": {"type": "string", "enum": list(ports.PROTOCOLS)},
+                    "port": _whole(1, 65535),
+                    "last_port": _whole(1, 65535),
+                    "helper": {"type": "string", "enum": list(ports.HELPERS)},
+                },
+                optional=["last_port", "helper"],
+            ),
         },
         # Only what is not as usual, see _core.balance; its values are checked there.
         "balance": {"type": "object", "minProperties": 1},
@@ -238,6 +247,8 @@ def _check_guest(guest: dict[str, str]) -> None:
 
 def _check_vpn(vpn: dict[str, t.Any]) -> None:
     names.domain(vpn["gateway"]["identity"])
+    if proposals.checked("owner's VPN gateway", vpn["gateway"].get("proposals")) != vpn["gateway"].get("proposals", {}):
+        _refuse("vpn.gateway.proposals", "it repeats defaults")
     _address("vpn.gateway.address", vpn["gateway"]["address"])
     pool = _pool(vpn["pool"])
     backends = [_address(f"vpn.backends.{index}.address", backend["address"]) for index, backend in enumerate(vpn["backends"])]

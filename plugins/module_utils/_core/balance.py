@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import ports
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
 
 #: C(spread) gives each new connection to the next instance; C(sticky) gives all connections of one source address to the same one.
@@ -102,43 +103,52 @@ def checked(value: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:
     return {key: said[key] for key in USUAL if said[key] != USUAL[key]}
 
 
-def check_of(value: t.Mapping[str, t.Any] | None, ports: t.Iterable[t.Mapping[str, t.Any]]) -> Check:
+def check_of(value: t.Mapping[str, t.Any] | None, declared: t.Iterable[ports.Port]) -> Check:
     """Return what shows that a member of a service is alive.
 
     Nobody named a port where there are several and none is said, so none of them is asked then: that the guest is there has to do.
 
     Args:
         value: its balance.
-        ports: what it declares, C(protocol) and C(port) of each.
+        declared: its ports.
     """
     said = whole(value)
-    fitting = _fitting(said["check"], ports)
-    port = said["check_port"] if said["check_port"] is not None or len(fitting) != 1 else fitting[0]
+    fitting = _fitting(said["check"], declared)
+    port = said["check_port"] if said["check_port"] is not None else _only(fitting)
     rest = {key.partition("_")[2]: said[key] for key in LIMITS}
-    if said["check"] == "arp" or port not in fitting:
+    if said["check"] == "arp" or port is None or not _among(fitting, port):
         return Check("arp", **rest)
     lowest, highest = t.cast("tuple[int, int]", _statuses(said["check_status"]))
     return Check(said["check"], port, said["path"], (lowest, highest), **rest)
 
 
-def refuse_undeclared(value: t.Mapping[str, t.Any] | None, whose: str, ports: t.Iterable[t.Mapping[str, t.Any]]) -> None:
+def refuse_undeclared(value: t.Mapping[str, t.Any] | None, whose: str, declared: t.Iterable[ports.Port]) -> None:
     """Raise InvalidInput if a check asks a port that the service does not declare."""
     said = whole(value)
-    if said["check_port"] is not None and said["check_port"] not in _fitting(said["check"], ports):
+    if said["check_port"] is not None and not _among(_fitting(said["check"], declared), said["check_port"]):
         protocol = "UDP" if said["check"] == "udp" else "TCP"
         raise InvalidInput(f"The check of {whose} asks port {said['check_port']}, which is not among the {protocol} ports that it declares.")
 
 
-def refuse_unclear(value: t.Mapping[str, t.Any] | None, whose: str, ports: t.Iterable[t.Mapping[str, t.Any]]) -> None:
+def refuse_unclear(value: t.Mapping[str, t.Any] | None, whose: str, declared: t.Iterable[ports.Port]) -> None:
     """Raise InvalidInput if a check for pages, or of a UDP port, does not say which of several ports it asks."""
     said = whole(value)
-    if said["check"] in ("http", "https", "udp") and said["check_port"] is None and len(_fitting(said["check"], ports)) != 1:
+    if said["check"] in ("http", "https", "udp") and said["check_port"] is None and _only(_fitting(said["check"], declared)) is None:
         raise InvalidInput(f"Say which port the {said['check']} check of {whose} asks (check_port).")
 
 
-def _fitting(check: str, ports: t.Iterable[t.Mapping[str, t.Any]]) -> list[int]:
-    """Return the ports that a check can ask."""
-    return [port["port"] for port in ports if port["protocol"] == ("udp" if check == "udp" else "tcp")]
+def _fitting(check: str, declared: t.Iterable[ports.Port]) -> list[ports.Port]:
+    """Return the ports, and ranges of ports, that a check can ask."""
+    return [port for port in declared if port["protocol"] == ("udp" if check == "udp" else "tcp")]
+
+
+def _only(fitting: list[ports.Port]) -> int | None:
+    """Return the only port that can be asked, or None where there is none, or a choice."""
+    return fitting[0]["port"] if len(fitting) == 1 and ports.single(fitting[0]) else None
+
+
+def _among(fitting: list[ports.Port], number: int) -> bool:
+    return any(ports.covers(port, number) for port in fitting)
 
 
 def _statuses(said: t.Any) -> tuple[int, int] | None:

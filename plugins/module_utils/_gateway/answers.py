@@ -13,20 +13,18 @@ import concurrent.futures
 import contextlib
 import errno
 import http.client
-import ipaddress
 import os
 import socket
 import ssl
-import struct
 import time
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, ports
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.balance import Check
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.caller import Caller
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import arp
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.inside import call_inside, enter
-from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.rules import INSIDE
 
 _PAUSE = 0.03
 _SILENT = "no reply"
@@ -39,10 +37,6 @@ _ATTEMPT = 5.0
 _REFUSAL = 0.3
 #: Bytes in which a response has to come to the end of its first line.
 _STATUS_LINE = 4096
-#: RFC 826: hardware and protocol type, the lengths of their addresses, the operation, then sender's and target's hardware and protocol addresses.
-_ARP = struct.Struct("!HHBBH6s4s6s4s")
-_ETHERNET, _ARP_FRAMES, _IPV4, _REQUEST, _REPLY = 1, 0x0806, 0x0800, 1, 2
-_BROADCAST = b"\xff" * 6
 
 
 class Waited(t.NamedTuple):
@@ -120,7 +114,9 @@ def _presence(address: str) -> str:
 def _asked(member: t.Mapping[str, t.Any]) -> list[Check]:
     """Return what a new member has to answer: its check, and a connection on each other TCP port."""
     check = balance.check_of(member.get("balance"), member["ports"])
-    plain = [Check("tcp", port["port"]) for port in member["ports"] if port["protocol"] == "tcp" and port["port"] != check.port]
+    # Of a range nobody says that all of it is always open.
+    single = [port["port"] for port in member["ports"] if port["protocol"] == "tcp" and ports.single(port)]
+    plain = [Check("tcp", port) for port in single if port != check.port]
     return plain if check.kind == "arp" and plain else [check, *plain]
 
 
@@ -214,18 +210,8 @@ def _udp(address: str, check: Check, end: float) -> str | None:
 
 
 def _arp(address: str, unused: Check, end: float) -> str | None:
-    """Ask who has the address, as a neighbour does (RFC 826); no firewall of the guest's keeps that from it, and no service is touched."""
-    wanted = ipaddress.ip_address(address).packed
-    with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ARP_FRAMES)) as line:
-        line.bind((INSIDE, _ARP_FRAMES))
-        own = line.getsockname()[4]
-        request = _ARP.pack(_ETHERNET, _IPV4, 6, 4, _REQUEST, own, ipaddress.ip_address(_source(address)).packed, bytes(6), wanted)
-        line.sendto(request, (INSIDE, _ARP_FRAMES, 0, 0, _BROADCAST))
-        while True:
-            line.settimeout(_left(end))
-            heard = line.recv(_ARP.size)
-            if len(heard) == _ARP.size and _ARP.unpack(heard)[4] == _REPLY and _ARP.unpack(heard)[6] == wanted:
-                return None
+    """Ask who has the address: no firewall of the guest's keeps that from it, and no service is touched."""
+    return None if arp.answers(address, end) else _SILENT
 
 
 _KINDS: dict[str, t.Callable[[str, Check, float], t.Union[str, None]]] = {"tcp": _tcp, "http": _http, "https": _https, "udp": _udp, "arp": _arp}
@@ -233,13 +219,6 @@ _KINDS: dict[str, t.Callable[[str, Check, float], t.Union[str, None]]] = {"tcp":
 
 def _connected(address: str, check: Check, end: float) -> socket.socket:
     return socket.create_connection((address, check.port), timeout=min(_CONNECT, _left(end)))
-
-
-def _source(address: str) -> str:
-    """Return our own address that a neighbour is asked from."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
-        line.connect((address, 9))
-        return str(line.getsockname()[0])
 
 
 def _left(end: float) -> float:

@@ -38,7 +38,7 @@ def checked(document: t.Any) -> Document:
     _unique("gateway", [str(gateway.ip) for gateway in gateways])
     services = [_service(item, gateways) for item in _items("services", document["services"])]
     _unique("service", [service["name"] for service in services])
-    _unique("public port", [f"{service['public_address']} {port['protocol']}/{port['port']}" for service in services for port in service["ports"]])
+    _refuse_shared_ports(services)
     return {
         "domain": domain,
         "vlan": vlan,
@@ -143,7 +143,20 @@ def prepared(document: Document, previous: Document | None) -> Document:
 
 def _identity(service: dict[str, t.Any], member: dict[str, t.Any]) -> tuple[t.Any, ...]:
     """Return what makes a member the same one: an address that starts to serve other ports has to answer there first."""
-    return service["name"], member["instance"], member["address"], tuple((port["protocol"], port["port"]) for port in service["ports"])
+    return service["name"], member["instance"], member["address"], tuple((port["protocol"], ports.text(port)) for port in service["ports"])
+
+
+def _refuse_shared_ports(services: list[Service]) -> None:
+    """Raise InvalidInput if two services have the same port of a public address."""
+    at: dict[tuple[str, str], list[ports.Port]] = {}
+    for service in services:
+        for port in service["ports"]:
+            at.setdefault((service["public_address"], port["protocol"]), []).append(port)
+    for (address, protocol), declared in at.items():
+        declared.sort(key=lambda port: port["port"])
+        for one, following in zip(declared, declared[1:]):
+            if following["port"] <= ports.last(one):
+                raise InvalidInput(f"The public port {address} {protocol}/{following['port']} is there twice.")
 
 
 def _service(item: t.Any, gateways: list[t.Any]) -> dict[str, t.Any]:

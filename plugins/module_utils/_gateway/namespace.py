@@ -55,8 +55,18 @@ class Names(t.NamedTuple):
     link: str
 
 
+class Ways(t.NamedTuple):
+    """The largest packet, in bytes, that goes to guests, and to the world."""
+
+    inside: int
+    outside: int
+
+
 class Links(t.NamedTuple):
-    """What can be seen of a router's links; equal to what is wanted when all is well."""
+    """What can be seen of a router's links; equal to what is wanted when all is well.
+
+    Its networks are those that are behind its links, each with the largest packet that its route takes: C(192.168.1.0/24 1500).
+    """
 
     up: bool
     mac: str
@@ -65,6 +75,7 @@ class Links(t.NamedTuple):
     ways_out: tuple[str, ...]
     routes: tuple[str, ...]
     proxies: tuple[str, ...]
+    networks: tuple[str, ...] = ()
 
 
 def names(domain: str) -> Names:
@@ -73,10 +84,38 @@ def names(domain: str) -> Names:
     return Names(f"router-{domain}", f"vr{short}", f"vo{short}")
 
 
-def wanted(document: Document) -> Links:
-    """Return the links that *document* asks for."""
+def wanted(document: Document, ways: Ways) -> Links:
+    """Return the links that *document* asks for, where packets are as large as *ways* carry."""
     public = tuple(public_addresses(document))
-    return Links(True, MAC, _ordered(document["gateways"]), public, (NEXT_HOP,), public, public)
+    networks = [f"{network} {ways.inside}" for network in _networks(document["gateways"])]
+    return Links(True, MAC, _ordered(document["gateways"]), public, (NEXT_HOP,), public, public, (f"default {ways.outside}", *networks))
+
+
+class Link(t.NamedTuple):
+    """An interface as the kernel knows it: one that was made anew has another index."""
+
+    name: str
+    index: int
+    mac: str
+    up: bool
+    carries: bool
+
+
+def links() -> list[Link]:
+    """Return the interfaces of the calling thread's namespace."""
+    found = _ip("link", "show")
+    return [Link(each["ifname"], each["ifindex"], each.get("address", ""), "UP" in each["flags"], "LOWER_UP" in each["flags"]) for each in found]
+
+
+def lost(documents: t.Iterable[Document], wan: str) -> list[str]:
+    """Return the domains of *documents* that have a public address without a route to their router, or one for which *wan* does not answer ARP."""
+    routes = {(route.get("dev"), route["dst"]) for route in _ip("route", "show")}
+    proxies = {entry["dst"] for entry in _ip("neigh", "show", "proxy", "dev", wan)}
+    return [
+        document["domain"]
+        for document in documents
+        if any(address not in proxies or (names(document["domain"]).link, address) not in routes for address in public_addresses(document))
+    ]
 
 
 def host_addresses() -> dict[str, list[str]]:
@@ -101,7 +140,8 @@ def observe(domain: str, wan: str, watched: t.Iterable[str]) -> Links | None:
     if None in ends:
         return None
     seen = set(watched)
-    ways_out = tuple(route.get("gateway", "") for route in _ip("-n", called.namespace, "route", "show", "default"))
+    ways = _ip("-n", called.namespace, "route", "show")
+    ways_out = tuple(way.get("gateway", "") for way in ways if way["dst"] == "default")
     routes = [route["dst"] for route in _ip("route", "show", "dev", called.link)]
     proxies = [entry["dst"] for entry in _ip("neigh", "show", "proxy", "dev", wan) if entry["dst"] in seen]
     return Links(
@@ -112,6 +152,7 @@ def observe(domain: str, wan: str, watched: t.Iterable[str]) -> Links | None:
         ways_out,
         _ordered(routes),
         _ordered(proxies),
+        tuple(sorted((f"{way['dst']} {_limit(way)}" for way in ways if way["dst"] == "default" or way["dev"] == INSIDE), key=_by_network)),
     )
 
 
@@ -143,7 +184,8 @@ def arrange(domain: str, wan: str, want: Links, found: Links) -> list[str]:
     within = [f"link set {INSIDE} address {MAC}"] if found.mac != MAC else []
     within += _changes("addr", want.gateways, found.gateways, f"dev {INSIDE}")
     within += _changes("addr", want.public, found.public, f"dev {OUTSIDE}")
-    within += ["link set lo up", f"link set {INSIDE} up", f"link set {OUTSIDE} up", f"route replace default via {NEXT_HOP} dev {OUTSIDE} onlink"]
+    within += ["link set lo up", f"link set {INSIDE} up", f"link set {OUTSIDE} up"]
+    within += [f"route replace {way}" for way in _limited(want)]
     root += _changes("route", want.routes, found.routes, f"dev {called.link}")
     root += _changes("neigh", want.proxies, found.proxies, f"dev {wan}", kind="proxy ")
     _batch(within, called.namespace)
@@ -151,6 +193,20 @@ def arrange(domain: str, wan: str, want: Links, found: Links) -> list[str]:
     _write_sysctls({f"ipv4/neigh/{wan}/proxy_delay": "0"})
     _batch(root)
     return [address for address in want.proxies if address not in found.proxies]
+
+
+def _limited(want: Links) -> t.Iterator[str]:
+    """Yield the routes with the largest packet that each takes.
+
+    The links themselves take what is usual: a guest beside this router may send it more than goes over the trunk. It is what is sent on that is limited:
+    the router says what is too large (RFC 1191), and connections are told what fits when they begin (RFC 879).
+    """
+    within = _networks(want.gateways)
+    for network, limit in (way.split() for way in want.networks):
+        if network == "default":
+            yield f"default via {NEXT_HOP} dev {OUTSIDE} onlink mtu {limit}"
+        else:
+            yield f"{network} dev {INSIDE} proto kernel scope link src {within[network]} mtu {limit}"
 
 
 def bare(found: Links | None) -> Links:
@@ -189,6 +245,23 @@ def check_wan(wan: str) -> None:
 def _changes(noun: str, want: tuple[str, ...], found: tuple[str, ...], where: str, kind: str = "") -> list[str]:
     gone = [f"{noun} del {kind}{address} {where}" for address in found if address not in want]
     return gone + [f"{noun} replace {kind}{address} {where}" for address in want if address not in found]
+
+
+def _networks(gateways: t.Iterable[str]) -> dict[str, str]:
+    """Return the networks behind a router in order, each with its first address there."""
+    found: dict[str, str] = {}
+    for gateway in sorted((ipaddress.ip_interface(item) for item in gateways), key=lambda gateway: (_by_network(str(gateway.network)), gateway.ip)):
+        found.setdefault(str(gateway.network), str(gateway.ip))
+    return found
+
+
+def _by_network(way: str) -> tuple[t.Any, ...]:
+    network = way.split()[0]
+    return () if network == "default" else (ipaddress.ip_network(network),)
+
+
+def _limit(way: dict[str, t.Any]) -> int:
+    return next((item["mtu"] for item in way.get("metrics", ()) if "mtu" in item), 0)
 
 
 def _addresses(interface: dict[str, t.Any], prefix: bool) -> list[str]:

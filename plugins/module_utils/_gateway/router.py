@@ -12,14 +12,15 @@ from __future__ import annotations
 import functools
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import fence
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import fence, ports, sizes
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names as core_names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
-from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import answers, connections, namespace, rules, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import answers, connections, doubts, helpers, namespace, rules, state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.announce import announce
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.document import (
     Document,
+    Service,
     checked,
     left_members,
     merged,
@@ -42,6 +43,8 @@ class Switch(t.Protocol):
 
     def remove_port(self, port: str) -> None: ...
 
+    def trunks(self) -> list[str]: ...
+
 
 class Report(t.NamedTuple):
     """What was done (or would be, in check mode).
@@ -51,23 +54,23 @@ class Report(t.NamedTuple):
         before: C(router), the document in force before, and C(drift), what no longer was as that document says.
         after: the same afterwards.
         waited: how long each new member took to answer.
+        warnings: what is doubtful about those that have answered, in sentences.
     """
 
     changed: bool
     before: dict[str, t.Any]
     after: dict[str, t.Any]
     waited: list[answers.Waited]
+    warnings: t.Sequence[str] = ()
 
 
 class Seen(t.NamedTuple):
-    """What is there of a router: its links, the VLAN of its port on the switch, and the digest of its rules; None for what is missing."""
+    """What is there of a router: its links, the VLAN of its port on the switch, and the digest of its rules; None for what is missing. And the ways to it."""
 
     links: namespace.Links | None
     vlan: int | None
     digest: str | None
-
-
-NOTHING = Seen(None, None, None)
+    ways: namespace.Ways
 
 
 def apply(desired: Document, *where: t.Any, asks: t.Collection[str] = (), answer_timeout: float = 0.0, dry_run: bool = False, **how: t.Any) -> Report:
@@ -85,15 +88,16 @@ def apply(desired: Document, *where: t.Any, asks: t.Collection[str] = (), answer
         What brought() raises.
     """
     report = brought(desired, *where, answer_timeout=answer_timeout, dry_run=dry_run, **how)
+    if dry_run or answer_timeout <= 0:
+        return report
+    domain, called = desired["domain"], namespace.names(desired["domain"]).namespace
     answered = {each.instance for each in report.waited}
     late = [each for each in new_members(report.after["router"], None) if each["instance"] in asks and each["instance"] not in answered]
-    if dry_run or answer_timeout <= 0 or not late:
-        return report
-    domain = desired["domain"]
-    namespace.forget_neighbours(domain, [each["address"] for each in late])
-    with state.call_off(domain, desired["generation"]) as called_off:
-        waited = answers.wait(namespace.names(domain).namespace, late, answer_timeout, called_off)
-    return report._replace(waited=[*report.waited, *waited])
+    if late:
+        namespace.forget_neighbours(domain, [each["address"] for each in late])
+        with state.call_off(domain, desired["generation"]) as called_off:
+            report = report._replace(waited=[*report.waited, *answers.wait(called, late, answer_timeout, called_off)])
+    return report._replace(warnings=doubts.of_published(report.after["router"], {each.instance for each in report.waited}, called)) if report.waited else report
 
 
 def late(domain: str, instances: t.Collection[str], timeout: float, directory: str = state.DIRECTORY) -> list[str]:
@@ -173,7 +177,7 @@ def brought(
         acts = changed and not dry_run
         if acts and moved:
             _unplug(known, switch_of(known.bridge))
-            seen = NOTHING
+            seen = Seen(None, None, None, _ways(switch, wan))
         newcomers = new_members(document, previous) if acts and (companion or answer_timeout > 0) else []
         if newcomers:
             network = prepared(document, previous)
@@ -273,10 +277,12 @@ def remove(
 
 
 def restore(known: state.State, switch: Switch, directory: str = state.DIRECTORY) -> None:
-    """Build a router as its state says, whatever is there of it: after a reboot nothing is."""
+    """Build a router as its state says, whatever is there of it: after a reboot nothing is. What *known* is by now, somebody else may have changed."""
     with state.locked(known.document["domain"]):
-        seen = _observe(known.document["domain"], known.wan_interface, switch, [known.document])
-        _enforce(known.document, known, seen, switch, known.wan_interface, directory)
+        found = state.load(known.document["domain"], directory)
+        if found:
+            seen = _observe(found.document["domain"], found.wan_interface, switch, [found.document])
+            _enforce(found.document, found, seen, switch, found.wan_interface, directory)
 
 
 def drift(known: state.State, switch: Switch) -> list[str]:
@@ -290,10 +296,9 @@ def look(known: state.State, switch: Switch) -> dict[str, t.Any]:
     live = connections.live(namespace.names(known.document["domain"]).namespace) if seen.links else {}
     services = []
     for service in known.document["services"]:
-        ports = {(port["protocol"], service["public_address"], port["port"]) for port in service["ports"]}
         counts: dict[str, int] = {}
         for connection, number in live.items():
-            if connection[:3] in ports:
+            if connection.public_address == service["public_address"] and _declared(service, connection):
                 counts[connection.member] = counts.get(connection.member, 0) + number
         members = [
             {**member, "connections": counts.pop(member["address"], 0), "healthy": member["address"] not in known.down} for member in service["members"]
@@ -304,28 +309,38 @@ def look(known: state.State, switch: Switch) -> dict[str, t.Any]:
     return {**known.document, "services": services, "drift": bool(wrong), "drifted": wrong}
 
 
+def _declared(service: Service, connection: connections.Connection) -> bool:
+    return any(port["protocol"] == connection.protocol and ports.covers(port, connection.port) for port in service["ports"])
+
+
 def _observe(domain: str, wan: str, switch: Switch, documents: list[Document | None]) -> Seen:
     """Look at a domain's router; on the WAN interface only the public addresses of *documents* are looked for."""
     called = namespace.names(domain)
     links = namespace.observe(domain, wan, {address for document in documents if document for address in public_addresses(document)})
-    return Seen(links, switch.access_vlan(called.port), _rules_digest(called.namespace) if links else None)
+    return Seen(links, switch.access_vlan(called.port), _rules_digest(called.namespace) if links else None, _ways(switch, wan))
+
+
+def _ways(switch: Switch, wan: str) -> namespace.Ways:
+    return namespace.Ways(min([sizes.USUAL, *map(sizes.carried_by, switch.trunks())]), sizes.carried_by(wan))
 
 
 def _drift(known: state.State, seen: Seen) -> list[str]:
-    want = namespace.wanted(known.document)
+    want = namespace.wanted(known.document, seen.ways)
     links = seen.links and seen.links._replace(proxies=tuple(address for address in seen.links.proxies if address in want.proxies))
-    found = {"links": links == want, "access port": seen.vlan == known.document["vlan"], "rules": seen.digest == known.digest}
+    as_written = seen.digest == known.digest and known.written == rules.written(rules.render(known.document, known.down))
+    found = {"links": links == want, "access port": seen.vlan == known.document["vlan"], "rules": as_written}
     return [part for part, well in found.items() if not well]
 
 
 def _enforce(document: Document, known: state.State | None, seen: Seen, switch: Switch, wan: str, directory: str) -> state.State:
     """Make everything as *document* says and remember it; rules come before links, so that no packet passes unfiltered."""
-    domain, called, want = document["domain"], namespace.names(document["domain"]), namespace.wanted(document)
+    domain, called, want = document["domain"], namespace.names(document["domain"]), namespace.wanted(document, seen.ways)
     if seen.links is None:
         namespace.create(domain)
     down = _still_down(document, known)
     text, digest = rules.render(document, down), seen.digest
-    if known is None or digest != known.digest or text != rules.render(known.document, known.down):
+    if known is None or digest != known.digest or rules.written(text) != known.written:
+        helpers.load(document)
         call_inside(called.namespace, functools.partial(run, ["nft", "-f", "-"], stdin=text))
         digest = _rules_digest(called.namespace)
     if seen.links is None:
@@ -336,7 +351,7 @@ def _enforce(document: Document, known: state.State | None, seen: Seen, switch: 
         switch.guard_port(called.port, document["vlan"], namespace.MAC, document["gateways"], forwards=True)
     if seen.links != want:
         announce(wan, namespace.arrange(domain, wan, want, namespace.bare(seen.links)))
-    new = state.State(document, digest, wan, switch.bridge, down)
+    new = state.State(document, digest, wan, switch.bridge, down, rules.written(text))
     if new != known:
         state.save(new, directory)
     return new
@@ -348,8 +363,9 @@ def judge(known: state.State, down: t.Collection[str], directory: str = state.DI
     The caller holds the router, and *known* is its state.
     """
     document, called = known.document, namespace.names(known.document["domain"]).namespace
-    call_inside(called, functools.partial(run, ["nft", "-f", "-"], stdin=rules.render(document, down)))
-    new = known._replace(digest=_rules_digest(called), down=tuple(sorted(down)))
+    text = rules.render(document, down)
+    call_inside(called, functools.partial(run, ["nft", "-f", "-"], stdin=text))
+    new = known._replace(digest=_rules_digest(called), down=tuple(sorted(down)), written=rules.written(text))
     state.save(new, directory)
     connections.close(called, sorted(_in_rotation(document, known.down) - _in_rotation(document, down)))
     return new

@@ -17,13 +17,15 @@ import ipaddress
 import json
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, marks
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, marks, ports
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.document import SLOTS, Document, Service
 
 TABLE = "vmatrix"
 #: The router's interfaces, as they are named inside its network namespace.
 INSIDE = "guests"
 OUTSIDE = "outside"
+#: What the gateway gives to its own visitors, see _gateway.visitor; guests see their router instead, for some hold these addresses for their neighbours'.
+VISITORS = ipaddress.ip_network("169.254.76.0/24")
 #: How callers learn that nobody serves.
 _REFUSAL = {"tcp": "tcp reset", "udp": "icmp port-unreachable"}
 
@@ -83,7 +85,7 @@ def render(document: Document, down: t.Collection[str] = ()) -> str:
         sticky = balance.whole(service.get("balance"))["policy"] == "sticky"
         turn = f"jhash ip saddr mod {SLOTS} seed {_SEED:#x}" if sticky else f"numgen inc mod {SLOTS}"
         for port in service["ports"]:
-            proto, number = port["protocol"], port["port"]
+            proto, number = port["protocol"], ports.text(port)
             if not slots and service.get("forward_to"):
                 elsewhere.append((service["public_address"], service["forward_to"], proto, number))
                 continue
@@ -91,20 +93,23 @@ def render(document: Document, down: t.Collection[str] = ()) -> str:
                 refuse[proto].add(f"{service['public_address']} . {number}")
                 continue
             name = f"slots-{service['name']}-{proto}-{number}"
-            elements = ", ".join(f"{slot} : {address} . {number}" for slot, address in enumerate(slots))
-            maps.append(f"  map {name} {{ typeof {turn} : ip daddr . {proto} dport; elements = {{ {elements} }} }}")
+            # Of a range each port stays what it is.
+            target, to = (f"ip daddr . {proto} dport", f" . {number}") if ports.single(port) else ("ip daddr", "")
+            elements = ", ".join(f"{slot} : {address}{to}" for slot, address in enumerate(slots))
+            maps.append(f"  map {name} {{ typeof {turn} : {target}; elements = {{ {elements} }} }}")
             # Without "meta l4proto" nft does not see that the packet has a port, and refuses the map.
             dnat.append(
                 f'    iifname "{OUTSIDE}" ip daddr {service["public_address"]} meta l4proto {proto} {proto} dport {number}'
                 f" dnat ip to {turn} map @{name}"
             )
-            forward.update((address, proto, number) for address in slots)
+            forward.update((address, proto, port["port"], number) for address in slots)
     own = ", ".join(str(ipaddress.ip_interface(gateway).ip) for gateway in document["gateways"])
     lines = [
         f"table inet {TABLE}",
         f"delete table inet {TABLE}",
         f"table inet {TABLE} {{",
         *maps,
+        *_helped(services),
         "  chain publish {",
         "    type nat hook prerouting priority dstnat; policy accept;",
         *dnat,
@@ -112,9 +117,15 @@ def render(document: Document, down: t.Collection[str] = ()) -> str:
             f'    iifname "{OUTSIDE}" ip daddr {public} {proto} dport {number} dnat ip to {target}' for public, target, proto, number in elsewhere
         ),
         "  }",
+        "  chain visits {",
+        "    type nat hook postrouting priority srcnat; policy accept;",
+        f'    oifname "{INSIDE}" ip saddr {VISITORS} masquerade',
+        "  }",
         *_sent_on(elsewhere),
         "  chain forward {",
         "    type filter hook forward priority filter; policy drop;",
+        # Whoever drops ICMP on the way never hears what is too large; its TCP learns here what fits.
+        "    tcp flags syn tcp option maxseg size set rt mtu",
         *_patient(elsewhere),
         "    ct state established,related accept",
         f"    meta mark {marks.VPN:#x} accept",
@@ -143,6 +154,11 @@ def render(document: Document, down: t.Collection[str] = ()) -> str:
     return "\n".join(lines) + "\n"
 
 
+def written(text: str) -> str:
+    """Return the SHA-256 of rules as they are written."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def digest(listing: str) -> str:
     """Return the SHA-256 of what C(nft -j list table) printed, without what differs between two equal rule sets."""
     objects = [item for item in json.loads(listing)["nftables"] if "metainfo" not in item]
@@ -154,14 +170,32 @@ def _serves(service: Service, down: t.Collection[str]) -> bool:
     return balance.whole(service.get("balance"))["ping"] and any(member["address"] not in down for member in service["members"])
 
 
-def _opened(forward: set[tuple[str, str, int]]) -> t.Iterator[str]:
-    for proto in sorted({proto for _address, proto, _port in forward}):
-        pairs = sorted((ipaddress.ip_address(address), port) for address, one, port in forward if one == proto)
-        elements = ", ".join(f"{address} . {port}" for address, port in pairs)
+def _opened(forward: set[tuple[str, str, int, str]]) -> t.Iterator[str]:
+    for proto in sorted({proto for _address, proto, _first, _ports in forward}):
+        pairs = sorted((ipaddress.ip_address(address), first, number) for address, one, first, number in forward if one == proto)
+        elements = ", ".join(f"{address} . {number}" for address, _first, number in pairs)
         yield f'    iifname "{OUTSIDE}" oifname "{INSIDE}" ct status dnat ip daddr . {proto} dport {{ {elements} }} accept'
 
 
-def _sent_on(elsewhere: list[tuple[str, str, str, int]]) -> list[str]:
+def _helped(services: t.Sequence[Service]) -> t.Iterator[str]:
+    """Yield the chain by which connection tracking follows what protocols agree on, for the ports that declare it; and none of another's.
+
+    It comes before the translation of addresses: kernels before Linux 6.18 make room for changing the length of what a connection says only when they
+    translate one that has its helper already, and the address in it may be of another length.
+    """
+    helped = [(service["public_address"], port) for service in services for port in service["ports"] if "helper" in port]
+    if not helped:
+        return
+    for helper in sorted({port["helper"] for unused, port in helped}):
+        yield f'  ct helper {helper} {{ type "{helper}" protocol tcp; }}'
+    yield "  chain help {"
+    yield "    type filter hook prerouting priority dstnat - 10; policy accept;"
+    for public, port in helped:
+        yield f'    iifname "{OUTSIDE}" ip daddr {public} tcp dport {port["port"]} ct helper set "{port["helper"]}"'
+    yield "  }"
+
+
+def _sent_on(elsewhere: list[tuple[str, str, str, str]]) -> list[str]:
     """Return the chain that gives late-comers who are sent to another HN the address that they came to, so that the answers come back this way."""
     if not elsewhere:
         return []
@@ -170,7 +204,7 @@ def _sent_on(elsewhere: list[tuple[str, str, str, int]]) -> list[str]:
     return ["  chain send-on {", "    type nat hook postrouting priority srcnat; policy accept;", *rules, "  }"]
 
 
-def _patient(elsewhere: list[tuple[str, str, str, int]]) -> t.Iterator[str]:
+def _patient(elsewhere: list[tuple[str, str, str, str]]) -> t.Iterator[str]:
     """Yield the rules that keep from late-comers that the other HN refuses them: it does so until it has published what comes, and their TCP asks again.
 
     Who refuses a connection resets it with a sequence number of zero (RFC 9293, section 3.10.7.1).

@@ -36,6 +36,7 @@ class State(t.NamedTuple):
         wan_interface: the interface that it faces the world by.
         bridge: the switch that its guests are on.
         down: the addresses of members that failed their health checks.
+        written: the digest of its rules as they were written; that of newer engines is another, though the document is the same.
     """
 
     document: Document
@@ -43,6 +44,7 @@ class State(t.NamedTuple):
     wan_interface: str
     bridge: str
     down: tuple[str, ...] = ()
+    written: str = ""
 
 
 def load(domain: str, directory: str = DIRECTORY) -> State | None:

@@ -23,7 +23,12 @@ GUEST: Spec = {"type": "dict", "options": needed("address", "gateway", "mac")}
 PORTS: Spec = {
     "type": "list",
     "elements": "dict",
-    "options": {"protocol": {"type": "str", "choices": ["tcp", "udp"], "required": True}, **needed("port", kind="int")},
+    "options": {
+        "protocol": {"type": "str", "choices": ["tcp", "udp"], "required": True},
+        **needed("port", kind="int"),
+        "last_port": {"type": "int"},
+        "helper": {"type": "str", "choices": ["ftp"]},
+    },
 }
 REQUIREMENTS: Spec = {
     "type": "dict",
@@ -44,6 +49,8 @@ _SHARED: Spec = {
 #: Of a service, for its members have weights of their own.
 SERVICE_BALANCE: Spec = {"type": "dict", "options": _SHARED}
 BALANCE: Spec = {"type": "dict", "options": {**_SHARED, "weight": {"type": "int"}}}
+#: What an owner's VPN gateway proposes; what is not said is as usual.
+PROPOSALS: Spec = {"type": "dict", "options": {"ike": {"type": "list", "elements": "str"}, "esp": {"type": "list", "elements": "str"}}}
 #: Room, addresses and an epoch, as a VMA is asked for them.
 RESERVATION: Spec = {
     "type": "dict",

@@ -77,6 +77,7 @@ CALLS = {
     "transfers": ("capsules", "transfers"),
     "unpack_tunnel": ("capsules", "unpack"),
     "vouch": ("vma", "vouch"),
+    "ways": ("ways", "look"),
     "wrap_tunnel": ("tunnels", "wrap"),
     "wrapping_key": ("tunnels", "key"),
     "zone": ("zones", "zone"),

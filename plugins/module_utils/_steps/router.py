@@ -40,7 +40,8 @@ def apply(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
         waits = {key: arguments.get(key, usual) for key, usual in (("answer_timeout", 0), ("close_connections", False), ("prepare", False), ("asks", ()))}
         report = gatehouse.apply(dict(document), arguments.get("tunnels", []), place, arguments.get("tunnel_timeout", 20), check, leases, **waits)
     result = {key: report.after[key] for key in ("router", "tunnels")}
-    return Outcome(report.changed, report.before, report.after, {**result, "waited": [one._asdict() for one in report.waited]})
+    told = {"waited": [one._asdict() for one in report.waited], "warnings": list(report.warnings)}
+    return Outcome(report.changed, report.before, report.after, {**result, **told})
 
 
 def look(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:

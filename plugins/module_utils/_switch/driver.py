@@ -19,7 +19,8 @@ import threading
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed
-from ansible_collections.vmatrix.mesh.plugins.module_utils._switch import ports
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import read_json
+from ansible_collections.vmatrix.mesh.plugins.module_utils._switch import boot, ports
 from ansible_collections.vmatrix.mesh.plugins.module_utils._switch.ports import Guarded
 
 
@@ -129,6 +130,11 @@ class SwitchDriver(abc.ABC):
         # What was known of one that is not there stays so until its own turn.
         ports.save(self.bridge, {**known, **{each: waiting[each] for each in done}})
         return done
+
+    def trunks(self) -> list[str]:
+        """Return the interfaces that the bridge was set up to reach the other hosts of its HN by."""
+        known = read_json(boot.paths(self.bridge).state)
+        return known["uplinks"] if known else []
 
     def release_port(self, port: str) -> None:
         """Forget what *port* was allowed, whether or not it is still there; its VLAN leaves the trunks with its last port."""

@@ -54,8 +54,12 @@ def look(bridge: str) -> dict[str, t.Any] | None:
 
 def look_all() -> list[dict[str, t.Any]]:
     """Return all switches of this host."""
-    names = sorted(name[: -len(".json")] for name in os.listdir(boot.DIRECTORY) if name.endswith(".json")) if os.path.isdir(boot.DIRECTORY) else []
-    return [seen for seen in map(look, names) if seen]
+    return [seen for seen in map(look, bridges()) if seen]
+
+
+def bridges() -> list[str]:
+    """Return the names of the switches that were set up on this host."""
+    return sorted(name[: -len(".json")] for name in os.listdir(boot.DIRECTORY) if name.endswith(".json")) if os.path.isdir(boot.DIRECTORY) else []
 
 
 def apply(bridge: str, driver: str, uplinks: list[str], dry_run: bool = False) -> Report:

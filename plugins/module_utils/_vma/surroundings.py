@@ -70,9 +70,7 @@ def router_document(records: t.Iterable[dict[str, t.Any]], domain: str, generati
     for record in mine:
         gateways.add(f"{record['guest']['gateway']}/{record['guest']['address'].partition('/')[2]}")
         service = services.setdefault(record["service"], _service(record))
-        service["ports"] = ports.checked(
-            f"service {record['service']}", [*service["ports"], *(port for port in record["ports"] if port not in service["ports"])]
-        )
+        service["ports"] = ports.checked(f"service {record['service']}", ports.joined([*service["ports"], *record["ports"]]))
         if record["in_rotation"]:
             weight = balance.checked({"weight": record["balance"].get("weight")})
             service["members"].append({"instance": record["instance"], "address": record["fabric_address"], **weight})

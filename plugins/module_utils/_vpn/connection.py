@@ -15,7 +15,7 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names, proposals
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.document import Document
 
 #: Seconds between two questions whether a silent peer is alive; strongswan.conf says how long an answer is waited for.
@@ -23,20 +23,20 @@ DPD = 5
 #: Identifies the XFRM interface of a namespace to the kernel's policies.
 IF_ID = 7670
 
-_IKE = "aes128gcm16-prfsha256-ecp256"
-_ESP = "aes128gcm16-ecp256"
-
 Connection = t.Dict[str, t.Any]
 
 
 def of_tunnel(tunnel: Document, kernel: bool) -> dict[str, Connection]:
     """Return the connection of a service's tunnel, by its name; with *kernel* its packets go through an XFRM interface."""
     remote = [f"{backend['address']}/32" for backend in tunnel["backends"]]
+    offered = {**proposals.USUAL, **tunnel["peer"].get("proposals", {})}
     actions = {"start_action": "start", "dpd_action": "restart", "close_action": "start"}
-    children = {child(mapping["instance"]): {**_child([f"{mapping['intranet_address']}/32"], remote, kernel), **actions} for mapping in tunnel["mappings"]}
+    children = {
+        child(mapping["instance"]): {**_child([f"{mapping['intranet_address']}/32"], remote, offered, kernel), **actions} for mapping in tunnel["mappings"]
+    }
     local = {**tunnel["local"], "identity": f"{tunnel['service']}.{tunnel['domain']}"}
     ends = {"local_addrs": [local["address"]], "remote_addrs": [tunnel["peer"]["address"]], "unique": "replace"}
-    return {tunnel["service"]: {**ends, **_connection(local, tunnel["peer"]["identity"], tunnel["peer"], children)}}
+    return {tunnel["service"]: {**ends, **_connection(local, tunnel["peer"]["identity"], tunnel["peer"], offered, children)}}
 
 
 def of_responder(responder: Document, kernel: bool) -> dict[str, Connection]:
@@ -47,9 +47,9 @@ def of_responder(responder: Document, kernel: bool) -> dict[str, Connection]:
     found = {}
     for service in responder["services"]:
         pool = [str(network) for network in ipaddress.collapse_addresses(map(ipaddress.IPv4Network, service["addresses"]))]
-        children = {"intranet": _child([f"{address}/32" for address in responder["backends"]], pool, kernel)}
+        children = {"intranet": _child([f"{address}/32" for address in responder["backends"]], pool, proposals.USUAL, kernel)}
         ends = {"local_addrs": [responder["local"]["address"]], "unique": "never"}
-        found[service["name"]] = {**ends, **_connection(responder["local"], f"{service['name']}.{responder['domain']}", responder, children)}
+        found[service["name"]] = {**ends, **_connection(responder["local"], f"{service['name']}.{responder['domain']}", responder, proposals.USUAL, children)}
     return found
 
 
@@ -88,10 +88,12 @@ def seen(listed: dict[str, t.Any]) -> dict[str, t.Any]:
     }
 
 
-def _connection(local: dict[str, t.Any], identity: str, trust: dict[str, t.Any], children: dict[str, t.Any]) -> Connection:
+def _connection(
+    local: dict[str, t.Any], identity: str, trust: dict[str, t.Any], offered: proposals.Proposals, children: dict[str, t.Any]
+) -> Connection:
     return {
         "version": "2",
-        "proposals": [_IKE],
+        "proposals": offered["ike"],
         "dpd_delay": f"{DPD}s",
         "keyingtries": "0",
         # Both ends have one address each; with MOBIKE they would try each other's inner ones.
@@ -103,6 +105,6 @@ def _connection(local: dict[str, t.Any], identity: str, trust: dict[str, t.Any],
     }
 
 
-def _child(local: list[str], remote: list[str], kernel: bool) -> dict[str, t.Any]:
+def _child(local: list[str], remote: list[str], offered: proposals.Proposals, kernel: bool) -> dict[str, t.Any]:
     through = {"if_id_in": str(IF_ID), "if_id_out": str(IF_ID)} if kernel else {}
-    return {"mode": "tunnel", "local_ts": local, "remote_ts": remote, "esp_proposals": [_ESP], **through}
+    return {"mode": "tunnel", "local_ts": local, "remote_ts": remote, "esp_proposals": offered["esp"], **through}

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names, ports
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names, ports, proposals
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn import pki, wrapping
 
@@ -58,12 +58,14 @@ def checked_tunnel(document: t.Any) -> Document:
     domain, service = names.domain(document["domain"]), names.label("service", document["service"])
     what = f"tunnel of {service}.{domain}"
     _keys(f"local end of the {what}", document["local"], ("address", "certificate"), optional=("key", "envelope"))
-    _keys(f"peer of the {what}", document["peer"], ("address", "identity", "authority"), optional=("crl",))
+    _keys(f"peer of the {what}", document["peer"], ("address", "identity", "authority"), optional=("crl", "proposals"))
+    offered = proposals.checked(f"peer of the {what}", document["peer"].get("proposals"))
     local = {"address": _address(f"local address of the {what}", document["local"]["address"]), **_credentials(document["local"], f"{service}.{domain}")}
     peer = {
         "address": _address(f"peer address of the {what}", document["peer"]["address"]),
         "identity": names.domain(document["peer"]["identity"]),
         **_trust(document["peer"], f"peer of the {what}"),
+        **({"proposals": offered} if offered else {}),
     }
     backends = [_backend(item, what) for item in _items(f"back-ends of the {what}", document["backends"])]
     mappings = [_mapping(item, service, domain) for item in _items(f"mappings of the {what}", document["mappings"])]

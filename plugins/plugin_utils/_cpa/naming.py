@@ -94,8 +94,9 @@ def _plan(view: View, service: str, domain: str, naming: Settings, ports: Record
 
 
 def _check(wanted: t.Mapping[str, t.Any] | None, ports: Records, host: str) -> dict[str, t.Any]:
-    """Return the request that shows that a service lives: what is set, else a connection to its first TCP port, if it has any."""
-    first = next((port["port"] for port in ports if port["protocol"] == "tcp"), None)
+    """Return the request that shows that a service lives: what is set, else a connection to its first TCP port, if it has any. Of a range nobody says that it
+    is open."""
+    first = next((port["port"] for port in ports if port["protocol"] == "tcp" and "last_port" not in port), None)
     if wanted:
         return {"host": host, **({} if first is None else {"port": first}), **wanted}
     return {"type": "none"} if first is None else {"type": "tcp", "port": first}

@@ -362,7 +362,8 @@ def report(plan: Plan, answers: Answers, check: bool = False) -> Report:
         if left:
             # Who did not answer before was not asked again, though what failed then did not matter any more.
             return Report(True, " ".join([*left, _said(plan.stopped, facts)]).strip(), {"operation": plan.operation, "outcome": "stopped"})
-        return Report(False, _said(plan.done, facts), {"operation": plan.operation, "outcome": "done", **_known(plan, answers)})
+        result = {"operation": plan.operation, "outcome": "done", **_known(plan, answers)}
+        return Report(False, _said(plan.done, facts), {**result, **_doubted(answers)})
     if way == "on":
         return Report(False, f"This is what {plan.operation} would do.", {"operation": plan.operation, "outcome": "planned"})
     reasons = sentences(plan, answers, plan.stages)
@@ -374,6 +375,12 @@ def report(plan: Plan, answers: Answers, check: bool = False) -> Report:
     else:
         ending = [_said(plan.stopped if way == "stopped" else why, facts)]
     return Report(True, " ".join([*reasons, *ending]).strip(), {"operation": plan.operation, "outcome": {"back": "undone"}.get(way, way)})
+
+
+def _doubted(answers: Answers) -> dict[str, list[str]]:
+    """Return as C(warnings) what devices doubt of what they did, each once; nothing if they do not."""
+    found = dict.fromkeys(sentence for answer in answers.values() for sentence in answer["result"].get("warnings", ()))
+    return {"warnings": list(found)} if found else {}
 
 
 def settled(plan: Plan, answers: Answers) -> bool:

@@ -58,3 +58,17 @@ def summary(hostvars: t.Mapping[str, Variables], hosts: t.Sequence[str]) -> list
     found = {host: dict.fromkeys(sentence for each in hostvars[host]["site_differs"].values() for sentence in each) for host in hosts}
     lines = [f"{host}: {' '.join(sentences)}" for host, sentences in found.items() if sentences]
     return [*lines, f"{len(hosts) - len(lines)} of {len(hosts)} hosts are as they should be."]
+
+
+def warnings(hostvars: t.Mapping[str, Variables], hosts: t.Sequence[str]) -> list[str]:
+    """Return a line for each thing around these hosts that will be in the way and that no role mends, each once.
+
+    It stands in the variable C(site_look) of each, which is what C(stage) returned, as C(warnings) in the results of its answers.
+    """
+    found = {
+        f"{host}: {sentence}": None
+        for host in hosts
+        for answer in (hostvars[host].get("site_look") or {}).get("answers", {}).values()
+        for sentence in answer["result"].get("warnings", ())
+    }
+    return list(found)

@@ -95,3 +95,13 @@ def test_which_of_several_ports_is_asked_for_pages_has_to_be_said():
     for said, ports in (({"check": "http"}, [OTHER, TCP]), ({"check": "https"}, [UDP]), ({"check": "udp"}, [TCP])):
         with pytest.raises(InvalidInput, match=f"Say which port the {said['check']} check of shop asks"):
             refuse_unclear(said, "shop", ports)
+
+
+def test_a_range_is_several_ports_of_which_nobody_named_one():
+    one = {"protocol": "tcp", "port": 8000, "last_port": 8010}
+    assert check_of(None, [one]).kind == "arp"
+    assert check_of({"check_port": 8005}, [one]) == Check("tcp", 8005)
+    with pytest.raises(InvalidInput, match=r"Say which port the http check of shop asks \(check_port\)."):
+        refuse_unclear({"check": "http"}, "shop", [one])
+    with pytest.raises(InvalidInput, match="The check of shop asks port 8011, which is not among the TCP ports that it declares."):
+        refuse_undeclared({"check_port": 8011}, "shop", [one])

@@ -42,6 +42,46 @@ def test_what_no_service_can_declare(declared, sentence):
     assert caught.value.message == sentence
 
 
+RANGE, FTP = {"protocol": "tcp", "port": 8000, "last_port": 8010}, {"protocol": "tcp", "port": 21, "helper": "ftp"}
+
+
+def test_a_service_has_ranges_and_helpers():
+    assert ports.checked("service shop", [RANGE, {**WEB, "last_port": None, "helper": None}, FTP]) == [FTP, WEB, RANGE]
+    assert [ports.text(port) for port in (WEB, RANGE)] == ["80", "8000-8010"]
+    assert [ports.covers(RANGE, number) for number in (7999, 8000, 8010, 8011)] == [False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("declared", "sentence"),
+    [
+        ([{**RANGE, "last_port": 8000}], "The service shop declares the ports 8000 to 8000: the last one of a range must be greater than the first one."),
+        ([{**RANGE, "last_port": 65536}], "65536 is not a port of the service shop: it must be a whole number from 1 to 65535."),
+        ([RANGE, {**WEB, "port": 8010}], "The service shop declares tcp/8010 more than once."),
+        ([RANGE, {**RANGE, "port": 7990}], "The service shop declares tcp/8000 more than once."),
+        ([{**FTP, "helper": "sip"}], "'sip' is not a helper that the service shop can declare: it must be ftp."),
+        ([{**FTP, "protocol": "udp"}], "The service shop declares the helper ftp for udp/21: it is for single TCP ports."),
+        ([{**RANGE, "helper": "ftp"}], "The service shop declares the helper ftp for tcp/8000-8010: it is for single TCP ports."),
+    ],
+)
+def test_what_is_no_range_and_no_helper(declared, sentence):
+    with pytest.raises(InvalidInput) as caught:
+        ports.checked("service shop", declared)
+    assert caught.value.message == sentence
+
+
+def test_tunnels_have_neither():
+    with pytest.raises(InvalidInput, match="A port of the tunnel consists of protocol and port; "):
+        ports.checked("tunnel", [RANGE], ports.TUNNELED)
+
+
+def test_what_instances_of_several_capsules_open_is_joined():
+    wider, udp = {**RANGE, "port": 8005, "last_port": 8020}, {**RANGE, "protocol": "udp"}
+    assert ports.joined([wider, WEB, udp, RANGE, WEB]) == [WEB, {**RANGE, "last_port": 8020}, udp]
+    assert ports.joined([FTP, {"protocol": "tcp", "port": 21}]) == [FTP] == ports.joined([{"protocol": "tcp", "port": 21}, FTP])
+    assert ports.joined([FTP, {"protocol": "tcp", "port": 20, "last_port": 22}]) == [{"protocol": "tcp", "port": 20, "last_port": 22}]
+    assert ports.checked("service shop", ports.joined([RANGE, wider]))
+
+
 def test_icmp_has_no_port():
     with pytest.raises(InvalidInput, match="The tunnel of shop declares a port for icmp, which has none."):
         ports.checked("tunnel of shop", [{"protocol": "icmp", "port": 8}], ports.TUNNELED)

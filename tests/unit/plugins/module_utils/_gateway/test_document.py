@@ -88,6 +88,7 @@ SHOP = ("services", 0)
         ((*SHOP, "ports"), [{"protocol": "tcp", "port": "80"}], "'80' is not a port"),
         ((*SHOP, "ports"), [{"protocol": "sctp", "port": 80}], "'sctp' is not a protocol"),
         ((*SHOP, "ports"), [{"protocol": "tcp", "port": 25}], "The public port 198.18.1.1 tcp/25 is there twice"),
+        ((*SHOP, "ports"), [{"protocol": "tcp", "port": 20, "last_port": 30}], "The public port 198.18.1.1 tcp/25 is there twice"),
         ((*SHOP, "ports"), [{"port": 80}], "consists of protocol and port"),
         ((*SHOP, "ports", 0, "target"), 8080, "consists of protocol and port"),
         ((*SHOP, "members"), "all", "must be a list"),

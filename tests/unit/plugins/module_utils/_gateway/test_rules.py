@@ -110,3 +110,9 @@ def test_a_digest_heeds_what_matters_only():
     assert digest(listing(1, [[0, "a"], [1, "b"]])) == digest(listing(7, [[1, "b"], [0, "a"]]))
     assert digest(listing(1, [[0, "a"], [1, "b"]])) != digest(listing(1, [[0, "b"], [1, "a"]]))
     assert digest(listing(1, [], "accept")) != digest(listing(1, [], "drop"))
+
+
+def test_connections_are_told_what_fits_before_anything_lets_them_pass():
+    """Also those into tunnels, which another table marks."""
+    chain = render(document(["192.168.1.9"], {80})).partition("chain forward {")[2].splitlines()
+    assert "maxseg size set rt mtu" in chain[2] and "policy drop" in chain[1]

@@ -208,7 +208,7 @@ def test_capsules_are_looked_at_without_reading_them(engine):
     assert [kwargs for unused, kwargs in problems.calls] == [{"full": False}] * 2
 
 
-REPORT = types.SimpleNamespace(changed=True, before={}, after={"router": None, "tunnels": {}}, waited=[])
+REPORT = types.SimpleNamespace(changed=True, before={}, after={"router": None, "tunnels": {}}, waited=[], warnings=())
 
 
 @pytest.mark.parametrize("services", [[], [{"name": "shop"}]])
@@ -216,7 +216,7 @@ def test_a_router_without_services_goes(engine, services):
     apply, remove = engine(router.gatehouse, "apply", REPORT), engine(router.gatehouse, "remove", REPORT)
     document = {"domain": "example.com", "vlan": 101, "generation": 7, "services": services}
     options = ("tunnels", "tunnel_timeout", "answer_timeout", "close_connections", "wan_interface", "bridge")
-    assert twice(router.apply, {"document": document}, *options).result == {"router": None, "tunnels": {}, "waited": []}
+    assert twice(router.apply, {"document": document}, *options).result == {"router": None, "tunnels": {}, "waited": [], "warnings": []}
     place = router.gatehouse.Place(router.switch.find, "br-mesh", "wan0")
     if services:
         assert apply.calls[0] == apply.calls[1] and not remove.calls

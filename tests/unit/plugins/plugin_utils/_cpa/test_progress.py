@@ -419,6 +419,13 @@ def test_what_is_done_is_said_with_what_was_answered():
     assert told == progress.Report(False, "rm-1 has 2 of ?.", {"operation": "move", "outcome": "done", "rm": "rm-1", "count": 2})
 
 
+def test_what_devices_doubt_is_told_once():
+    made = plan(stage("a", step("one"), step("two"), step("three")))
+    small = answer({"warnings": ["It is small."]})
+    told = progress.report(made, {"one": small, "two": small, "three": answer({"warnings": []})})
+    assert told == progress.Report(False, "It is done.", {"operation": "move", "outcome": "done", "warnings": ["It is small."]})
+
+
 def test_what_was_not_done_is_not_told_as_done():
     # The source did not answer in the cut-over, which did not matter, and is not asked again.
     made = going(forward=("publish",))._replace(settle=(stage("c", step("retire", "rm-1")),))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.site import calls, differences, summary
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.site import calls, differences, summary, warnings
 
 
 def answer(changed=False, failed=False, msg="", **result):
@@ -71,3 +71,10 @@ def test_what_differs_between_hosts_counts_too():
 def test_hosts_are_counted(found, lines):
     hostvars = {host: {"site_differs": differs} for host, differs in {**found, "elsewhere": {"rm": ["One."]}}.items()}
     assert summary(hostvars, list(found)) == lines
+
+
+def test_what_no_role_mends_is_told_once():
+    both, one = answer(warnings=["Docker drops.", "It is small."]), answer(warnings=["It is small."])
+    looked = {"answers": {"gateway/ways": both, "vpn/ways": one, "vma/hn": answer()}}
+    hostvars = {"gw-east": {"site_look": looked}, "rm-1": {"site_look": {"msg": "It is gone."}}, "rm-2": {}, "rm-3": {"site_look": {"skipped": True}}}
+    assert warnings(hostvars, ["gw-east", "rm-1", "rm-2", "rm-3"]) == ["gw-east: Docker drops.", "gw-east: It is small."]
