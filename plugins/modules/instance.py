@@ -87,6 +87,13 @@ options:
     description: Whether a guest that does not shut down in time is ended, and whether the memory of a suspended instance may be dropped to stop it.
     type: bool
     default: false
+  go_on:
+    description:
+      - Whether a guest that is to run and is paused goes on. QEMU pauses one for which there is no room on the disk; RV(instance.paused) says why.
+      - It is refused unless there is room again for all that the instances of the RM were promised.
+    type: bool
+    default: false
+    version_added: 0.2.0
 seealso:
   - module: vmatrix.mesh.instance_info
   - module: vmatrix.mesh.instance_cutover
@@ -137,6 +144,7 @@ action:
     - none
     - started
     - resumed
+    - continued
     - furnished
     - suspended
     - stopped
@@ -174,6 +182,11 @@ instance:
       description: What it runs or ran under, V(kvm) or V(tcg), null when absent.
       type: str
       sample: tcg
+    paused:
+      description: Why its guest stands still though it is V(running), as a sentence without its end.
+      type: str
+      returned: when QEMU has paused it, or somebody by hand
+      sample: there was no room left on the RM for what it wrote to vda
 seconds:
   description: How long it took, from looking to done.
   type: float
@@ -229,6 +242,7 @@ OPTIONS = OneOrSeveral(
     shared={
         "timeout": {"type": "float", "default": 60},
         "stop_timeout": {"type": "float", "default": 30},
+        "go_on": {"type": "bool", "default": False},
         "stop_force": {"type": "bool", "default": False},
     },
     required_if=[("state", "running", ("epoch",))],

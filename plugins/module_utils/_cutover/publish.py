@@ -72,8 +72,8 @@ def publish(
             raise Refused(f"{name} is {found.state}: only a running or suspended instance has a memory that could be published.")
         store.ensure_intact(found.document["manifest"])
         _require_room(host, store, found)
-        if found.live not in (None, "running"):
-            raise Refused(f"{name} cannot be published: its guest is {found.live}, not running.")
+        if found.live:
+            state.require_running(found, "be published")
         if check:
             return Published(True, None, None)
         return _publish(host, store, found, version, timeout, meet)

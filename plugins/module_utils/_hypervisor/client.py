@@ -78,7 +78,8 @@ class Hypervisor:
     def live(self) -> dict[str, str]:
         """Return the name of each live domain with its state.
 
-        C(running), C(paused), C(moving) (paused in the middle of a move, at either end, or not yet there) or C(ending).
+        C(running), C(paused), C(halted) (paused by QEMU itself, since it could not go on), C(moving) (paused in the middle of a move, at either end, not yet
+        there, or just restored) or C(ending).
         """
         with _saying("list its domains"):
             return {domain.name(): _state(domain) for domain in self._connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)}
@@ -91,6 +92,17 @@ class Hypervisor:
                 return _state(domain) if domain.isActive() else None
         except NotFound:
             return None
+
+    def why_halted(self, name: str) -> str:
+        """Return why QEMU has paused the live domain *name*, as a sentence without its end; QEMU does so when a disk has no room (its C(werror=enospc))."""
+        domain = self._lookup(name)
+        with _saying(f"tell why {name} is paused"):
+            errors = domain.diskErrors()
+        full = sorted(disk for disk, error in errors.items() if error == libvirt.VIR_DOMAIN_DISK_ERROR_NO_SPACE)
+        failed = sorted(errors.keys() - set(full))
+        if full:
+            return f"there was no room left on the RM for what it wrote to {' and '.join(full)}"
+        return f"the RM could not read or write {' and '.join(failed) or 'a disk'} of it"
 
     def create_paused(self, xml: str, name: str) -> None:
         """Make a transient domain from *xml* that does not run one instruction yet."""
@@ -241,6 +253,8 @@ def _described(domain: t.Any) -> ET.Element:
 
 def _state(domain: t.Any) -> str:
     state, reason = domain.state()
+    if state == libvirt.VIR_DOMAIN_PAUSED and reason == libvirt.VIR_DOMAIN_PAUSED_IOERROR:
+        return "halted"
     if state == libvirt.VIR_DOMAIN_PAUSED and reason in (libvirt.VIR_DOMAIN_PAUSED_MIGRATION, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP):
         return "moving"
     if state in (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED):

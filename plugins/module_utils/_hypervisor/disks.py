@@ -112,6 +112,16 @@ def require_room(places: Places, name: str, manifest: t.Mapping[str, t.Any]) -> 
         )
 
 
+def require_promises(places: Places, name: str) -> None:
+    """Raise Refused unless all that instances were promised is free, for instance *name*, which has to wait for that."""
+    promised, free = footprint.promised(places.instances()), free_bytes(places.root)
+    if free < promised:
+        raise Refused(
+            f"{name} cannot go on: {promised - free} bytes of what it and the other instances here may still take are missing below {places.root}. "
+            "Make room there, and resume it again."
+        )
+
+
 def require_free(path: str, needed: int, what: str) -> None:
     """Raise Refused unless *needed* bytes are free where *path* lies; *what* is what they are for."""
     free = free_bytes(path)

@@ -32,6 +32,7 @@ class Wanted(t.NamedTuple):
         stop_force: whether a guest that does not follow is ended, and whether the memory of a suspended one may be dropped.
         lease: the number of the operation's lease; None where it is none of an operation.
         evidence: whether what is left of one that did not come up is kept when it is removed.
+        go_on: whether a guest that is to run and is paused, by QEMU or by hand, is let go on.
     """
 
     name: str
@@ -45,10 +46,11 @@ class Wanted(t.NamedTuple):
     stop_force: bool = False
     lease: int | None = None
     evidence: bool = False
+    go_on: bool = False
 
 
 class Done(t.NamedTuple):
-    """What was done, or would be: C(action) is none, started, resumed, furnished, suspended, stopped or removed; before and after are summaries.
+    """What was done, or would be: C(action) is none, started, resumed, continued, furnished, suspended, stopped or removed; before and after are summaries.
 
     C(evidence) are sentences that say what was left of it, if that was kept.
     """
@@ -113,7 +115,7 @@ def plan(found: state.Found, wanted: Wanted) -> str:
             if asked not in (None, found.document[what]):
                 raise Refused(f"{name} runs with {what} {found.document[what]}; it cannot change to {asked} while it runs.")
     if found.state == wanted.state:
-        return "none"
+        return "continued" if found.paused and wanted.state == "running" and wanted.go_on else "none"
     if wanted.state == "running":
         return "resumed" if found.state == "suspended" else "started"
     if wanted.state == "suspended" and found.state != "running":
@@ -140,6 +142,8 @@ def _step(host: state.Host, found: state.Found, wanted: Wanted, action: str) -> 
         return operations.start(host, found, wanted.capsule, orders)
     if action == "furnished":
         return operations.furnish(host, found, wanted.capsule, orders)
+    if action == "continued":
+        return operations.go_on(host, found, orders)
     if action == "resumed":
         return operations.resume(host, found, orders)
     if wanted.state == "absent":

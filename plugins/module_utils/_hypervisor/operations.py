@@ -16,9 +16,13 @@ import contextlib
 import os
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, MeshError, Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, DeadlineExceeded, MeshError, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import accelerator, capabilities, disks, domain_xml, durable, epochs, home, saved, state
+
+
+#: Seconds for which a guest that goes on is watched.
+_AGAIN = 0.5
 
 
 class Step(t.NamedTuple):
@@ -135,6 +139,32 @@ def resume(host: state.Host, found: state.Found, orders: home.Orders) -> Step:
     return Step(document, act)
 
 
+def go_on(host: state.Host, found: state.Found, orders: home.Orders) -> Step:
+    """Let a guest go on that QEMU has paused, or a person.
+
+    What it writes then must not take what others were promised: QEMU pauses a guest when the disk is full, and that is full for all of them.
+
+    Raises:
+        Refused: there is not the room that it and all others were promised.
+    """
+    name = found.name
+    epochs.check_grant(host.places, name, orders.epoch)
+    if found.live == "halted":
+        disks.require_promises(host.places, name)
+
+    def act() -> None:
+        epochs.grant(host.places, name, orders.epoch)
+        host.hypervisor.unpause(name)
+        # QEMU tries at once what had failed.
+        with contextlib.suppress(DeadlineExceeded):
+            wait_for(lambda: host.hypervisor.state(name) == "halted", _AGAIN, f"{name} is paused again")
+            raise CommandFailed(f"{name} was let go on, and QEMU paused it again: {host.hypervisor.why_halted(name)}.")
+        if orders.record is not None:
+            state.write(host.places, name, {"record": orders.record})
+
+    return Step(found.document, act)
+
+
 def keep(host: state.Host, found: state.Found, orders: home.Orders) -> Step:
     """Leave an instance as it is, but note a newer epoch and the record that came with it."""
 
@@ -155,8 +185,7 @@ def suspend(host: state.Host, found: state.Found, orders: home.Orders, flush: bo
         Refused: it is paused, or there is no room for its memory image.
     """
     name, memory = found.name, host.places.memory(found.name)
-    if found.live != "running":
-        raise Refused(f"{name} cannot be suspended: its guest is {found.live}, not running.")
+    state.require_running(found, "be suspended")
     disks.require_free(host.places.root, (found.document["manifest"]["machine"]["memory_mib"] << 20) + disks.SLACK, f"the memory image of {name}")
 
     def act() -> None:
@@ -251,7 +280,7 @@ def _wake(host: state.Host, name: str, document: t.Mapping[str, t.Any], xml: str
         host.hypervisor.unpause(name)
     except BaseException:
         # Only a guest that is still paused never ran; the image of any other is spent.
-        if host.hypervisor.state(name) == "paused":
+        if host.hypervisor.state(name) in state.STILL:
             host.hypervisor.destroy(name)
             with contextlib.suppress(MeshError):
                 unplug(host, name)

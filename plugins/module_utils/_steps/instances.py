@@ -22,7 +22,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.answers import
 
 LIBRARIES = (*client.LIBRARIES, *libraries.LIBRARIES)
 #: What holds for all instances of a call.
-COMMON = ("timeout", "stop_timeout", "stop_force", "evidence")
+COMMON = ("timeout", "stop_timeout", "stop_force", "evidence", "go_on")
 
 
 def ensure(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:

@@ -159,6 +159,11 @@ def revived(who: str, again: str, answers: str | None, number: str = "") -> tupl
     return "".join(f"{{{fact}}}" for fact in facts), facts
 
 
+def booted(who: str, step: str) -> Words:
+    """Return what is said of an instance that the *step* had to start from its disk, since its guest had ended."""
+    return Words(Answer(step, ("instances", 0, "anew")), (True,), f" {who} was started from its disk: what was in its memory alone is lost.")
+
+
 def instance(step: str, rm: str | Answer, orders: t.Sequence[t.Mapping[str, t.Any]], what: str, **options: t.Any) -> Step:
     """Bring instances into their states on their RM; C(how) in the options are further fields of the step."""
     how = options.pop("how", {})

@@ -36,7 +36,7 @@ def plan(view: View, names: parts.Naming, instance: str, answer_timeout: float) 
         "step": f"resume on {record['rm']} and publish",
     }
     told = Answer("tell", ("records", 0))
-    run = parts.instance("cut_over.rm", record["rm"], [parts.order(instance, "running", told)], f"resume {instance}")
+    run = parts.instance("cut_over.rm", record["rm"], [parts.order(instance, "running", told)], f"resume {instance}", go_on=True)
     # What its RM lost its power under is in the rotation still.
     asks = {"asks": [instance]} if record["in_rotation"] else {}
     publish = parts.route("cut_over.publish", site, "tell", f"publish {instance} when it answers", answer_timeout=answer_timeout, **asks)
@@ -76,7 +76,7 @@ def plan(view: View, names: parts.Naming, instance: str, answer_timeout: float) 
         **parts.once_published(parts.stage("cut_over", "", run, publish), follow),
         was="{instance} is as it was.",
         stopped="{instance} runs on {rm} in {hn} behind {public_address} already; run this again when this is mended.",
-        done="{instance} runs on {rm} in {hn} behind {public_address} (epoch {epoch}).",
-        facts={**lookups.facts(site, instance), **{key: Answer("tell", ("records", 0, key)) for key in ("rm", "public_address", "epoch")}},
+        done="{instance} runs on {rm} in {hn} behind {public_address} (epoch {epoch}).{anew}",
+        facts={**lookups.facts(site, instance), "anew": parts.booted(instance, "cut_over.rm"), **{key: Answer("tell", ("records", 0, key)) for key in ("rm", "public_address", "epoch")}},
         result={"record": told},
     )

@@ -61,6 +61,22 @@ def test_status_shows_the_truth_of_the_rm_beside_the_record():
     assert "unknown (should be running)" in mesh_status(hostvars(running="silent"), GROUPS), "nobody has said that it is not there"
 
 
+def test_status_tells_of_a_guest_that_was_paused_and_why():
+    why = "there was no room left on the RM for what it wrote to vda"
+    halted = {"instances": [{"name": "shop-1.example.com", "state": "running", "paused": why}], "epochs": {}}
+    shown = mesh_status(hostvars(running=halted), GROUPS)
+    assert "paused (should be running)" in shown
+    assert f"shop-1.example.com is paused on rm-east-1: {why}.\nWhen that is mended, the playbook resume lets it go on." in shown
+    assert "paused" not in mesh_status(hostvars(), GROUPS)
+
+
+def test_status_does_not_say_of_who_is_silent_that_it_serves():
+    told = hostvars(state="stopped")
+    router = {"domain": "example.com", "services": [{**SERVICE, "members": [{**SERVICE["members"][0], "healthy": False}]}]}
+    told["gw-east"]["status_told"]["answers"]["routers"]["result"]["routers"] = [router]
+    assert "yes, but it does not answer" in mesh_status(told, GROUPS)
+
+
 def test_status_says_who_cannot_be_asked_and_why():
     assert mesh_status(hostvars(running="silent"), GROUPS).endswith("These cannot be asked:\nrm-east-1: it does not answer.")
     assert mesh_status(hostvars(running="libvirt is down."), GROUPS).endswith("These cannot be asked:\nrm-east-1: libvirt is down.")
