@@ -18,10 +18,9 @@ import typing as t
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import footprint
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.domain_xml import QEMU_USER
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.places import Places
 
-#: The user whose rights QEMU has under Debian's libvirt.
-QEMU_USER = "libvirt-qemu"
 #: magic, version, backing file offset and size, cluster bits, size, ..., incompatible features
 #: (https://www.qemu.org/docs/master/interop/qcow2.html)
 QCOW2_HEADER = struct.Struct(">4sIQIIQ40xQ")

@@ -70,6 +70,8 @@ def start(host: state.Host, found: state.Found, capsule: str | None, orders: hom
         epochs.grant(host.places, name, orders.epoch)
         if fresh:
             home.furnish(host.places, name, document, blobs)
+        else:
+            _give_disks(host, name, manifest)
         try:
             if memory:
                 _wake(host, name, document, xml, orders.timeout)
@@ -131,6 +133,7 @@ def resume(host: state.Host, found: state.Found, orders: home.Orders) -> Step:
 
     def act() -> None:
         epochs.grant(host.places, name, orders.epoch)
+        _give_disks(host, name, manifest)
         _wake(host, name, document, xml, orders.timeout)
         state.write(host.places, name, document)
         # The memory image that it came from must not be back after a power cut.
@@ -246,6 +249,12 @@ def remove(host: state.Host, found: state.Found, epoch: int, timeout: float, for
         home.discard(host.places, found.name)
 
     return Step({}, act)
+
+
+def _give_disks(host: state.Host, name: str, manifest: t.Mapping[str, t.Any]) -> None:
+    """Let QEMU write to the overlays of an instance; libvirt may have given them to root when a guest ended that an older release had started."""
+    for disk in manifest["disks"]:
+        disks.give_to_qemu(host.places.overlay(name, disk["name"]))
 
 
 def _boot(host: state.Host, name: str, document: t.Mapping[str, t.Any], xml: str) -> None:
