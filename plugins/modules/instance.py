@@ -76,9 +76,10 @@ options:
       vlan: *vlan
       record: *record
   timeout:
-    description: Seconds that one call of libvirt, and the wait for the end of another operation on an instance, may take.
+    description:
+      - Seconds that one call of libvirt, and the wait for the end of another operation on an instance, may take.
+      - When it is omitted, 60 s, and for what writes or reads the memory of a guest 20 s more for each GiB of that.
     type: float
-    default: 60
   stop_timeout:
     description: Seconds that a guest has to shut down after its power button was pressed.
     type: float
@@ -240,7 +241,7 @@ OPTIONS = OneOrSeveral(
     },
     needed=("name", "state"),
     shared={
-        "timeout": {"type": "float", "default": 60},
+        "timeout": {"type": "float"},
         "stop_timeout": {"type": "float", "default": 30},
         "go_on": {"type": "bool", "default": False},
         "stop_force": {"type": "bool", "default": False},

@@ -13,6 +13,7 @@ import time
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound, Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.patience import LEAST
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import durable, epochs, home, operations, state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import evidence as evidences
 
@@ -27,7 +28,7 @@ class Wanted(t.NamedTuple):
         capsule: version of its capsule; needed for a first start, or for one that is suspended from the first.
         vlan: its domain's VLAN here; needed with it.
         record: its surroundings record.
-        timeout: seconds for one call of libvirt, and to get the instance's lock.
+        timeout: seconds for one call of libvirt, and to get the instance's lock; None for as long as the guest's memory calls for, and LEAST for the lock.
         stop_timeout: seconds that a guest has to follow its power button.
         stop_force: whether a guest that does not follow is ended, and whether the memory of a suspended one may be dropped.
         lease: the number of the operation's lease; None where it is none of an operation.
@@ -41,7 +42,7 @@ class Wanted(t.NamedTuple):
     capsule: str | None = None
     vlan: int | None = None
     record: dict | None = None
-    timeout: float = 60.0
+    timeout: float | None = None
     stop_timeout: float = 30.0
     stop_force: bool = False
     lease: int | None = None
@@ -75,7 +76,7 @@ def ensure(host: state.Host, wanted: Wanted, check: bool = False) -> Done:
     """
     began = time.monotonic()
     name = wanted.name
-    with state.held(host, name, wanted.timeout, check, wanted.lease) as found:
+    with state.held(host, name, LEAST if wanted.timeout is None else wanted.timeout, check, wanted.lease) as found:
         action = plan(found, wanted)
         epoch = _epoch_after(host, found, wanted)
         step = _step(host, found, wanted, action)

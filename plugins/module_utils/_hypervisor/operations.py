@@ -74,7 +74,7 @@ def start(host: state.Host, found: state.Found, capsule: str | None, orders: hom
             _give_disks(host, name, manifest)
         try:
             if memory:
-                _wake(host, name, document, xml, orders.timeout)
+                _wake(host, name, document, xml, home.patience_of(manifest, orders))
             else:
                 _boot(host, name, document, xml)
         except BaseException:
@@ -134,7 +134,7 @@ def resume(host: state.Host, found: state.Found, orders: home.Orders) -> Step:
     def act() -> None:
         epochs.grant(host.places, name, orders.epoch)
         _give_disks(host, name, manifest)
-        _wake(host, name, document, xml, orders.timeout)
+        _wake(host, name, document, xml, home.patience_of(manifest, orders))
         state.write(host.places, name, document)
         # The memory image that it came from must not be back after a power cut.
         durable.flush_names(host.places, name)
@@ -196,7 +196,7 @@ def suspend(host: state.Host, found: state.Found, orders: home.Orders, flush: bo
         part = f"{memory}.part"
         state.write(host.places, name, durable.unflushed())
         try:
-            host.hypervisor.save(name, part, orders.timeout)
+            host.hypervisor.save(name, part, home.patience_of(found.document["manifest"], orders))
             os.rename(part, memory)
         except MeshError:
             # It may have been done, and libvirt have died before it could say so: then the image is all that is left of the memory.
