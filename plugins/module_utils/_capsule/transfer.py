@@ -235,7 +235,7 @@ def connect(peer: Peer, timeout: float, argv: list[str] | None = None, progress:
         wire.Cut: it cannot be reached, or does not let this RM in; another try may help.
         DeadlineExceeded: it did not answer in time.
     """
-    names.label("RM", peer.name)
+    names.machine(peer.name)
     if not re.fullmatch("[0-9A-Za-z][0-9A-Za-z.:-]{0,252}", peer.address):
         raise InvalidInput(f"{peer.address!r} is not an address of RM {peer.name}: it must look like '192.0.2.7'.")
     words = tempfile.TemporaryFile()  # pylint: disable=consider-using-with
