@@ -75,6 +75,7 @@ CALLS = {
     "switch": ("switch", "ensure"),
     "transfers": ("capsules", "transfers"),
     "unpack_tunnel": ("capsules", "unpack"),
+    "ways": ("transfers", "ways"),
     "wrap_tunnel": ("tunnels", "wrap"),
     "wrapping_key": ("tunnels", "key"),
     "zone": ("zones", "zone"),

@@ -96,6 +96,8 @@ def _users(users: t.Sequence[Item]) -> Found:
             continue
         there = {"comment": entry.pw_gecos, "home": entry.pw_dir, "shell": entry.pw_shell}
         yield from (f"The {part} of the user {name} is {is_!r}, not {user[part]!r}." for part, is_ in there.items() if user.get(part, is_) != is_)
+        member = {group.gr_name for group in grp.getgrall() if name in group.gr_mem}
+        yield from (f"The user {name} is not in the group {group}." for group in user.get("groups", ()) if group not in member)
         if "password" in user and _password(name) != user["password"]:
             yield f"The user {name} has another password."
 
