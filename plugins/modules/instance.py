@@ -188,6 +188,11 @@ instance:
       type: str
       returned: when QEMU has paused it, or somebody by hand
       sample: there was no room left on the RM for what it wrote to vda
+clock:
+  description: A sentence that says how far the clock of a guest that goes on is behind, and whether its agent has set it; a space is before it.
+  type: str
+  returned: when it came from memory, and stood still for a second or more
+  sample: " The clock of shop-1.example.com is 3600 s behind."
 seconds:
   description: How long it took, from looking to done.
   type: float

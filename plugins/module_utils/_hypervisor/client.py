@@ -13,6 +13,7 @@ import contextlib
 import os
 import select
 import threading
+import time
 import traceback
 import typing as t
 import xml.etree.ElementTree as ET
@@ -36,6 +37,8 @@ SOCKET = "/run/libvirt/libvirt-sock"
 PIDS = "/run/libvirt/qemu"
 #: The sockets over which a live domain leaves and arrives, by their names in a directory that both hosts call the same.
 WAYS = ("control", "memory", "disks")
+#: Seconds between two attempts to reach a guest agent.
+_PAUSE = 0.25
 
 
 class Hypervisor:
@@ -199,6 +202,26 @@ class Hypervisor:
         domain = self._lookup(name)
         with _saying(f"resume {name}"):
             domain.resume()
+
+    def set_time(self, name: str, timeout: float) -> None:
+        """Have the guest agent of the running domain *name* set the guest's clock to this host's.
+
+        Raises:
+            CommandFailed: there is no agent, or it did not do it within *timeout* seconds, or it could not.
+        """
+        domain = self._lookup(name)
+        end = time.monotonic() + timeout
+        while True:
+            try:
+                with _saying(f"set the clock of {name}"):
+                    domain.agentSetResponseTimeout(max(1, int(end - time.monotonic())), 0)
+                    now = time.time_ns()
+                    return domain.setTime({"seconds": now // 10**9, "nseconds": now % 10**9}, 0)
+            except CommandFailed:
+                # libvirt hears of an agent that was there before some moments after the guest has gone on.
+                if time.monotonic() + _PAUSE >= end:
+                    raise
+                time.sleep(_PAUSE)
 
     def power_button(self, name: str) -> None:
         """Press the guest's ACPI power button; a guest may ignore that."""

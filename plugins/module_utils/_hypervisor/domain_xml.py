@@ -86,7 +86,10 @@ def render(manifest: t.Mapping[str, t.Any], placement: Placement, places: Places
     ET.SubElement(features, "apic")
     cpu = ET.SubElement(domain, "cpu", mode="custom", match="exact", check="partial")
     _text(cpu, "model", machine["cpu"], fallback="forbid")
-    ET.SubElement(domain, "clock", offset="utc")
+    clock = ET.SubElement(domain, "clock", offset="utc")
+    if _declared(manifest, "catch_up"):
+        # A guest that counts ticks of this timer would lose those for which its host had no time.
+        ET.SubElement(clock, "timer", name="rtc", tickpolicy="catchup")
     _text(domain, "on_poweroff", "destroy")
     _text(domain, "on_reboot", "restart")
     _text(domain, "on_crash", "destroy")
@@ -99,6 +102,9 @@ def render(manifest: t.Mapping[str, t.Any], placement: Placement, places: Places
         device = ET.SubElement(devices, kind, type="file")
         ET.SubElement(device, "source", path=places.console(placement.name), append="on")
         ET.SubElement(device, "target", type="isa-serial" if kind == "serial" else "serial", port="0")
+    if _declared(manifest, "agent"):
+        channel = ET.SubElement(devices, "channel", type="unix")
+        ET.SubElement(channel, "target", type="virtio", name="org.qemu.guest_agent.0")
     rng = ET.SubElement(devices, "rng", model="virtio")
     _text(rng, "backend", "/dev/urandom", model="random")
     ET.SubElement(devices, "controller", type="usb", model="none")
@@ -114,6 +120,10 @@ def render(manifest: t.Mapping[str, t.Any], placement: Placement, places: Places
 def as_saved(xml: str, genid: str | None) -> str:
     """Return the domain XML that a memory image can be restored with: libvirt wants the *genid* of the image (None: it has none) before it draws another."""
     return xml.replace("<genid />", "" if genid is None else f"<genid>{genid}</genid>", 1)
+
+
+def _declared(manifest: t.Mapping[str, t.Any], what: str) -> bool:
+    return bool(manifest.get("clock", {}).get(what))
 
 
 def _boot(domain: ET.Element, manifest: t.Mapping[str, t.Any], placement: Placement) -> None:

@@ -14,7 +14,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.patience import LEAST
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import durable, epochs, home, operations, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import clock, durable, epochs, home, operations, state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import evidence as evidences
 
 
@@ -53,7 +53,7 @@ class Wanted(t.NamedTuple):
 class Done(t.NamedTuple):
     """What was done, or would be: C(action) is none, started, resumed, continued, furnished, suspended, stopped or removed; before and after are summaries.
 
-    C(evidence) are sentences that say what was left of it, if that was kept.
+    C(evidence) are sentences that say what was left of it, if that was kept, and C(clock) is one that says how far its guest's clock is behind.
     """
 
     changed: bool
@@ -63,6 +63,7 @@ class Done(t.NamedTuple):
     seconds: float
     memory_bytes: int | None
     evidence: str = ""
+    clock: str = ""
 
 
 def ensure(host: state.Host, wanted: Wanted, check: bool = False) -> Done:
@@ -81,17 +82,20 @@ def ensure(host: state.Host, wanted: Wanted, check: bool = False) -> Done:
         epoch = _epoch_after(host, found, wanted)
         step = _step(host, found, wanted, action)
         before, after = state.summary(found), state.summary(state.Found(name, wanted.state, None, step.document, epoch))
-        evidence = ""
+        evidence = told = ""
         if not check and before != after:
             if wanted.evidence and wanted.state == "absent" and found.document:
                 evidence = evidences.keep(host.places, name, found.epoch.number)
             step.act()
-            after = state.summary(state.find(host, name))
+            reached = state.find(host, name)
+            after = state.summary(reached)
+            if action in ("started", "resumed"):
+                told = clock.told(name, reached.document)
         elif not check and wanted.state == "suspended" and "unflushed" in found.document:
             # Whoever suspended it, or brought it here, did not live to see that it lasts.
             durable.flush(host.places, name)
         memory_bytes = state.memory_bytes(host.places, name) if wanted.state == "suspended" else None
-    return Done(before != after, action, before, after, time.monotonic() - began, memory_bytes, evidence)
+    return Done(before != after, action, before, after, time.monotonic() - began, memory_bytes, evidence, told)
 
 
 def plan(found: state.Found, wanted: Wanted) -> str:

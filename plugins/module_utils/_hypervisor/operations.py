@@ -18,7 +18,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, DeadlineExceeded, MeshError, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import accelerator, capabilities, disks, domain_xml, durable, epochs, home, saved, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import accelerator, capabilities, clock, disks, domain_xml, durable, epochs, home, saved, state
 
 
 #: Seconds for which a guest that goes on is watched.
@@ -75,6 +75,7 @@ def start(host: state.Host, found: state.Found, capsule: str | None, orders: hom
         try:
             if memory:
                 _wake(host, name, document, xml, home.patience_of(manifest, orders))
+                document.update(clock.going_on(host.hypervisor, name, document))
             else:
                 _boot(host, name, document, xml)
         except BaseException:
@@ -125,7 +126,7 @@ def resume(host: state.Host, found: state.Found, orders: home.Orders) -> Step:
     name, manifest = found.name, found.document["manifest"]
     epochs.check_grant(host.places, name, orders.epoch)
     capabilities.require(host.places, host.hypervisor, manifest, accelerator.usable(host.places), found.document["accelerator"])
-    document = home.document(found, manifest, found.document["accelerator"], orders)
+    document = {**home.document(found, manifest, found.document["accelerator"], orders), "asleep": found.document.get("asleep")}
     for disk in manifest["disks"]:
         if not os.path.exists(host.places.overlay(name, disk["name"])):
             raise Refused(f"{name} cannot be resumed: the overlay of disk {disk['name']} is missing.")
@@ -135,7 +136,7 @@ def resume(host: state.Host, found: state.Found, orders: home.Orders) -> Step:
         epochs.grant(host.places, name, orders.epoch)
         _give_disks(host, name, manifest)
         _wake(host, name, document, xml, home.patience_of(manifest, orders))
-        state.write(host.places, name, document)
+        state.write(host.places, name, {**document, **clock.going_on(host.hypervisor, name, document)})
         # The memory image that it came from must not be back after a power cut.
         durable.flush_names(host.places, name)
 
@@ -194,7 +195,7 @@ def suspend(host: state.Host, found: state.Found, orders: home.Orders, flush: bo
     def act() -> None:
         epochs.grant(host.places, name, orders.epoch)
         part = f"{memory}.part"
-        state.write(host.places, name, durable.unflushed())
+        state.write(host.places, name, {**durable.unflushed(), **clock.stopped()})
         try:
             host.hypervisor.save(name, part, home.patience_of(found.document["manifest"], orders))
             os.rename(part, memory)

@@ -80,4 +80,4 @@ def _shown(told: Told) -> dict[str, t.Any]:
     seconds = round(told.done.seconds, 4)
     anew = told.done.action == "started"
     shown = {"action": told.done.action, "anew": anew, "instance": told.done.after, "seconds": seconds, "memory_bytes": told.done.memory_bytes}
-    return {**shown, **({"evidence": told.done.evidence} if told.done.evidence else {})}
+    return {**shown, **{key: said for key, said in (("evidence", told.done.evidence), ("clock", told.done.clock)) if said}}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.patience import patience
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups, parts
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Plan, in_order
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Plan, Quoted, in_order
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
 
 
@@ -79,7 +79,7 @@ def plan(view: View, names: parts.Naming, instance: str, answer_timeout: float |
         **parts.once_published(parts.stage("cut_over", "", run, publish), follow),
         was="{instance} is as it was.",
         stopped="{instance} runs on {rm} in {hn} behind {public_address} already; run this again when this is mended.",
-        done="{instance} runs on {rm} in {hn} behind {public_address} (epoch {epoch}).{anew}",
-        facts={**lookups.facts(site, instance), "anew": parts.booted(instance, "cut_over.rm"), **{key: Answer("tell", ("records", 0, key)) for key in ("rm", "public_address", "epoch")}},
+        done="{instance} runs on {rm} in {hn} behind {public_address} (epoch {epoch}).{anew}{clock}",
+        facts={**lookups.facts(site, instance), "anew": parts.booted(instance, "cut_over.rm"), "clock": Quoted(Answer("cut_over.rm", ("instances", 0, "clock"))), **{key: Answer("tell", ("records", 0, key)) for key in ("rm", "public_address", "epoch")}},
         result={"record": told},
     )

@@ -186,6 +186,7 @@ class Domain:
         self.reason = 0
         self.ran = False
         self.errors: dict[str, int] = {}
+        self.clock: float | None = None
 
     def name(self):
         return self._name
@@ -195,6 +196,14 @@ class Domain:
 
     def state(self):
         return [self.current, self.reason]
+
+    def agentSetResponseTimeout(self, seconds, flags):
+        assert isinstance(seconds, int) and seconds >= 1 and flags == 0
+
+    def setTime(self, moment, flags):
+        assert self.current == VIR_DOMAIN_RUNNING and flags == 0 and 0 <= moment["nseconds"] < 10**9
+        self.connection.called("setTime")
+        self.clock = moment["seconds"] + moment["nseconds"] / 10**9
 
     def diskErrors(self):
         return self.errors

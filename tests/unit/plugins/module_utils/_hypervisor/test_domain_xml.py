@@ -98,6 +98,12 @@ def test_nothing_else_is_given_to_the_guest():
     assert [each.get("model") for each in domain().findall("seclabel")] == ["dac"], "AppArmor confines it as it does any other"
 
 
+def test_what_helps_the_clock_is_there_where_the_capsule_says_so():
+    assert domain().find("clock/timer") is None and domain().find("devices/channel") is None
+    assert domain(manifest(clock={"catch_up": True})).find("clock/timer").attrib == {"name": "rtc", "tickpolicy": "catchup"}
+    assert domain(manifest(clock={"agent": True})).find("devices/channel/target").attrib == {"type": "virtio", "name": "org.qemu.guest_agent.0"}
+
+
 @pytest.mark.parametrize(
     "where, value",
     [
