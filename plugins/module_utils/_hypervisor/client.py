@@ -37,6 +37,8 @@ SOCKET = "/run/libvirt/libvirt-sock"
 PIDS = "/run/libvirt/qemu"
 #: The sockets over which a live domain leaves and arrives, by their names in a directory that both hosts call the same.
 WAYS = ("control", "memory", "disks")
+#: Bytes of a picture that are read at once.
+_PART = 65536
 #: Seconds between two attempts to reach a guest agent.
 _PAUSE = 0.25
 
@@ -222,6 +224,27 @@ class Hypervisor:
                 if time.monotonic() + _PAUSE >= end:
                     raise
                 time.sleep(_PAUSE)
+
+    def picture(self, name: str, timeout: float, longest: int) -> bytes | None:
+        """Return what the screen of the live domain *name* shows, as a portable pixmap; None where it has none, or more than *longest* bytes of it.
+
+        Raises:
+            CommandFailed: libvirt could not.
+            DeadlineExceeded: it took longer than *timeout* seconds and was broken off.
+        """
+        domain = self._lookup(name)
+        if _described(domain).find("devices/video") is None:
+            return None
+        stream, seen = self._connection.newStream(0), bytearray()
+        with _deadline(timeout, stream.abort, f"libvirt takes a picture of {name}"), _saying(f"take a picture of {name}"):
+            domain.screenshot(stream, 0, 0)
+            while (part := stream.recv(_PART)) and len(seen) <= longest:
+                seen += part
+            if len(seen) > longest:
+                stream.abort()
+                return None
+            stream.finish()
+        return bytes(seen)
 
     def power_button(self, name: str) -> None:
         """Press the guest's ACPI power button; a guest may ignore that."""
