@@ -43,8 +43,8 @@ def import_capsule(store: Store, wanted: dict[str, t.Any], dry: bool = False) ->
     Args:
         store: where to.
         wanted: C(name), C(version), C(domain), C(guest), C(ports) and C(machine) as in a manifest; C(boot) with the paths C(kernel) and C(initrd)
-            (or None) and the C(cmdline), or None; C(balance) as C(balance.checked) takes it; C(clock) with C(agent) and C(catch_up), or None; C(disks), each with C(name) and the path C(src);
-            C(vpn) as in a manifest but without its C(credentials), which are given beside it, or None.
+            (or None) and the C(cmdline), or None; C(balance) as C(balance.checked) takes it; C(clock) with C(agent) and C(catch_up), or None; C(disks),
+            each with C(name) and the path C(src); C(vpn) as in a manifest but without its C(credentials), which are given beside it, or None.
         dry: only find out what would be done.
 
     Raises:

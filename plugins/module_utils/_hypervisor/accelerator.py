@@ -45,7 +45,7 @@ def usable(places: Places) -> str:
         return found["accelerator"]
     kernel, timeout = found["kernel"][0], found.get("timeout", TIMEOUT)
     if not os.path.isfile(kernel):
-        raise Refused(f"QEMU or the kernel of this RM changed, and there is no kernel {kernel} any more to find out with which accelerator works now: run site.")
+        raise Refused(f"QEMU or the kernel of this RM changed, and {kernel}, with which to find out what accelerator works now, is gone: run site.")
     # All who start something here at the same time wait for one boot; the last of them for no longer than for that.
     with lock(f"{places.cache('accelerator')}.lock", "the probe of the accelerator", 2 * timeout):
         return probe(places, kernel, timeout)

@@ -7,8 +7,8 @@
 
 """The clock of a guest that comes from memory: it goes on from where it was, while the hardware clock of its machine is the host's.
 
-What a guest does about that is its own affair, as on a machine that slept. Where its capsule says that a guest agent (https://www.qemu.org/docs/master/interop/qemu-ga.html)
-is in it, that is told the time.
+What a guest does about that is its own affair, as on a machine that slept. Where its capsule says that a guest agent is in it, that is told the time
+(https://www.qemu.org/docs/master/interop/qemu-ga.html).
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def going_on(hypervisor: Hypervisor, name: str, document: t.Mapping[str, t.Any])
         name: the instance, whose guest runs.
         document: of the instance, as it was while it was suspended.
 
-    C(clock) in the result has C(behind), the seconds for which it stood still (None: nobody knows), whether it was C(set), and C(why) it was not (None: nobody tried).
+    C(clock) in the result has C(behind), the seconds for which it stood still (None: nobody knows), whether it was C(set), and C(why) it was not (None:
+    nobody tried).
     """
     asleep = document.get("asleep")
     behind = None if asleep is None else max(0.0, round(time.time() - asleep, 1))

@@ -18,7 +18,18 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, DeadlineExceeded, MeshError, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import accelerator, capabilities, clock, disks, domain_xml, durable, epochs, home, saved, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import (
+    accelerator,
+    capabilities,
+    clock,
+    disks,
+    domain_xml,
+    durable,
+    epochs,
+    home,
+    saved,
+    state,
+)
 
 
 #: Seconds for which a guest that goes on is watched.

@@ -80,6 +80,11 @@ def plan(view: View, names: parts.Naming, instance: str, answer_timeout: float |
         was="{instance} is as it was.",
         stopped="{instance} runs on {rm} in {hn} behind {public_address} already; run this again when this is mended.",
         done="{instance} runs on {rm} in {hn} behind {public_address} (epoch {epoch}).{anew}{clock}",
-        facts={**lookups.facts(site, instance), "anew": parts.booted(instance, "cut_over.rm"), "clock": Quoted(Answer("cut_over.rm", ("instances", 0, "clock"))), **{key: Answer("tell", ("records", 0, key)) for key in ("rm", "public_address", "epoch")}},
+        facts={
+            **lookups.facts(site, instance),
+            **{key: Answer("tell", ("records", 0, key)) for key in ("rm", "public_address", "epoch")},
+            "anew": parts.booted(instance, run.id),
+            "clock": Quoted(Answer(run.id, ("instances", 0, "clock"))),
+        },
         result={"record": told},
     )

@@ -24,7 +24,10 @@ def test_tricks_are_no_labels(trick):
         names.label("service", trick)
 
 
-@pytest.mark.parametrize("name, near", [("HN_East", "hn-east"), ("hn.east.example.com", "hn-east-example-com"), ("Köln 1", "k-ln-1"), ("_", None), ("a" * 64, "a" * 63)])
+@pytest.mark.parametrize(
+    "name, near",
+    [("HN_East", "hn-east"), ("hn.east.example.com", "hn-east-example-com"), ("Köln 1", "k-ln-1"), ("_", None), ("a" * 64, "a" * 63)],
+)
 def test_who_gives_a_name_that_is_no_label_is_told_one_that_is(name, near):
     with pytest.raises(InvalidInput) as caught:
         names.label("HN", name)
