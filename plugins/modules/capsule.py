@@ -91,6 +91,19 @@ options:
         type: str
         choices:
           - ftp
+  clock:
+    description: What helps the clock of the guest.
+    type: dict
+    version_added: 0.2.0
+    suboptions:
+      agent:
+        description: Whether QEMU's guest agent runs in the guest, so that it can be told the time when it goes on after it was suspended.
+        type: bool
+        default: false
+      catch_up:
+        description: Whether ticks of the real-time clock are made up for that came too late, for a guest that counts them.
+        type: bool
+        default: false
   machine:
     description: The hardware that the virtual machine sees, on every RM alike. Required with O(state=present).
     type: dict
@@ -384,7 +397,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import capsule
 
 
 def present(params: dict[str, t.Any], check: bool) -> Outcome:
-    wanted = {key: params[key] for key in ("name", "version", "domain", "guest", "ports", "balance", "machine", "boot", "disks")}
+    wanted = {key: params[key] for key in ("name", "version", "domain", "guest", "ports", "balance", "clock", "machine", "boot", "disks")}
     wanted.update(vpn=params["vpn"], credentials=params["vpn_credentials"])
     wanted["ports"] = [{key: value for key, value in port.items() if value is not None} for port in wanted["ports"]]
     if wanted["vpn"]:
@@ -446,6 +459,7 @@ def main() -> None:
             "guest": shapes.GUEST,
             "ports": {"type": "list", "elements": "dict", "default": [], "options": port},
             "balance": shapes.BALANCE,
+            "clock": {"type": "dict", "options": {"agent": {"type": "bool", "default": False}, "catch_up": {"type": "bool", "default": False}}},
             "machine": {"type": "dict", "options": machine},
             "boot": {"type": "dict", "options": boot},
             "disks": {"type": "list", "elements": "dict", "default": [], **disks},

@@ -46,9 +46,10 @@ options:
         type: str
         required: true
   timeout:
-    description: Seconds that one call of libvirt, the wait for the end of another operation on an instance, and the wait for the others, may take.
+    description:
+      - Seconds that one call of libvirt, the wait for the end of another operation on an instance, and the wait for the others, may take.
+      - When it is omitted, 60 s, and for what writes or reads the memory of a guest 20 s more for each GiB of that.
     type: float
-    default: 60
 requirements:
   - python3-jsonschema
   - python3-netaddr
@@ -148,7 +149,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import publish
 OPTIONS = OneOrSeveral(
     one={"instance": {"type": "str"}, "version": {"type": "str"}},
     needed=("instance", "version"),
-    shared={"timeout": {"type": "float", "default": 60}},
+    shared={"timeout": {"type": "float"}},
 )
 
 

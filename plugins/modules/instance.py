@@ -76,9 +76,10 @@ options:
       vlan: *vlan
       record: *record
   timeout:
-    description: Seconds that one call of libvirt, and the wait for the end of another operation on an instance, may take.
+    description:
+      - Seconds that one call of libvirt, and the wait for the end of another operation on an instance, may take.
+      - When it is omitted, 60 s, and for what writes or reads the memory of a guest 20 s more for each GiB of that.
     type: float
-    default: 60
   stop_timeout:
     description: Seconds that a guest has to shut down after its power button was pressed.
     type: float
@@ -87,6 +88,13 @@ options:
     description: Whether a guest that does not shut down in time is ended, and whether the memory of a suspended instance may be dropped to stop it.
     type: bool
     default: false
+  go_on:
+    description:
+      - Whether a guest that is to run and is paused goes on. QEMU pauses one for which there is no room on the disk; RV(instance.paused) says why.
+      - It is refused unless there is room again for all that the instances of the RM were promised.
+    type: bool
+    default: false
+    version_added: 0.2.0
 seealso:
   - module: vmatrix.mesh.instance_info
   - module: vmatrix.mesh.instance_cutover
@@ -137,6 +145,7 @@ action:
     - none
     - started
     - resumed
+    - continued
     - furnished
     - suspended
     - stopped
@@ -174,6 +183,16 @@ instance:
       description: What it runs or ran under, V(kvm) or V(tcg), null when absent.
       type: str
       sample: tcg
+    paused:
+      description: Why its guest stands still though it is V(running), as a sentence without its end.
+      type: str
+      returned: when QEMU has paused it, or somebody by hand
+      sample: there was no room left on the RM for what it wrote to vda
+clock:
+  description: A sentence that says how far the clock of a guest that goes on is behind, and whether its agent has set it; a space is before it.
+  type: str
+  returned: when it came from memory, and stood still for a second or more
+  sample: " The clock of shop-1.example.com is 3600 s behind."
 seconds:
   description: How long it took, from looking to done.
   type: float
@@ -227,8 +246,9 @@ OPTIONS = OneOrSeveral(
     },
     needed=("name", "state"),
     shared={
-        "timeout": {"type": "float", "default": 60},
+        "timeout": {"type": "float"},
         "stop_timeout": {"type": "float", "default": 30},
+        "go_on": {"type": "bool", "default": False},
         "stop_force": {"type": "bool", "default": False},
     },
     required_if=[("state", "running", ("epoch",))],

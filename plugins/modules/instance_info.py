@@ -72,9 +72,15 @@ instances:
       type: str
       sample: tcg
     domain_state:
-      description: What libvirt says, one of V(running), V(paused) and V(ending), null when it has no such domain.
+      description:
+        - What libvirt says, null when it has no such domain. One of V(running), V(paused), V(halted) (QEMU has paused it), V(moving) and V(ending).
       type: str
       sample: running
+    paused:
+      description: Why its guest stands still though it is V(running), as a sentence without its end.
+      type: str
+      returned: when QEMU has paused it, or somebody by hand
+      sample: there was no room left on the RM for what it wrote to vda
     pid:
       description: Process of its QEMU, null when it does not run.
       type: int

@@ -51,8 +51,8 @@ def import_capsule(store: Store, wanted: dict[str, t.Any], dry: bool = False, pr
     Args:
         store: where to.
         wanted: C(name), C(version), C(domain), C(guest), C(ports) and C(machine) as in a manifest, but a MAC address in any of its usual forms; C(boot)
-            with the paths C(kernel) and C(initrd) (or None) and the C(cmdline), or None; C(balance) as C(balance.checked) takes it; C(disks), each as
-            C(origins.origin) takes it; C(vpn) as in a manifest but without its C(credentials), which are given beside it, or None.
+            with the paths C(kernel) and C(initrd) (or None) and the C(cmdline), or None; C(balance) as C(balance.checked) takes it; C(clock) with C(agent) and
+            C(catch_up), or None; C(disks), each as C(origins.origin) takes it; C(vpn) as in a manifest but without its C(credentials), which are given beside it, or None.
         dry: only find out what would be done.
         progress: directory for the file of Progress.
 
@@ -117,12 +117,14 @@ def _full_disk_told(store: Store, total: int) -> t.Iterator[None]:
 def _draft(wanted: dict[str, t.Any]) -> dict[str, t.Any]:
     ports.checked(f"service {wanted['name']}", wanted["ports"])
     boot, unusual = wanted["boot"], balance.checked(wanted.get("balance"))
+    clock = {key: True for key in ("agent", "catch_up") if (wanted.get("clock") or {}).get(key)}
     balance.refuse_unclear(unusual, wanted["name"], wanted["ports"])
     return {
         "schema": 1,
         **{key: wanted[key] for key in ("name", "version", "domain", "ports", "machine")},
         "guest": {**wanted["guest"], "mac": names.mac(wanted["guest"]["mac"])},
         **({"balance": unusual} if unusual else {}),
+        **({"clock": clock} if clock else {}),
         "boot": boot and {"kernel": _NO_BLOB, "initrd": _NO_BLOB if boot["initrd"] else None, "cmdline": boot["cmdline"]},
         "disks": [{"name": disk["name"], "format": "qcow2", "virtual_size": 512, "blob": _NO_BLOB} for disk in wanted["disks"]],
         "memory": None,
@@ -180,7 +182,7 @@ def _described(manifest: dict[str, t.Any], digests: dict[str, str], secret: cred
     cmdline = manifest["boot"]["cmdline"] if manifest["boot"] else None
     described = {**settings, "cmdline": cmdline, "disks": [disk["name"] for disk in manifest["disks"]], "memory": manifest["memory"], "sources": digests}
     vpn = {**manifest["vpn"], "credentials": credentials.identity(secret)} if secret else None
-    return {**described, "balance": manifest.get("balance", {}), "vpn": vpn}
+    return {**described, "balance": manifest.get("balance", {}), "clock": manifest.get("clock", {}), "vpn": vpn}
 
 
 def _refuse_unfit(store: Store, sources: dict[str, t.Any]) -> None:

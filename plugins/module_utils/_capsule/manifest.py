@@ -35,6 +35,7 @@ def _whole(smallest: int, largest: int) -> dict[str, t.Any]:
 
 
 _BLOB = _closed({"sha256": {"type": "string", "pattern": rf"^{names.SHA256}\Z"}, "size": _whole(1, LARGEST)})
+_TRUE = {"type": "boolean", "enum": [True]}
 _TEXT = {"type": "string", "maxLength": 253}
 
 #: ICMP (an echo request) has no port.
@@ -85,6 +86,8 @@ SCHEMA = _closed(
         },
         # Only what is not as usual, see _core.balance; its values are checked there.
         "balance": {"type": "object", "minProperties": 1},
+        # What helps the guest's clock, where its owner says so: a guest agent that is told the time, and ticks that are made up for.
+        "clock": {**_closed({"agent": _TRUE, "catch_up": _TRUE}, optional=["agent", "catch_up"]), "minProperties": 1},
         "machine": _closed(
             {
                 # With its version: an unversioned alias would mean another machine after an upgrade of QEMU.
@@ -121,7 +124,7 @@ SCHEMA = _closed(
         "memory": _or_null(_closed({"accelerator": {"type": "string", "enum": ["kvm", "tcg"]}, "blob": _BLOB})),
         "vpn": _VPN,
     },
-    optional=["balance", "vpn"],
+    optional=["balance", "clock", "vpn"],
 )
 
 

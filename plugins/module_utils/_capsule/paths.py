@@ -18,6 +18,8 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
 
 CONFIG = "/etc/vmatrix/transfer"
+#: How this RM reaches others, where it differs from what is usual: ports, addresses behind NAT, the key and the ciphers (ssh_config(5)).
+WAYS = f"{CONFIG}/ssh_config"
 INCOMING = "/var/lib/vmatrix/incoming"
 
 

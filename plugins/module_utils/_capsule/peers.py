@@ -9,12 +9,15 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.paths import CONFIG
 
-HOST_KEY = "/etc/ssh/ssh_host_ed25519_key.pub"
+#: An sshd may have been told to show one of its keys only, so others are told all of them.
+HOST_KEYS = "/etc/ssh/ssh_host_*_key.pub"
+KEY = f"{CONFIG}/id_ed25519"
 HOME = "/var/lib/vmatrix"
 
 
@@ -22,22 +25,26 @@ class Known(t.NamedTuple):
     """The content of files with public keys; None of one that is not there.
 
     Attributes:
-        host_key: the key of this host.
+        host_key: the keys of this host, a line for each.
         transfer_key: the key that this RM shows to others; None, too, where only its public half is left.
         known_hosts: the host keys of others.
         authorized_keys: the transfer keys of others.
+        ssh_config: how this RM reaches others.
     """
 
     host_key: str | None
     transfer_key: str | None
     known_hosts: str | None
     authorized_keys: str | None
+    ssh_config: str | None
 
 
-def known(host_key: str = HOST_KEY, config: str = CONFIG, home: str = HOME) -> Known:
-    """Return what lies in files below *config* and *home*, and in the file *host_key*."""
-    key = os.path.join(config, "id_ed25519")
-    return Known(_read(host_key), _read(f"{key}.pub") if os.path.exists(key) else None, *map(_read, (f"{config}/known_hosts", f"{home}/.ssh/authorized_keys")))
+def known(key: str = KEY, host_keys: str = HOST_KEYS, config: str = CONFIG, home: str = HOME) -> Known:
+    """Return what lies in files below *config* and *home*, in those that *host_keys* matches, and beside the private *key*."""
+    shown = [text for text in map(_read, sorted(glob.glob(host_keys))) if text]
+    mine = _read(f"{key}.pub") if os.path.exists(key) else None
+    written = map(_read, (f"{config}/known_hosts", f"{home}/.ssh/authorized_keys", f"{config}/ssh_config"))
+    return Known("".join(shown) or None, mine, *written)
 
 
 def _read(path: str) -> str | None:

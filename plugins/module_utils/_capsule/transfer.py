@@ -27,6 +27,10 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import C
 #: Where connections to peers wait for the next session, and for how many seconds.
 CONNECTIONS = "/run/vmatrix/connections"
 LINGER = 60
+#: Seconds for reaching a peer's sshd, however long all of it may take.
+_REACHED = 20.0
+#: Where nobody has said which ciphers (see paths.WAYS): the fastest first on machines with AES instructions; what is sent is compressed already.
+_CIPHERS = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr"
 #: Bytes per second that the other end hashes and flushes at least: how long a reply may take.
 _SLOWEST = 50_000_000
 
@@ -47,18 +51,18 @@ class Sent(t.NamedTuple):
     seconds: float
 
 
-def ssh_argv(peer: Peer, timeout: float) -> list[str]:
-    """Return the command that reaches the receiver of *peer*, giving up after *timeout* seconds."""
+def ssh_argv(peer: Peer, timeout: float, ways: str = paths.WAYS) -> list[str]:
+    """Return the command that reaches the receiver of *peer*, giving up after *timeout* seconds, as the file *ways* says."""
+    said = os.path.exists(ways)
     options = [
         f"UserKnownHostsFile={paths.CONFIG}/known_hosts",
         "GlobalKnownHostsFile=/dev/null",
         "StrictHostKeyChecking=yes",
         "BatchMode=yes",
         "IdentitiesOnly=yes",
-        # The fastest on machines with AES instructions; what is sent is compressed already.
-        "Ciphers=aes128-gcm@openssh.com",
+        *([] if said else [f"IdentityFile={paths.CONFIG}/id_ed25519", f"Ciphers={_CIPHERS}"]),
         "Compression=no",
-        f"ConnectTimeout={max(1, int(timeout))}",
+        f"ConnectTimeout={max(1, int(min(timeout, _REACHED)))}",
         "ServerAliveInterval=5",
         "ServerAliveCountMax=3",
         # Whoever asks first whether the peer is ready spares the next one, who may have stopped a guest, the handshake.
@@ -67,7 +71,7 @@ def ssh_argv(peer: Peer, timeout: float) -> list[str]:
         f"ControlPersist={LINGER}",
     ]
     words = [word for option in options for word in ("-o", option)]
-    return ["ssh", "-T", "-a", "-x", "-F", "/dev/null", "-i", f"{paths.CONFIG}/id_ed25519", *words, f"vmatrix@{peer.address}"]
+    return ["ssh", "-T", "-a", "-x", "-F", ways if said else "/dev/null", *words, f"vmatrix@{peer.address}"]
 
 
 class Session:
@@ -237,7 +241,7 @@ def connect(peer: Peer, timeout: float, argv: list[str] | None = None, progress:
         wire.Cut: it cannot be reached, or does not let this RM in; another try may help.
         DeadlineExceeded: it did not answer in time.
     """
-    names.label("RM", peer.name)
+    names.machine(peer.name)
     if not re.fullmatch("[0-9A-Za-z][0-9A-Za-z.:-]{0,252}", peer.address):
         raise InvalidInput(f"{peer.address!r} is not an address of RM {peer.name}: it must look like '192.0.2.7'.")
     words = tempfile.TemporaryFile()  # pylint: disable=consider-using-with

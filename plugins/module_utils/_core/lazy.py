@@ -13,6 +13,8 @@ import importlib
 import importlib.util
 import typing as t
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
+
 
 class Lazy:
     """A library in whose stead this can be used.
@@ -32,7 +34,10 @@ class Lazy:
         return getattr(self.load(), attribute)
 
     def load(self) -> t.Any:
-        """Import it, unless that was done before, and return it."""
-        for part in self._parts:
-            importlib.import_module(f"{self.name}.{part}")
-        return importlib.import_module(self.name)
+        """Import it, unless that was done before, and return it; raise MeshError where that cannot be done."""
+        try:
+            for part in self._parts:
+                importlib.import_module(f"{self.name}.{part}")
+            return importlib.import_module(self.name)
+        except ImportError as exc:
+            raise MeshError(f"The Python library {self.name} cannot be used on this host: {type(exc).__name__}: {exc}.") from exc

@@ -17,6 +17,8 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import I
 #: A DNS label (RFC 1123 section 2.1), lower case: at most 63 of a-z, 0-9 and inner hyphens.
 LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 DOMAIN = rf"{LABEL}(?:\.{LABEL})+"
+#: What an inventory may call a host: a label, a name with dots, an address; without what has a meaning to a shell, a path or a sentence.
+MACHINE = r"[0-9A-Za-z_](?:[0-9A-Za-z._:-]{0,61}[0-9A-Za-z_])?"
 VERSION = r"[0-9A-Za-z](?:[0-9A-Za-z._+-]{0,62}[0-9A-Za-z])?"
 SHA256 = r"[0-9a-f]{64}"
 
@@ -36,8 +38,18 @@ def _checked(kind: str, pattern: str, value: str, looks_like: str, longest: int 
 
 
 def label(kind: str, value: str) -> str:
-    """Return *value* if it can name a *kind* (a service, an HN, an RM); raise InvalidInput otherwise."""
-    return _checked(f"name for a {kind}", LABEL, value, "'shop' or 'hn-east' (a-z, 0-9 and inner hyphens, at most 63 characters)")
+    """Return *value* if it can name a *kind* (a service, an HN); raise InvalidInput otherwise, and say which name of that kind is near to it."""
+    near = re.sub("[^a-z0-9]+", "-", value.lower()).strip("-")[:63].strip("-") if isinstance(value, str) else ""
+    would_do = f", as {near!r} does" if near else ""
+    return _checked(f"name for a {kind}", LABEL, value, f"'shop' or 'hn-east' (a-z, 0-9 and inner hyphens, at most 63 characters){would_do}")
+
+
+def machine(value: str) -> str:
+    """Return *value* if it can name an RM; raise InvalidInput otherwise.
+
+    An RM has the name of its host in the inventory as it is, so there is nothing to translate for whoever reads or types it, and no two can come to the same.
+    """
+    return _checked("name for a real machine", MACHINE, value, "'rm-east-1' or 'rm_1.example.com' (letters, digits and inner . _ : -, at most 63 characters)")
 
 
 def domain(value: str) -> str:

@@ -67,6 +67,8 @@ def give(
         left = found.live is None and source.noted(found.document, "leaving", order, peer)
         if order.epoch <= found.epoch.number and not left:
             raise Refused(f"{name} cannot leave with epoch {order.epoch}: this RM knows of epoch {found.epoch.number}, and a move raises it.")
+        if found.paused:
+            state.require_running(found, "move")
         if found.live != "running" and not left:
             raise NotFound(f"There is no running instance {name} on this RM to hand over alive.", {"instance": before})
         phases = Phases()

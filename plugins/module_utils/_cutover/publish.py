@@ -18,6 +18,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import manif
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.store import Store
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import files, names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound, Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.patience import LEAST, patience
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import disks, state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.standstill import held_still
 
@@ -37,7 +38,7 @@ class Published(t.NamedTuple):
 
 
 def publish(
-    host: state.Host, store: Store, name: str, version: str, timeout: float, check: bool = False, meet: t.Callable[[], None] = lambda: None
+    host: state.Host, store: Store, name: str, version: str, timeout: float | None, check: bool = False, meet: t.Callable[[], None] = lambda: None
 ) -> Published:
     """Make a capsule of the given version from instance *name* as it is now: its memory and what it has written.
 
@@ -48,7 +49,7 @@ def publish(
         store: its capsules.
         name: the instance.
         version: of the capsule that is made; its service and domain are the instance's.
-        timeout: seconds that one call of libvirt may take.
+        timeout: seconds that one call of libvirt may take, and to get the instance's lock; None as C(_hypervisor.instance.Wanted) says.
         check: only find out what would be done.
         meet: called when its memory and overlays are safe, before it goes on.
 
@@ -59,7 +60,7 @@ def publish(
     """
     parts = names.instance(name)
     names.version(version)
-    with state.held(host, name, timeout, check) as found:
+    with state.held(host, name, LEAST if timeout is None else timeout, check) as found:
         if found.state == "absent":
             raise NotFound(f"There is no instance {name} on this RM.")
         known = store.find(parts.domain, parts.service, version)
@@ -72,11 +73,11 @@ def publish(
             raise Refused(f"{name} is {found.state}: only a running or suspended instance has a memory that could be published.")
         store.ensure_intact(found.document["manifest"])
         _require_room(host, store, found)
-        if found.live not in (None, "running"):
-            raise Refused(f"{name} cannot be published: its guest is {found.live}, not running.")
+        if found.live:
+            state.require_running(found, "be published")
         if check:
             return Published(True, None, None)
-        return _publish(host, store, found, version, timeout, meet)
+        return _publish(host, store, found, version, patience(found.document["manifest"]["machine"]["memory_mib"], timeout), meet)
 
 
 def _publish(host: state.Host, store: Store, found: state.Found, version: str, timeout: float, meet: t.Callable[[], None]) -> Published:

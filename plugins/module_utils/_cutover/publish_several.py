@@ -14,6 +14,8 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.store import Store
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.fan_out import WORKERS, Told, fan_out
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import read_json
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.patience import LEAST, patience
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.publish import Published, publish
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import state
 
@@ -37,7 +39,7 @@ class Meeting:
             self._changed.wait_for(lambda: not self._missing, self._timeout)
 
 
-def publish_all(host: state.Host, store: Store, wanted: t.Sequence[tuple[str, str]], timeout: float, check: bool = False) -> list[Told]:
+def publish_all(host: state.Host, store: Store, wanted: t.Sequence[tuple[str, str]], timeout: float | None, check: bool = False) -> list[Told]:
     """Make capsules of several instances, as publish() does, all at the same time; one that fails does not stop the others.
 
     None goes on before the memory of all is safe. So there is a moment at which all stood still, and what they were telling each other then is in no image
@@ -49,7 +51,8 @@ def publish_all(host: state.Host, store: Store, wanted: t.Sequence[tuple[str, st
     Raises:
         InvalidInput: an instance is there twice.
     """
-    meeting = Meeting([name for name, unused in wanted[:WORKERS]], timeout)
+    together = [name for name, unused in wanted[:WORKERS]]
+    meeting = Meeting(together, max((_patience(host, name, timeout) for name in together), default=LEAST))
 
     def one(name: str, version: str) -> Published:
         try:
@@ -58,3 +61,9 @@ def publish_all(host: state.Host, store: Store, wanted: t.Sequence[tuple[str, st
             meeting.leave(name)
 
     return fan_out([(name, lambda name=name, version=version: one(name, version)) for name, version in wanted])
+
+
+def _patience(host: state.Host, name: str, timeout: float | None) -> float:
+    """Return how long the others wait for an instance; whoever is not here has left by then."""
+    document = read_json(host.places.document(name)) or {}
+    return patience(document["manifest"]["machine"]["memory_mib"] if document else 0, timeout)

@@ -195,7 +195,7 @@ def _answers(target: Target) -> bool:
     return answers.ask(target.address, target.check, time.monotonic() + target.check.timeout) is None
 
 
-def _routers() -> set[Router]:
+def routers() -> set[Router]:
     """Return the routers that there are."""
     found = set()
     for known in state.load_all():
@@ -222,7 +222,7 @@ def main() -> None:
     engines = archive.version()
     while archive.version() == engines:
         try:
-            follow(watches, _routers())
+            follow(watches, routers())
         except (MeshError, OSError) as exc:
             logging.error("%s", exc)
         time.sleep(PERIOD)

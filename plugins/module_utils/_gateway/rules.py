@@ -143,6 +143,8 @@ def render(document: Document, down: t.Collection[str] = ()) -> str:
         "    ct state established,related accept",
         f"    meta mark {marks.VPN:#x} accept",
         f'    iifname "{INSIDE}" ip daddr {{ {own} }} icmp type echo-request accept',
+        # Who asks for the time where nobody tells it is refused, and need not wait.
+        f'    iifname "{INSIDE}" ip daddr {{ {own} }} udp dport 123 accept',
         *(
             f'    iifname "{OUTSIDE}" ip daddr . {proto} dport {{ {", ".join(sorted(refused))} }} reject with {_REFUSAL[proto]}'
             for proto, refused in refuse.items()

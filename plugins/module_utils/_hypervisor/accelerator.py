@@ -16,7 +16,7 @@ import time
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, InvalidInput, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import read_json, write_json
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import lock, read_json, write_json
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.domain_xml import EMULATOR
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.places import Places
 
@@ -26,20 +26,29 @@ CAME_UP = (b"Kernel panic", b"Unable to mount root")
 #: Seconds of a processor that a kernel may use up before its first word. When QEMU emulates it, it needs one, so this one hangs, or KVM is slower than that.
 #: The clock alone would have it burn a processor for all of the deadline; and a kernel that other work keeps from running is given the time that it needs.
 SILENCE = 3.0
+#: Seconds until a kernel counts as hanging where no probe has said how many.
+TIMEOUT = 15.0
 
 
 def usable(places: Places) -> str:
-    """Return C(kvm) or C(tcg) as probe() found it, without probing.
+    """Return C(kvm) or C(tcg) as probe() found it; where QEMU or the host's kernel changed since, as it finds it now, with the kernel of then.
 
     Raises:
-        Refused: nobody has probed yet on this host with the kernel and QEMU that run now.
+        Refused: nobody has probed yet on this host, or the kernel that it was done with is gone, or somebody else probes and does not come to an end.
     """
     if not os.path.exists(DEVICE):
         return "tcg"
     found = read_json(places.cache("accelerator"))
-    if not found or found["host"] != _host():
+    if not found:
         raise Refused("It is not known which accelerator works on this RM: probe it with the rm_info module first.")
-    return found["accelerator"]
+    if found["host"] == _host():
+        return found["accelerator"]
+    kernel, timeout = found["kernel"][0], found.get("timeout", TIMEOUT)
+    if not os.path.isfile(kernel):
+        raise Refused(f"QEMU or the kernel of this RM changed, and {kernel}, with which to find out what accelerator works now, is gone: run site.")
+    # All who start something here at the same time wait for one boot; the last of them for no longer than for that.
+    with lock(f"{places.cache('accelerator')}.lock", "the probe of the accelerator", 2 * timeout):
+        return probe(places, kernel, timeout)
 
 
 def probe(places: Places, kernel: str, timeout: float) -> str:
@@ -65,7 +74,7 @@ def probe(places: Places, kernel: str, timeout: float) -> str:
     if found and {key: found[key] for key in now} == now:
         return found["accelerator"]
     verdict = "kvm" if _boots(kernel, timeout) else "tcg"
-    write_json(places.cache("accelerator"), {**now, "accelerator": verdict})
+    write_json(places.cache("accelerator"), {**now, "timeout": timeout, "accelerator": verdict})
     return verdict
 
 

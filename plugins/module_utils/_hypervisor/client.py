@@ -13,6 +13,7 @@ import contextlib
 import os
 import select
 import threading
+import time
 import traceback
 import typing as t
 import xml.etree.ElementTree as ET
@@ -36,6 +37,10 @@ SOCKET = "/run/libvirt/libvirt-sock"
 PIDS = "/run/libvirt/qemu"
 #: The sockets over which a live domain leaves and arrives, by their names in a directory that both hosts call the same.
 WAYS = ("control", "memory", "disks")
+#: Bytes of a picture that are read at once.
+_PART = 65536
+#: Seconds between two attempts to reach a guest agent.
+_PAUSE = 0.25
 
 
 class Hypervisor:
@@ -78,7 +83,8 @@ class Hypervisor:
     def live(self) -> dict[str, str]:
         """Return the name of each live domain with its state.
 
-        C(running), C(paused), C(moving) (paused in the middle of a move, at either end, or not yet there) or C(ending).
+        C(running), C(paused), C(halted) (paused by QEMU itself, since it could not go on), C(moving) (paused in the middle of a move, at either end, not yet
+        there, or just restored) or C(ending).
         """
         with _saying("list its domains"):
             return {domain.name(): _state(domain) for domain in self._connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)}
@@ -91,6 +97,17 @@ class Hypervisor:
                 return _state(domain) if domain.isActive() else None
         except NotFound:
             return None
+
+    def why_halted(self, name: str) -> str:
+        """Return why QEMU has paused the live domain *name*, as a sentence without its end; QEMU does so when a disk has no room (its C(werror=enospc))."""
+        domain = self._lookup(name)
+        with _saying(f"tell why {name} is paused"):
+            errors = domain.diskErrors()
+        full = sorted(disk for disk, error in errors.items() if error == libvirt.VIR_DOMAIN_DISK_ERROR_NO_SPACE)
+        failed = sorted(errors.keys() - set(full))
+        if full:
+            return f"there was no room left on the RM for what it wrote to {' and '.join(full)}"
+        return f"the RM could not read or write {' and '.join(failed) or 'a disk'} of it"
 
     def create_paused(self, xml: str, name: str) -> None:
         """Make a transient domain from *xml* that does not run one instruction yet."""
@@ -188,6 +205,47 @@ class Hypervisor:
         with _saying(f"resume {name}"):
             domain.resume()
 
+    def set_time(self, name: str, timeout: float) -> None:
+        """Have the guest agent of the running domain *name* set the guest's clock to this host's.
+
+        Raises:
+            CommandFailed: there is no agent, or it did not do it within *timeout* seconds, or it could not.
+        """
+        domain = self._lookup(name)
+        end = time.monotonic() + timeout
+        while True:
+            try:
+                with _saying(f"set the clock of {name}"):
+                    domain.agentSetResponseTimeout(max(1, int(end - time.monotonic())), 0)
+                    now = time.time_ns()
+                    return domain.setTime({"seconds": now // 10**9, "nseconds": now % 10**9}, 0)
+            except CommandFailed:
+                # libvirt hears of an agent that was there before some moments after the guest has gone on.
+                if time.monotonic() + _PAUSE >= end:
+                    raise
+                time.sleep(_PAUSE)
+
+    def picture(self, name: str, timeout: float, longest: int) -> bytes | None:
+        """Return what the screen of the live domain *name* shows, as a portable pixmap; None where it has none, or more than *longest* bytes of it.
+
+        Raises:
+            CommandFailed: libvirt could not.
+            DeadlineExceeded: it took longer than *timeout* seconds and was broken off.
+        """
+        domain = self._lookup(name)
+        if _described(domain).find("devices/video") is None:
+            return None
+        stream, seen = self._connection.newStream(0), bytearray()
+        with _deadline(timeout, stream.abort, f"libvirt takes a picture of {name}"), _saying(f"take a picture of {name}"):
+            domain.screenshot(stream, 0, 0)
+            while (part := stream.recv(_PART)) and len(seen) <= longest:
+                seen += part
+            if len(seen) > longest:
+                stream.abort()
+                return None
+            stream.finish()
+        return bytes(seen)
+
     def power_button(self, name: str) -> None:
         """Press the guest's ACPI power button; a guest may ignore that."""
         with contextlib.suppress(NotFound):
@@ -241,6 +299,8 @@ def _described(domain: t.Any) -> ET.Element:
 
 def _state(domain: t.Any) -> str:
     state, reason = domain.state()
+    if state == libvirt.VIR_DOMAIN_PAUSED and reason == libvirt.VIR_DOMAIN_PAUSED_IOERROR:
+        return "halted"
     if state == libvirt.VIR_DOMAIN_PAUSED and reason in (libvirt.VIR_DOMAIN_PAUSED_MIGRATION, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP):
         return "moving"
     if state in (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED):

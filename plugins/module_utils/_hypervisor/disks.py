@@ -18,10 +18,9 @@ import typing as t
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import footprint
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.domain_xml import QEMU_USER
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.places import Places
 
-#: The user whose rights QEMU has under Debian's libvirt.
-QEMU_USER = "libvirt-qemu"
 #: magic, version, backing file offset and size, cluster bits, size, ..., incompatible features
 #: (https://www.qemu.org/docs/master/interop/qcow2.html)
 QCOW2_HEADER = struct.Struct(">4sIQIIQ40xQ")
@@ -109,6 +108,16 @@ def require_room(places: Places, name: str, manifest: t.Mapping[str, t.Any]) -> 
         raise Refused(
             f"There is not enough disk space for {name}: {needed} bytes are to be kept for what it may come to take, and beside what is kept for other "
             f"instances {max(0, free)} are free below {places.root}."
+        )
+
+
+def require_promises(places: Places, name: str) -> None:
+    """Raise Refused unless all that instances were promised is free, for instance *name*, which has to wait for that."""
+    promised, free = footprint.promised(places.instances()), free_bytes(places.root)
+    if free < promised:
+        raise Refused(
+            f"{name} cannot go on: {promised - free} bytes of what it and the other instances here may still take are missing below {places.root}. "
+            "Make room there, and resume it again."
         )
 
 

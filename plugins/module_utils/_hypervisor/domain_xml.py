@@ -27,6 +27,8 @@ BRIDGE = "br-mesh"
 EMULATOR = "/usr/bin/qemu-system-x86_64"
 #: Makes the UUID of an instance a function of its name (RFC 4122 section 4.3); must never change.
 NAMESPACE = uuid.UUID("6f1cf5a4-3b6e-5c0e-9a5f-76d6e5b1c001")
+#: The user and group whose rights QEMU has under Debian's libvirt.
+QEMU_USER, QEMU_GROUP = "libvirt-qemu", "libvirt-qemu"
 DISK_FORMATS = ("qcow2", "raw")
 #: User space Open vSwitch computes no checksums and cuts no segments for a guest.
 HOST_OFFLOADS = ("csum", "gso", "tso4", "tso6", "ecn", "ufo")
@@ -84,7 +86,10 @@ def render(manifest: t.Mapping[str, t.Any], placement: Placement, places: Places
     ET.SubElement(features, "apic")
     cpu = ET.SubElement(domain, "cpu", mode="custom", match="exact", check="partial")
     _text(cpu, "model", machine["cpu"], fallback="forbid")
-    ET.SubElement(domain, "clock", offset="utc")
+    clock = ET.SubElement(domain, "clock", offset="utc")
+    if _declared(manifest, "catch_up"):
+        # A guest that counts ticks of this timer would lose those for which its host had no time.
+        ET.SubElement(clock, "timer", name="rtc", tickpolicy="catchup")
     _text(domain, "on_poweroff", "destroy")
     _text(domain, "on_reboot", "restart")
     _text(domain, "on_crash", "destroy")
@@ -97,10 +102,17 @@ def render(manifest: t.Mapping[str, t.Any], placement: Placement, places: Places
         device = ET.SubElement(devices, kind, type="file")
         ET.SubElement(device, "source", path=places.console(placement.name), append="on")
         ET.SubElement(device, "target", type="isa-serial" if kind == "serial" else "serial", port="0")
+    if _declared(manifest, "agent"):
+        channel = ET.SubElement(devices, "channel", type="unix")
+        ET.SubElement(channel, "target", type="virtio", name="org.qemu.guest_agent.0")
     rng = ET.SubElement(devices, "rng", model="virtio")
     _text(rng, "backend", "/dev/urandom", model="random")
     ET.SubElement(devices, "controller", type="usb", model="none")
     ET.SubElement(devices, "memballoon", model="none")
+    # libvirt gives a guest's files to QEMU when it starts, and to root when it ends; not ours, which many guests share. What a guest may write is given to QEMU
+    # one by one. Guests that are not ours have it as usual. (https://libvirt.org/formatdomain.html#security-label)
+    label = ET.SubElement(domain, "seclabel", type="static", model="dac", relabel="no")
+    _text(label, "label", f"{QEMU_USER}:{QEMU_GROUP}")
     ET.indent(domain)
     return ET.tostring(domain, encoding="unicode")
 
@@ -108,6 +120,10 @@ def render(manifest: t.Mapping[str, t.Any], placement: Placement, places: Places
 def as_saved(xml: str, genid: str | None) -> str:
     """Return the domain XML that a memory image can be restored with: libvirt wants the *genid* of the image (None: it has none) before it draws another."""
     return xml.replace("<genid />", "" if genid is None else f"<genid>{genid}</genid>", 1)
+
+
+def _declared(manifest: t.Mapping[str, t.Any], what: str) -> bool:
+    return bool(manifest.get("clock", {}).get(what))
 
 
 def _boot(domain: ET.Element, manifest: t.Mapping[str, t.Any], placement: Placement) -> None:

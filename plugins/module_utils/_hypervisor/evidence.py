@@ -14,12 +14,16 @@ import os
 import re
 import time
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import write_atomic
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.client import Hypervisor
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.places import Places
 
 #: Bytes of a console that are kept, lines of it that are told, and characters of each of these.
 KEPT, LINES, WIDTH = 256 << 10, 6, 160
-#: How many consoles are kept, and for how many seconds.
+#: Seconds and bytes that the picture of a screen may take.
+PATIENCE, PICTURE = 5.0, 16 << 20
+#: Of how many guests something is kept, and for how many seconds.
 MOST, LONGEST = 20, 14 * 86400
 #: Terminal sequences, and other control characters than the end of a line.
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-_]|[^\n\x20-\x7e\xa0-\uffff]")
@@ -33,35 +37,56 @@ _CAUSES = (
 )
 
 
-def keep(places: Places, name: str, epoch: int) -> str:
-    """Keep the console of an instance that is about to be removed, and return what it says, as further sentences; with a space before them.
+def keep(places: Places, name: str, epoch: int, hypervisor: Hypervisor) -> str:
+    """Keep the console of an instance that is about to be removed, and a picture of its screen, and return what they say, as further sentences.
+
+    There is a space before them.
 
     Args:
         places: where things lie on this RM.
         name: the instance.
         epoch: the epoch that it ran in.
+        hypervisor: this host's libvirt.
     """
+    shown = _picture(places, name, epoch, hypervisor)
     try:
         with open(places.console(name), "rb") as handle:
             handle.seek(max(0, os.fstat(handle.fileno()).st_size - KEPT))
             said = handle.read(KEPT)
     except OSError:
-        return ""
+        return shown
     text = _CONTROL.sub("", said.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n"))
     lines = [line.strip()[:WIDTH] for line in text.splitlines() if line.strip()]
     if not lines:
-        return f" The console of {name} stayed empty, so its guest may have found nothing to boot, or speak elsewhere."
+        return f" The console of {name} stayed empty, so its guest may have found nothing to boot, or speak elsewhere.{shown}"
     path = os.path.join(places.evidence(), f"{name}-{epoch}.log")
     try:
-        os.makedirs(places.evidence(), mode=0o700, exist_ok=True)
-        write_atomic(path, text, 0o600)
-        _sweep(places)
+        _keep(places, path, text)
         rest = f"the rest is in {path} on its RM"
     except OSError as exc:
         # Where the disk is full the instance has to go all the same.
         rest = f"the rest could not be kept: {(exc.strerror or str(exc)).lower()}"
     cause = _cause(text)
-    return f"{f' Of {name} the console says that {cause}.' if cause else ''} It ends with: {' | '.join(lines[-LINES:])} ({rest})."
+    return f"{f' Of {name} the console says that {cause}.' if cause else ''} It ends with: {' | '.join(lines[-LINES:])} ({rest}).{shown}"
+
+
+def _picture(places: Places, name: str, epoch: int, hypervisor: Hypervisor) -> str:
+    """Keep what the screen of a guest shows, and return a sentence that says where it is; nothing where there is none."""
+    try:
+        seen = hypervisor.picture(name, PATIENCE, PICTURE)
+        if seen:
+            _keep(places, path := os.path.join(places.evidence(), f"{name}-{epoch}.ppm"), seen)
+            return f" What its screen showed is in {path} on its RM."
+    except (MeshError, OSError):
+        # It may have ended, and the disk may be full; the instance has to go all the same.
+        pass
+    return ""
+
+
+def _keep(places: Places, path: str, content: bytes | str) -> None:
+    os.makedirs(places.evidence(), mode=0o700, exist_ok=True)
+    write_atomic(path, content, 0o600)
+    _sweep(places)
 
 
 def _cause(text: str) -> str | None:
@@ -74,13 +99,16 @@ def _cause(text: str) -> str | None:
 
 
 def _sweep(places: Places) -> None:
-    """Remove what is too old, and of the rest what is too many, the oldest first."""
-    found: list[tuple[float, str]] = []
+    """Remove what is too old, and of the rest what is of too many guests, the oldest first."""
+    found: dict[str, tuple[float, list[str]]] = {}
     for entry in os.scandir(places.evidence()):
         with contextlib.suppress(FileNotFoundError):
-            found.append((entry.stat().st_mtime, entry.path))
+            guest = os.path.splitext(entry.path)[0]
+            changed, paths = found.get(guest, (0.0, []))
+            found[guest] = (max(changed, entry.stat().st_mtime), [*paths, entry.path])
     now = time.time()
-    for number, (changed, path) in enumerate(sorted(found, reverse=True)):
+    for number, (changed, paths) in enumerate(sorted(found.values(), reverse=True)):
         if number >= MOST or changed < now - LONGEST:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+            for path in paths:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)

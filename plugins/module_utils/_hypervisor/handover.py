@@ -26,7 +26,7 @@ def files(places: Places, found: state.Found) -> dict[str, str]:
 
 def note(found: state.Found) -> dict[str, t.Any]:
     """Return what adopt() must know of an instance besides its files."""
-    return {"name": found.name, **{key: found.document[key] for key in ("manifest", "accelerator", "record")}}
+    return {"name": found.name, **{key: found.document[key] for key in ("manifest", "accelerator", "record")}, "asleep": found.document.get("asleep")}
 
 
 def adopt(host: state.Host, found: state.Found, arrived: t.Mapping[str, str], said: t.Mapping[str, t.Any], orders: home.Orders) -> operations.Step:
@@ -52,7 +52,8 @@ def adopt(host: state.Host, found: state.Found, arrived: t.Mapping[str, str], sa
     for disk in manifest["disks"]:
         disks.check_overlay(arrived[f"disk-{disk['name']}"], disk["name"], disk["virtual_size"])
     capabilities.require(host.places, host.hypervisor, manifest, accelerator.usable(host.places), said["accelerator"])
-    document = home.document(found, manifest, said["accelerator"], orders)
+    # Older releases do not say it.
+    document = {**home.document(found, manifest, said["accelerator"], orders), "asleep": said.get("asleep")}
     home.render(host, name, document)
 
     def act() -> None:

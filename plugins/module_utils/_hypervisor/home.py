@@ -16,6 +16,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import write_json
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.patience import patience
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import disks, domain_xml, state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.places import Places
 
@@ -27,13 +28,18 @@ class Orders(t.NamedTuple):
         epoch: the epoch that the VMA granted.
         vlan: its domain's VLAN in this HN; None keeps the one it has.
         record: its surroundings record, kept verbatim; None keeps the one it has.
-        timeout: seconds that one call of libvirt may take.
+        timeout: seconds that one call of libvirt may take; None for as long as the guest's memory calls for.
     """
 
     epoch: int
     vlan: int | None
     record: dict | None
-    timeout: float
+    timeout: float | None
+
+
+def patience_of(manifest: t.Mapping[str, t.Any], orders: Orders) -> float:
+    """Return how many seconds a call of libvirt may take that writes or reads the memory of a guest with this *manifest*."""
+    return patience(manifest["machine"]["memory_mib"], orders.timeout)
 
 
 def document(found: state.Found, manifest: dict, accelerator: str, orders: Orders) -> dict[str, t.Any]:

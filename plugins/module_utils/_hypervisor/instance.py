@@ -13,7 +13,8 @@ import time
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import NotFound, Refused
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import durable, epochs, home, operations, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.patience import LEAST
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import clock, durable, epochs, home, operations, state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import evidence as evidences
 
 
@@ -27,11 +28,12 @@ class Wanted(t.NamedTuple):
         capsule: version of its capsule; needed for a first start, or for one that is suspended from the first.
         vlan: its domain's VLAN here; needed with it.
         record: its surroundings record.
-        timeout: seconds for one call of libvirt, and to get the instance's lock.
+        timeout: seconds for one call of libvirt, and to get the instance's lock; None for as long as the guest's memory calls for, and LEAST for the lock.
         stop_timeout: seconds that a guest has to follow its power button.
         stop_force: whether a guest that does not follow is ended, and whether the memory of a suspended one may be dropped.
         lease: the number of the operation's lease; None where it is none of an operation.
         evidence: whether what is left of one that did not come up is kept when it is removed.
+        go_on: whether a guest that is to run and is paused, by QEMU or by hand, is let go on.
     """
 
     name: str
@@ -40,17 +42,18 @@ class Wanted(t.NamedTuple):
     capsule: str | None = None
     vlan: int | None = None
     record: dict | None = None
-    timeout: float = 60.0
+    timeout: float | None = None
     stop_timeout: float = 30.0
     stop_force: bool = False
     lease: int | None = None
     evidence: bool = False
+    go_on: bool = False
 
 
 class Done(t.NamedTuple):
-    """What was done, or would be: C(action) is none, started, resumed, furnished, suspended, stopped or removed; before and after are summaries.
+    """What was done, or would be: C(action) is none, started, resumed, continued, furnished, suspended, stopped or removed; before and after are summaries.
 
-    C(evidence) are sentences that say what was left of it, if that was kept.
+    C(evidence) are sentences that say what was left of it, if that was kept, and C(clock) is one that says how far its guest's clock is behind.
     """
 
     changed: bool
@@ -60,6 +63,7 @@ class Done(t.NamedTuple):
     seconds: float
     memory_bytes: int | None
     evidence: str = ""
+    clock: str = ""
 
 
 def ensure(host: state.Host, wanted: Wanted, check: bool = False) -> Done:
@@ -73,22 +77,25 @@ def ensure(host: state.Host, wanted: Wanted, check: bool = False) -> Done:
     """
     began = time.monotonic()
     name = wanted.name
-    with state.held(host, name, wanted.timeout, check, wanted.lease) as found:
+    with state.held(host, name, LEAST if wanted.timeout is None else wanted.timeout, check, wanted.lease) as found:
         action = plan(found, wanted)
         epoch = _epoch_after(host, found, wanted)
         step = _step(host, found, wanted, action)
         before, after = state.summary(found), state.summary(state.Found(name, wanted.state, None, step.document, epoch))
-        evidence = ""
+        evidence = told = ""
         if not check and before != after:
             if wanted.evidence and wanted.state == "absent" and found.document:
-                evidence = evidences.keep(host.places, name, found.epoch.number)
+                evidence = evidences.keep(host.places, name, found.epoch.number, host.hypervisor)
             step.act()
-            after = state.summary(state.find(host, name))
+            reached = state.find(host, name)
+            after = state.summary(reached)
+            if action in ("started", "resumed"):
+                told = clock.told(name, reached.document)
         elif not check and wanted.state == "suspended" and "unflushed" in found.document:
             # Whoever suspended it, or brought it here, did not live to see that it lasts.
             durable.flush(host.places, name)
         memory_bytes = state.memory_bytes(host.places, name) if wanted.state == "suspended" else None
-    return Done(before != after, action, before, after, time.monotonic() - began, memory_bytes, evidence)
+    return Done(before != after, action, before, after, time.monotonic() - began, memory_bytes, evidence, told)
 
 
 def plan(found: state.Found, wanted: Wanted) -> str:
@@ -113,7 +120,7 @@ def plan(found: state.Found, wanted: Wanted) -> str:
             if asked not in (None, found.document[what]):
                 raise Refused(f"{name} runs with {what} {found.document[what]}; it cannot change to {asked} while it runs.")
     if found.state == wanted.state:
-        return "none"
+        return "continued" if found.paused and wanted.state == "running" and wanted.go_on else "none"
     if wanted.state == "running":
         return "resumed" if found.state == "suspended" else "started"
     if wanted.state == "suspended" and found.state != "running":
@@ -140,6 +147,8 @@ def _step(host: state.Host, found: state.Found, wanted: Wanted, action: str) -> 
         return operations.start(host, found, wanted.capsule, orders)
     if action == "furnished":
         return operations.furnish(host, found, wanted.capsule, orders)
+    if action == "continued":
+        return operations.go_on(host, found, orders)
     if action == "resumed":
         return operations.resume(host, found, orders)
     if wanted.state == "absent":

@@ -16,9 +16,24 @@ import contextlib
 import os
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, MeshError, Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, DeadlineExceeded, MeshError, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
-from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import accelerator, capabilities, disks, domain_xml, durable, epochs, home, saved, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import (
+    accelerator,
+    capabilities,
+    clock,
+    disks,
+    domain_xml,
+    durable,
+    epochs,
+    home,
+    saved,
+    state,
+)
+
+
+#: Seconds for which a guest that goes on is watched.
+_AGAIN = 0.5
 
 
 class Step(t.NamedTuple):
@@ -66,9 +81,12 @@ def start(host: state.Host, found: state.Found, capsule: str | None, orders: hom
         epochs.grant(host.places, name, orders.epoch)
         if fresh:
             home.furnish(host.places, name, document, blobs)
+        else:
+            _give_disks(host, name, manifest)
         try:
             if memory:
-                _wake(host, name, document, xml, orders.timeout)
+                _wake(host, name, document, xml, home.patience_of(manifest, orders))
+                document.update(clock.going_on(host.hypervisor, name, document))
             else:
                 _boot(host, name, document, xml)
         except BaseException:
@@ -119,7 +137,7 @@ def resume(host: state.Host, found: state.Found, orders: home.Orders) -> Step:
     name, manifest = found.name, found.document["manifest"]
     epochs.check_grant(host.places, name, orders.epoch)
     capabilities.require(host.places, host.hypervisor, manifest, accelerator.usable(host.places), found.document["accelerator"])
-    document = home.document(found, manifest, found.document["accelerator"], orders)
+    document = {**home.document(found, manifest, found.document["accelerator"], orders), "asleep": found.document.get("asleep")}
     for disk in manifest["disks"]:
         if not os.path.exists(host.places.overlay(name, disk["name"])):
             raise Refused(f"{name} cannot be resumed: the overlay of disk {disk['name']} is missing.")
@@ -127,12 +145,39 @@ def resume(host: state.Host, found: state.Found, orders: home.Orders) -> Step:
 
     def act() -> None:
         epochs.grant(host.places, name, orders.epoch)
-        _wake(host, name, document, xml, orders.timeout)
-        state.write(host.places, name, document)
+        _give_disks(host, name, manifest)
+        _wake(host, name, document, xml, home.patience_of(manifest, orders))
+        state.write(host.places, name, {**document, **clock.going_on(host.hypervisor, name, document)})
         # The memory image that it came from must not be back after a power cut.
         durable.flush_names(host.places, name)
 
     return Step(document, act)
+
+
+def go_on(host: state.Host, found: state.Found, orders: home.Orders) -> Step:
+    """Let a guest go on that QEMU has paused, or a person.
+
+    What it writes then must not take what others were promised: QEMU pauses a guest when the disk is full, and that is full for all of them.
+
+    Raises:
+        Refused: there is not the room that it and all others were promised.
+    """
+    name = found.name
+    epochs.check_grant(host.places, name, orders.epoch)
+    if found.live == "halted":
+        disks.require_promises(host.places, name)
+
+    def act() -> None:
+        epochs.grant(host.places, name, orders.epoch)
+        host.hypervisor.unpause(name)
+        # QEMU tries at once what had failed.
+        with contextlib.suppress(DeadlineExceeded):
+            wait_for(lambda: host.hypervisor.state(name) == "halted", _AGAIN, f"{name} is paused again")
+            raise CommandFailed(f"{name} was let go on, and QEMU paused it again: {host.hypervisor.why_halted(name)}.")
+        if orders.record is not None:
+            state.write(host.places, name, {"record": orders.record})
+
+    return Step(found.document, act)
 
 
 def keep(host: state.Host, found: state.Found, orders: home.Orders) -> Step:
@@ -155,16 +200,15 @@ def suspend(host: state.Host, found: state.Found, orders: home.Orders, flush: bo
         Refused: it is paused, or there is no room for its memory image.
     """
     name, memory = found.name, host.places.memory(found.name)
-    if found.live != "running":
-        raise Refused(f"{name} cannot be suspended: its guest is {found.live}, not running.")
+    state.require_running(found, "be suspended")
     disks.require_free(host.places.root, (found.document["manifest"]["machine"]["memory_mib"] << 20) + disks.SLACK, f"the memory image of {name}")
 
     def act() -> None:
         epochs.grant(host.places, name, orders.epoch)
         part = f"{memory}.part"
-        state.write(host.places, name, durable.unflushed())
+        state.write(host.places, name, {**durable.unflushed(), **clock.stopped()})
         try:
-            host.hypervisor.save(name, part, orders.timeout)
+            host.hypervisor.save(name, part, home.patience_of(found.document["manifest"], orders))
             os.rename(part, memory)
         except MeshError:
             # It may have been done, and libvirt have died before it could say so: then the image is all that is left of the memory.
@@ -219,6 +263,12 @@ def remove(host: state.Host, found: state.Found, epoch: int, timeout: float, for
     return Step({}, act)
 
 
+def _give_disks(host: state.Host, name: str, manifest: t.Mapping[str, t.Any]) -> None:
+    """Let QEMU write to the overlays of an instance; libvirt may have given them to root when a guest ended that an older release had started."""
+    for disk in manifest["disks"]:
+        disks.give_to_qemu(host.places.overlay(name, disk["name"]))
+
+
 def _boot(host: state.Host, name: str, document: t.Mapping[str, t.Any], xml: str) -> None:
     """Make the guest paused, and let it run only when its port is guarded; a crash in between leaves a guest that never ran, and says so."""
     starting = host.places.starting(name)
@@ -251,7 +301,7 @@ def _wake(host: state.Host, name: str, document: t.Mapping[str, t.Any], xml: str
         host.hypervisor.unpause(name)
     except BaseException:
         # Only a guest that is still paused never ran; the image of any other is spent.
-        if host.hypervisor.state(name) == "paused":
+        if host.hypervisor.state(name) in state.STILL:
             host.hypervisor.destroy(name)
             with contextlib.suppress(MeshError):
                 unplug(host, name)

@@ -15,7 +15,7 @@ import shutil
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import fence, footprint, names
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, NotFound, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import lock, read_json, sync, write_json
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import durable, epochs
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.client import Hypervisor, pid
@@ -24,6 +24,8 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.places im
 
 #: libvirt writes this in place of C(LibvirtQemudPart) when a save image is whole (qemu_saveimage.h).
 WHOLE_IMAGE = b"LibvirtQemudSave"
+#: How libvirt shows a guest that stands still because it was told to; one that it has restored paused looks like one in the middle of a move.
+STILL = ("paused", "moving")
 
 
 class Capsules(t.NamedTuple):
@@ -76,6 +78,7 @@ class Found(t.NamedTuple):
         live: libvirt's state of its domain, or None.
         document: its instance.json, empty when absent.
         epoch: what this RM knows of its epochs.
+        paused: why its guest stands still though nothing here has it do so, as a sentence without its end; None for any other.
     """
 
     name: str
@@ -83,12 +86,13 @@ class Found(t.NamedTuple):
     live: str | None
     document: dict
     epoch: epochs.Epoch
+    paused: str | None = None
 
 
 def find(host: Host, name: str) -> Found:
     """Return what instance *name* is here."""
     live = host.hypervisor.state(name)
-    return _found(host.places, name, live)
+    return _found(host.places, host.hypervisor, name, live)
 
 
 @contextlib.contextmanager
@@ -139,10 +143,10 @@ def settle(host: Host, name: str) -> None:
             shutil.rmtree(host.places.directory(name))
             host.ports.release(tap_name(name))
         return
-    if live == "paused" and _unborn(host.places, name):
+    if live in STILL and _unborn(host.places, name):
         host.hypervisor.destroy(name)
         live = None
-    elif live == "paused" and (arrived or os.path.exists(f"{memory}.used") or os.path.exists(host.places.still(name))):
+    elif live in STILL and (arrived or _goes_on(host.places, name)):
         host.hypervisor.unpause(name)
     if arrived:
         os.unlink(host.places.coming(name))
@@ -175,14 +179,23 @@ def coming(places: Places, name: str) -> bool:
 
 
 def summary(found: Found) -> dict[str, t.Any]:
-    """Return what a module tells of an instance: C(name), C(state), C(epoch), C(here), C(capsule), C(vlan), C(accelerator)."""
+    """Return what a module tells of an instance: C(name), C(state), C(epoch), C(here), C(capsule), C(vlan), C(accelerator), and of one that is C(paused) why."""
     return {
         "name": found.name,
         "state": found.state,
         "epoch": found.epoch.number,
         "here": found.epoch.here,
         **{key: found.document.get(key) for key in ("capsule", "vlan", "accelerator")},
+        **({"paused": found.paused} if found.paused else {}),
     }
+
+
+def require_running(found: Found, what: str) -> None:
+    """Raise Refused unless the guest of a live instance runs, so that it *what* (as C(can be suspended)); the sentence says what is to be done."""
+    if found.paused:
+        raise Refused(f"{found.name} cannot {what}: its guest is paused, for {found.paused}. Mend that and resume it first.")
+    if found.live != "running":
+        raise Refused(f"{found.name} cannot {what}: its guest is {found.live}, not running.")
 
 
 def leaves(found: Found) -> bool:
@@ -222,22 +235,37 @@ def holdings(places: Places, hypervisor: Hypervisor) -> list[dict[str, t.Any]]:
 
 def _find_all(places: Places, hypervisor: Hypervisor) -> list[Found]:
     live = hypervisor.live()
-    return [_found(places, name, live.get(name)) for name in sorted(os.listdir(places.instances())) if _is_instance(name)]
+    return [_found(places, hypervisor, name, live.get(name)) for name in sorted(os.listdir(places.instances())) if _is_instance(name)]
 
 
-def _found(places: Places, name: str, live: str | None) -> Found:
+def _found(places: Places, hypervisor: Hypervisor, name: str, live: str | None) -> Found:
     memory = places.memory(name)
     document = read_json(places.document(name)) or {}
     if coming(places, name):
         return Found(name, "absent", live, {}, epochs.known(places, name))
     doubtful = live is None and durable.doubtful(document)
-    if live and not (live == "paused" and _unborn(places, name)):
-        state = "running"
-    elif not doubtful and (os.path.exists(memory) or (live is None and _whole(f"{memory}.part"))):
+    if live and not (live in STILL and _unborn(places, name)):
+        return Found(name, "running", live, document, epochs.known(places, name), _paused(places, hypervisor, name, live))
+    if not doubtful and (os.path.exists(memory) or (live is None and _whole(f"{memory}.part"))):
         state = "suspended"
     else:
         state = "stopped" if document else "absent"
     return Found(name, state, live, document, epochs.known(places, name))
+
+
+def _paused(places: Places, hypervisor: Hypervisor, name: str, live: str) -> str | None:
+    """Return why a live guest stands still, as Found has it."""
+    if live == "halted":
+        with contextlib.suppress(NotFound):
+            return hypervisor.why_halted(name)
+    if live == "paused" and not _goes_on(places, name) and not os.path.exists(places.coming(name)):
+        return "somebody has paused it by hand"
+    return None
+
+
+def _goes_on(places: Places, name: str) -> bool:
+    """Whether a guest stands still only until what holds it here has come to its end."""
+    return os.path.exists(f"{places.memory(name)}.used") or os.path.exists(places.still(name))
 
 
 def _arrived(places: Places, name: str) -> bool:

@@ -22,7 +22,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.answers import
 
 LIBRARIES = (*client.LIBRARIES, *libraries.LIBRARIES)
 #: What holds for all instances of a call.
-COMMON = ("timeout", "stop_timeout", "stop_force", "evidence")
+COMMON = ("timeout", "stop_timeout", "stop_force", "evidence", "go_on")
 
 
 def ensure(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
@@ -80,4 +80,4 @@ def _shown(told: Told) -> dict[str, t.Any]:
     seconds = round(told.done.seconds, 4)
     anew = told.done.action == "started"
     shown = {"action": told.done.action, "anew": anew, "instance": told.done.after, "seconds": seconds, "memory_bytes": told.done.memory_bytes}
-    return {**shown, **({"evidence": told.done.evidence} if told.done.evidence else {})}
+    return {**shown, **{key: said for key, said in (("evidence", told.done.evidence), ("clock", told.done.clock)) if said}}

@@ -78,6 +78,7 @@ CALLS = {
     "unpack_tunnel": ("capsules", "unpack"),
     "vouch": ("vma", "vouch"),
     "ways": ("ways", "look"),
+    "peer_ways": ("transfers", "ways"),
     "wrap_tunnel": ("tunnels", "wrap"),
     "wrapping_key": ("tunnels", "key"),
     "zone": ("zones", "zone"),

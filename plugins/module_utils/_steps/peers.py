@@ -15,6 +15,6 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import peers
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 
 
-def look(_arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
-    """Return the public keys of this RM, and what it has written down of others."""
-    return Outcome(False, None, None, peers.known()._asdict())
+def look(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
+    """Return the public keys of this RM, that of the private C(key) among them, and what it has written down of others."""
+    return Outcome(False, None, None, peers.known(arguments.get("key") or peers.KEY)._asdict())

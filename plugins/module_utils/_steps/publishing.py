@@ -23,10 +23,10 @@ LIBRARIES = (*client.LIBRARIES, *libraries.LIBRARIES)
 
 
 def publish(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
-    """Make a capsule of what each of C(instances) is now, of its C(version), all at the same time, within C(timeout)."""
+    """Make a capsule of what each of C(instances) is now, of its C(version), all at the same time, within C(timeout) if there is one."""
     arguments = given(arguments)
     wanted = [(each["instance"], each["version"]) for each in arguments["instances"]]
-    told = publish_all(this_host(), store.Store(), wanted, arguments.get("timeout", 60), check)
+    told = publish_all(this_host(), store.Store(), wanted, arguments.get("timeout"), check)
     result = {"capsules": [_shown(each, version) for each, (unused, version) in zip(told, wanted)]}
     refuse(told, result)
     after = {name: {"version": version} for name, version in wanted}

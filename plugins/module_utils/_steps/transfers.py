@@ -12,11 +12,13 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import delivery, store, transfer
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import ways as tried
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.libraries import LIBRARIES
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.answers import given
 
-__all__ = ["LIBRARIES", "bring"]
+__all__ = ["LIBRARIES", "bring", "ways"]
 
 
 def bring(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
@@ -32,3 +34,11 @@ def bring(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
         after={"rm": peer.name, "present": True, "missing": []},
         result={key: getattr(done, key) for key in ("bytes_total", "bytes_skipped", "bytes_wire", "seconds", "resumed")},
     )
+
+
+def ways(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
+    """Be sure that other RMs (C(peers), address by name) let this one in within C(timeout) seconds; nothing is sent."""
+    problems = tried.broken([transfer.Peer(name, address) for name, address in sorted(arguments["peers"].items())], arguments["timeout"])
+    if problems:
+        raise CommandFailed(" ".join(problems))
+    return Outcome(False, None, None, {})

@@ -27,6 +27,8 @@ DRIVERS: dict[str, type[SwitchDriver]] = {driver.kind: driver for driver in (Ope
 
 #: What the kernel takes as an interface's name, without what has a meaning to nft, systemd or a path.
 _INTERFACE = r"[A-Za-z][A-Za-z0-9_-]{0,14}"
+#: An uplink may be a VLAN of another interface.
+_UPLINK = r"[A-Za-z][A-Za-z0-9_.-]{0,14}"
 
 
 class Report(t.NamedTuple):
@@ -163,7 +165,10 @@ def _check_interface(what: str, name: t.Any) -> None:
 
 def _check_uplinks(uplinks: list[str]) -> None:
     for uplink in uplinks:
-        _check_interface("uplink", uplink)
+        if not isinstance(uplink, str) or not re.fullmatch(_UPLINK, uplink):
+            raise InvalidInput(
+                f"{uplink!r} cannot name the uplink: it must look like 'eth1' or 'bond0.100' (a letter, then letters, digits, _ . or -, at most 15 characters)."
+            )
     there = {interface["ifname"]: interface for interface in json.loads(run(["ip", "-j", "addr", "show"]).stdout)}
     for uplink in uplinks:
         if uplink not in there:

@@ -48,7 +48,7 @@ def differences(description: t.Mapping[str, t.Sequence[t.Any]]) -> list[str]:
             C(directories), each with C(path), and C(mode), C(owner), C(group);
             C(links), each with C(path) and C(target);
             C(existing), paths of what is to be there, whatever it is;
-            C(units), each with C(name), and C(enabled), C(state), which can be C(started) only.
+            C(units), each with C(name), and C(enabled), C(state), which can be C(started) or C(stopped).
 
     Raises:
         InvalidInput: it describes something else.
@@ -96,6 +96,8 @@ def _users(users: t.Sequence[Item]) -> Found:
             continue
         there = {"comment": entry.pw_gecos, "home": entry.pw_dir, "shell": entry.pw_shell}
         yield from (f"The {part} of the user {name} is {is_!r}, not {user[part]!r}." for part, is_ in there.items() if user.get(part, is_) != is_)
+        member = {group.gr_name for group in grp.getgrall() if name in group.gr_mem}
+        yield from (f"The user {name} is not in the group {group}." for group in user.get("groups", ()) if group not in member)
         if "password" in user and _password(name) != user["password"]:
             yield f"The user {name} has another password."
 
@@ -209,10 +211,11 @@ def _units(units: t.Sequence[Item]) -> Found:
     # One paragraph for each, in their order.
     states = [dict(line.split("=", 1) for line in paragraph.splitlines()) for paragraph in shown.strip().split("\n\n")]
     for unit, state in zip(units, states):
-        if unit.get("enabled") and state.get("UnitFileState") not in ENABLED:
-            yield f"The unit {unit['name']} is not enabled."
-        if unit.get("state") and state.get("ActiveState") not in STARTED:
-            yield f"The unit {unit['name']} is not running."
+        enabled, started = state.get("UnitFileState") in ENABLED, state.get("ActiveState") in STARTED
+        if "enabled" in unit and bool(unit["enabled"]) != enabled:
+            yield f"The unit {unit['name']} is {'' if enabled else 'not '}enabled."
+        if unit.get("state") and (unit["state"] != "stopped") != started:
+            yield f"The unit {unit['name']} is {'' if started else 'not '}running."
 
 
 def _unreadable(path: str, exc: Exception) -> str:

@@ -43,7 +43,7 @@ def subscribe(url: str, name: str, wanted: dict[str, t.Any], dry_run: bool = Fal
         InvalidInput: something is malformed, or the RM is new and something about it is not said.
         NotFound: the registry has not been set up.
     """
-    names.label("real machine", name)
+    names.machine(name)
     given = {key: value for key, value in wanted.items() if value is not None}
     _check(name, given)
     held, instances = given.pop("capsules", None), given.pop("instances", None)
@@ -73,7 +73,7 @@ def unsubscribe(url: str, name: str, dry_run: bool = False) -> Change:
     Raises:
         Refused: it holds instances, or room for one that moves to it.
     """
-    names.label("real machine", name)
+    names.machine(name)
     with transaction(url, dry_run) as tx:
         before = _one(tx, name)
         held = records.on(tx, name)

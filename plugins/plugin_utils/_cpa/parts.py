@@ -124,9 +124,12 @@ def order(name: str, state: str, record: Answer) -> dict[str, t.Any]:
     return {"name": name, "state": state, "epoch": parts["epoch"]}
 
 
-def spare(step: str, site: Site, domain: str, instances: t.Sequence[str]) -> Step:
-    """Have the health checks spare instances that are about to stand still in the rotation; at the same time will do, for they need some seconds to judge."""
-    arguments = {"domain": domain, "instances": list(instances), "seconds": STANDSTILL}
+def spare(step: str, site: Site, domain: str, instances: t.Sequence[str], seconds: float = STANDSTILL) -> Step:
+    """Have the health checks spare instances that are about to stand still in the rotation, for STANDSTILL or so many *seconds*.
+
+    At the same time will do, for the checks need some seconds to judge.
+    """
+    arguments = {"domain": domain, "instances": list(instances), "seconds": max(STANDSTILL, seconds)}
     who = " and ".join(instances)
     return Step(step, site.gateway, "spare", arguments, f"have the health checks spare {who}", optional=True)
 
@@ -157,6 +160,21 @@ def revived(who: str, again: str, answers: str | None, number: str = "") -> tupl
     if answers:
         facts[f"late{number}"] = Words(Answer(answers, ("late", 0)), (who,), f" {who} does not answer yet.")
     return "".join(f"{{{fact}}}" for fact in facts), facts
+
+
+def booted(who: str, step: str) -> Words:
+    """Return what is said of an instance that the *step* had to start from its disk, since its guest had ended."""
+    return Words(Answer(step, ("instances", 0, "anew")), (True,), f" {who} was started from its disk: what was in its memory alone is lost.")
+
+
+def limit(timeout: float | None) -> dict[str, float]:
+    """Return the option that limits what an RM may take, where somebody says how long; else it depends on the guest's memory."""
+    return {} if timeout is None else {"timeout": timeout}
+
+
+def memory_of(records: t.Iterable[Record]) -> int:
+    """Return the memory (MiB) of the largest of the guests with these records."""
+    return max((record["requirements"]["memory_mib"] for record in records), default=0)
 
 
 def instance(step: str, rm: str | Answer, orders: t.Sequence[t.Mapping[str, t.Any]], what: str, **options: t.Any) -> Step:

@@ -31,8 +31,9 @@ def table(headings: t.Sequence[str], rows: t.Sequence[t.Sequence[t.Any]]) -> str
 
 def mesh_status(hostvars: HostVars, groups: Groups) -> str:
     """Return what runs where: a table of instances and one of RMs, who is at work, what has not ended (operations, transfers), and what did not answer."""
-    connections = _connections(hostvars, groups)
-    really = {(host, found["name"]): found["state"] for host in groups.get("rms", []) for found in _answer(hostvars, host, "running", "instances")}
+    members = _members(hostvars, groups)
+    there = {(host, found["name"]): found for host in groups.get("rms", []) for found in _answer(hostvars, host, "running", "instances")}
+    really = {key: "paused" if found.get("paused") else found["state"] for key, found in there.items()}
     asked = set(running_rms(hostvars, groups))
     if groups.get("vmas") and not any(told(hostvars, host, "look") for host in groups["vmas"]):
         why = "; ".join(f"{host}: {_why(hostvars, host, 'look')}" for host in groups["vmas"])
@@ -43,8 +44,10 @@ def mesh_status(hostvars: HostVars, groups: Groups) -> str:
         for record in sorted(answer.get("records", []), key=lambda entry: entry["instance"]):
             state = really.get((record["rm"], record["instance"]), "not there" if told(hostvars, record["rm"], "running") else "unknown")
             shown = state if state == record["state"] else f"{state} (should be {record['state']})"
-            rotation = "yes" if record["in_rotation"] else "no"
-            live = connections.get((hostvars[host]["hn"], record["instance"]), 0)
+            seen = members.get((hostvars[host]["hn"], record["instance"]), [])
+            silent = ", but it does not answer" if seen and not any(member.get("healthy", True) for member in seen) else ""
+            rotation = f"yes{silent}" if record["in_rotation"] else "no"
+            live = sum(member["connections"] for member in seen)
             row = (record["instance"], hostvars[host]["hn"], record["rm"], shown, record["epoch"], record["public_address"], rotation, live)
             instances.append(row)
         for rm in answer.get("rms", []):
@@ -56,6 +59,9 @@ def mesh_status(hostvars: HostVars, groups: Groups) -> str:
         table(("RM", "HN", "SERVICE", "ACCELERATOR", "MIB LEFT", "DISK-GIB-LEFT", "FREE-NOW"), machines),
     ]
     parts += [sentence for host in groups.get("rms", []) for sentence in _tight(hostvars, host)]
+    paused = [f"{name} is paused on {host}: {found['paused']}." for (host, name), found in sorted(there.items()) if found.get("paused")]
+    if paused:
+        parts.append("\n".join([*paused, "When that is mended, the playbook resume lets it go on."]))
     strays = [(each["name"], each["rm"], each["state"], each["epoch"]) for each in _strays(hostvars, groups)]
     if strays:
         parts.append(table(("WITHOUT A RECORD", "RM", "STATE", "EPOCH"), strays))
@@ -272,15 +278,14 @@ def _answer(hostvars: HostVars, host: str, call: str, key: str) -> list[dict]:
     return found
 
 
-def _connections(hostvars: HostVars, groups: Groups) -> dict[tuple[str, str], int]:
-    """Live connections by HN and instance, added up over the services' ports."""
-    total: dict[tuple[str, str], int] = {}
+def _members(hostvars: HostVars, groups: Groups) -> dict[tuple[str, str], list[dict[str, t.Any]]]:
+    """What routers say of their members, by HN and instance; one may be a member of several services."""
+    found: dict[tuple[str, str], list[dict[str, t.Any]]] = {}
     for host in groups.get("gateways", []):
         for router in _answer(hostvars, host, "routers", "routers"):
             for member in (member for service in router["services"] for member in service["members"]):
-                key = (hostvars[host]["hn"], member["instance"])
-                total[key] = total.get(key, 0) + member["connections"]
-    return total
+                found.setdefault((hostvars[host]["hn"], member["instance"]), []).append(member)
+    return found
 
 
 def _silent(hostvars: HostVars, groups: Groups) -> dict[str, str]:

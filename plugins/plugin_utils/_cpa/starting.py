@@ -18,6 +18,9 @@ from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import holders, 
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, FollowUp, Plan, Stage, Step, in_order
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
+#: Seconds that new members have for answering, as usual; those that come to life from memory have more for that.
+ANSWER = 120.0
+
 Decided = t.Mapping[str, t.Any]
 
 
@@ -35,7 +38,7 @@ class Outlook(t.NamedTuple):
     view: View
     names: parts.Naming
     site: Site
-    answer_timeout: float = 120
+    answer_timeout: float = ANSWER
     waiting: t.Mapping[str, t.Any] = {}
 
 

@@ -17,7 +17,10 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 #: What the variables of playbooks were called until 0.2.0, where that was not the option's name without its verb.
 FORMERLY = {"move_instances": "instance", "clone_instances": "instance", "scale_drain_timeout": "timeout", "update_drain_timeout": "timeout"}
 #: What never had another name: options of all verbs, and of one.
-NEW = ("answer_timeout", "stop_timeout", "patience", "drain_patience", "move_timeout", "move_drain_timeout", "move_at_deadline")
+NEW = (
+    *("answer_timeout", "stop_timeout", "patience", "drain_patience"),
+    *("move_timeout", "move_drain_timeout", "move_at_deadline", "suspend_timeout", "resume_timeout", "clone_timeout"),
+)
 
 Options = t.Mapping[str, t.Mapping[str, t.Any]]
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names as core_names
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.patience import patience
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import clone as deciding
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, holders, parts, starting
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, holders, lookups, parts, starting
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Plan, Stage, Step
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
 
@@ -25,7 +26,8 @@ def plan(
     clones: t.Sequence[str],
     capsule: str,
     to_hn: str | None,
-    answer_timeout: float,
+    answer_timeout: float | None,
+    timeout: float | None = None,
 ) -> Plan:
     """Plan that clones run; C(clone.plan_clone) says which, and what is refused.
 
@@ -36,7 +38,8 @@ def plan(
         clones: their names.
         capsule: the version of the capsules in between.
         to_hn: the HN, or None for that of the first of *instances*.
-        answer_timeout: seconds that they have for answering.
+        answer_timeout: seconds that they have for answering; None for as long as their memory calls for.
+        timeout: seconds for copying the memory of one of *instances*; None as well.
     """
     decided = deciding.plan_clone(view, instances, clones, capsule, to_hn)
     for asked in decided["reserve"]:
@@ -45,27 +48,28 @@ def plan(
             asked["reservation"]["requirements"] = Answer(made, ("capsules", 0, "requirements"))
     made = _made(view, decided)
     site = view.sites[decided["site"]["hn"]]
-    outlook = starting.Outlook(view, names, site, answer_timeout)
+    memory = parts.memory_of([lookups.one_of(view, name)[0] for name in instances])
+    outlook = starting.Outlook(view, names, site, patience(memory, answer_timeout, starting.ANSWER))
     running = list(decided["states"])
     subject = ", ".join(running)
     sentence = f"In {site.name} run {subject}, clones of {', '.join(instances)}."
-    first, last = _published(view, decided), _unmade(view, decided)
+    first, last = _published(view, decided, timeout, patience(memory, timeout)), _unmade(view, decided)
     return starting.plan(outlook, decided, subject, first, last, made, done=sentence, result={"running": running})
 
 
-def concerned(view: View, answer_timeout: float, **wish: t.Any) -> concern.Concern:
+def concerned(view: View, answer_timeout: float | None, timeout: float | None = None, **wish: t.Any) -> concern.Concern:
     """Return whom the plan depends on."""
     return deciding.concerned(view, **wish)
 
 
-def _published(view: View, decided: starting.Decided) -> tuple[Stage, ...]:
-    """Return the stage that makes capsules of what the origins are now; those of one RM stand still at the same time."""
+def _published(view: View, decided: starting.Decided, timeout: float | None, still: float) -> tuple[Stage, ...]:
+    """Return the stage that makes capsules of what the origins are now; those of one RM stand still at the same time, for *still* seconds at most."""
     steps = [
         Step(
             f"publish.{each['instance']}",
             each["rm"],
             "publish",
-            {"instances": [{"instance": each["instance"], "version": each["version"]}]},
+            {"instances": [{"instance": each["instance"], "version": each["version"]}], **parts.limit(timeout)},
             f"make a capsule of what {each['instance']} is now",
             reserves=True,
         )
@@ -74,7 +78,7 @@ def _published(view: View, decided: starting.Decided) -> tuple[Stage, ...]:
     spared: dict[str, list[str]] = {}
     for each in decided["publish"]:
         spared.setdefault(view.rms[each["rm"]].hn, []).append(each["instance"])
-    spares = [parts.spare(f"spare.{hn}", view.sites[hn], decided["domain"], stands) for hn, stands in spared.items()]
+    spares = [parts.spare(f"spare.{hn}", view.sites[hn], decided["domain"], stands, still) for hn, stands in spared.items()]
     return (parts.stage("publish", "Make capsules of what they are now", *steps, *spares),) if steps else ()
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.patience import patience
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, lookups
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import move as deciding
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import parts
@@ -19,6 +20,10 @@ from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.cluster import p
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.ways import clone_first, hand_over, within
+
+
+#: Seconds that a cut-over may take besides what the memory takes.
+CUT_OVER = 300.0
 
 
 def plan(
@@ -29,7 +34,7 @@ def plan(
     to_hn: str | None,
     to_rm: str | None,
     public_address: str | None,
-    timeout: float,
+    timeout: float | None,
     **waiting: t.Any,
 ) -> Plan:
     """Plan a move; C(move.plan_move) and C(cluster.plan_move_cluster) say which way it goes, and what is refused.
@@ -42,9 +47,12 @@ def plan(
         to_hn: the HN, or None for its own.
         to_rm: the RM, or None to let the VMA choose.
         public_address: its service's there, or None.
-        timeout: seconds that the cut-over may take on either side.
+        timeout: seconds that the cut-over may take on either side; None for as long as the memory that moves calls for.
         waiting: how long the source is drained with C(clone_first), as C(parts.waited) takes it.
     """
+    moving = [record for name in instances for record, unused in lookups.records_of(view, name)]
+    # It is written, sent, flushed and read.
+    timeout = patience(parts.memory_of(moving), timeout, CUT_OVER, passes=4)
     if len(instances) > 1:
         if public_address:
             raise Refused("The services of a cluster get their public addresses by themselves; leave move_public_address out.")

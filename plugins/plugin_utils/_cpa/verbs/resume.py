@@ -9,19 +9,21 @@
 
 from __future__ import annotations
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.patience import patience
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import lookups, parts
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Plan, in_order
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Plan, Quoted, in_order
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
 
 
-def plan(view: View, names: parts.Naming, instance: str, answer_timeout: float) -> Plan:
+def plan(view: View, names: parts.Naming, instance: str, answer_timeout: float | None = None, timeout: float | None = None) -> Plan:
     """Plan to resume an instance.
 
     Args:
         view: the observed mesh.
         names: how names follow.
         instance: the instance's name.
-        answer_timeout: seconds that it has for answering, before it enters the rotation.
+        answer_timeout: seconds that it has for answering, before it enters the rotation; None for as long as its memory calls for.
+        timeout: seconds that its RM may take for loading its memory; None as well.
 
     Raises:
         InvalidInput, NotFound, Refused: one sentence for the operator.
@@ -36,9 +38,10 @@ def plan(view: View, names: parts.Naming, instance: str, answer_timeout: float) 
         "step": f"resume on {record['rm']} and publish",
     }
     told = Answer("tell", ("records", 0))
-    run = parts.instance("cut_over.rm", record["rm"], [parts.order(instance, "running", told)], f"resume {instance}")
+    run = parts.instance("cut_over.rm", record["rm"], [parts.order(instance, "running", told)], f"resume {instance}", go_on=True, **parts.limit(timeout))
     # What its RM lost its power under is in the rotation still.
     asks = {"asks": [instance]} if record["in_rotation"] else {}
+    answer_timeout = patience(parts.memory_of([record]), answer_timeout)
     publish = parts.route("cut_over.publish", site, "tell", f"publish {instance} when it answers", answer_timeout=answer_timeout, **asks)
     follow = parts.name("follow", names, record["service"], record["domain"], "have its name follow", [parts.serves(site, record, "tell")])
     close = parts.tell("close", site, [{"instance": instance, "operation_done": True}], "close the operation")
@@ -76,7 +79,12 @@ def plan(view: View, names: parts.Naming, instance: str, answer_timeout: float) 
         **parts.once_published(parts.stage("cut_over", "", run, publish), follow),
         was="{instance} is as it was.",
         stopped="{instance} runs on {rm} in {hn} behind {public_address} already; run this again when this is mended.",
-        done="{instance} runs on {rm} in {hn} behind {public_address} (epoch {epoch}).",
-        facts={**lookups.facts(site, instance), **{key: Answer("tell", ("records", 0, key)) for key in ("rm", "public_address", "epoch")}},
+        done="{instance} runs on {rm} in {hn} behind {public_address} (epoch {epoch}).{anew}{clock}",
+        facts={
+            **lookups.facts(site, instance),
+            **{key: Answer("tell", ("records", 0, key)) for key in ("rm", "public_address", "epoch")},
+            "anew": parts.booted(instance, run.id),
+            "clock": Quoted(Answer(run.id, ("instances", 0, "clock"))),
+        },
         result={"record": told},
     )

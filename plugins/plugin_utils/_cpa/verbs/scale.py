@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.patience import patience
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, lookups, parts, starting
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Plan
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import scale as deciding
@@ -26,7 +27,7 @@ def plan(
     count: int,
     capsule: str | None,
     surplus: str,
-    answer_timeout: float,
+    answer_timeout: float | None,
     **waiting: t.Any,
 ) -> Plan:
     """Plan that *count* instances of a service run in an HN; C(scale.plan_scale) says who, and what is refused.
@@ -40,11 +41,14 @@ def plan(
         count: how many shall run.
         capsule: the version that new ones are made from.
         surplus: what becomes of those beyond the number.
-        answer_timeout: seconds that new members have for answering.
+        answer_timeout: seconds that new members have for answering; None for as long as the memory calls for that they may come from.
         waiting: how long the connections of those beyond it are waited for, as C(parts.waited) takes it.
     """
     decided = deciding.plan_scale(view, service, domain, to_hn, count, capsule, surplus)
-    outlook = starting.Outlook(view, names, lookups.site_of(view, to_hn), answer_timeout, waiting)
+    site = lookups.site_of(view, to_hn)
+    mine = [record for record in site.records if (record["service"], record["domain"]) == (service, domain)]
+    memory = parts.memory_of([*mine, *(each["reservation"] for each in decided["reserve"])])
+    outlook = starting.Outlook(view, names, site, patience(memory, answer_timeout, starting.ANSWER), waiting)
     running = [instance for instance, state in decided["states"].items() if state == "running"]
     sentence = f"In {to_hn} run{' ' + ', '.join(running) if running else ' none'}"
     facts = {}

@@ -14,13 +14,14 @@ from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
 
 
-def plan(view: View, names: parts.Naming, instance: str) -> Plan:
+def plan(view: View, names: parts.Naming, instance: str, timeout: float | None = None) -> Plan:
     """Plan to suspend an instance.
 
     Args:
         view: the observed mesh.
         names: how names follow.
         instance: the instance's name.
+        timeout: seconds that its RM may take; None for as long as its memory calls for.
 
     Raises:
         InvalidInput, NotFound, Refused: one sentence for the operator.
@@ -44,7 +45,7 @@ def plan(view: View, names: parts.Naming, instance: str) -> Plan:
         prepare=in_order(
             *parts.first(record, tell, leave),
             parts.stage("withdraw", "Withdraw it from its domain router", parts.route("withdraw", site, "tell", f"withdraw {instance}")),
-            parts.stage("rest", "Suspend it", parts.instance("rest", record["rm"], [order], f"suspend {instance}")),
+            parts.stage("rest", "Suspend it", parts.instance("rest", record["rm"], [order], f"suspend {instance}", **parts.limit(timeout))),
         ),
         settle=(
             parts.stage("close", "Close the operation", parts.tell("close", site, [{"instance": instance, "operation_done": True}], "close the operation")),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.patience import patience
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, holders, parts
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Plan, Stage, Step, in_order
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs.remove import clear
@@ -86,7 +87,7 @@ def _prepare(view: View, names: parts.Naming, source: Site, target: Site, decide
     what = "be sure that its name can follow"
     rehearsal = parts.name("rehearse", names, record["service"], record["domain"], what, serving, rehearses=True)
     agreed = parts.agreed(view, [source, target], [(instance, Answer("reserve", ("records", 0, "epoch")))])
-    spares = [parts.spare("spare", source, record["domain"], [instance])] if decided["publish"] else []
+    spares = [parts.spare("spare", source, record["domain"], [instance], patience(parts.memory_of([record])))] if decided["publish"] else []
     yield parts.stage("rehearse", "Be sure that its name can follow", *rehearsal, *agreed, *spares)
     if decided["publish"]:
         # It stands still for as long as a suspend and a resume take; callers wait.

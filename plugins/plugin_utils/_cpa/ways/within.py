@@ -54,7 +54,7 @@ def plan(view: View, decided: t.Mapping[str, t.Any], timeout: float) -> Plan:
     paused = f"{instance} may be paused on {to_rm} and is nowhere else then; run the move again."
     elsewhere = f"{instance} was handed over to another RM by another operation, so it does not run here again."
     still = ", standing still for {downtime} s" if live else ""
-    spares = [parts.spare("spare", site, record["domain"], [instance])] if record["in_rotation"] else []
+    spares = [parts.spare("spare", site, record["domain"], [instance], timeout)] if record["in_rotation"] else []
     answers = [parts.answers_again("answers_again", site, record, "live_again", acted)] if record["in_rotation"] else []
     again, revived = parts.revived(instance, "live_again", "answers_again" if answers else None)
     made = Plan(

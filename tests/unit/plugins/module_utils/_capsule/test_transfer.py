@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 
 import pytest
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import delivery, parcel, transfer, wire
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import delivery, parcel, transfer, ways, wire
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed, DeadlineExceeded, InvalidInput, MeshError, Refused
 
 PEER = transfer.Peer("rm-west-1", "192.0.2.7")
@@ -199,6 +200,30 @@ def test_ssh_knows_hosts_and_never_asks():
     assert argv[0] == "ssh" and argv[-1] == "vmatrix@192.0.2.7"
     for option in ("StrictHostKeyChecking=yes", "BatchMode=yes", "ConnectTimeout=7", "UserKnownHostsFile=/etc/vmatrix/transfer/known_hosts"):
         assert option in argv
+    assert argv[argv.index("-F") + 1] == "/dev/null" and "IdentityFile=/etc/vmatrix/transfer/id_ed25519" in argv
+
+
+def test_a_peer_that_swallows_everything_is_given_up_soon_however_long_all_may_take():
+    assert "ConnectTimeout=20" in transfer.ssh_argv(PEER, 3600)
+
+
+def test_ports_keys_and_ciphers_are_what_the_rm_was_told(tmp_path):
+    told = tmp_path / "ssh_config"
+    told.write_text("Host 192.0.2.7\n  HostName 203.0.113.7\n  Port 2222\nHost *\n  IdentityFile /k\n  Ciphers aes256-ctr\n  StrictHostKeyChecking no\n")
+    argv = transfer.ssh_argv(PEER, 5, str(told))
+    shown = subprocess.run([argv[0], "-G", *argv[1:]], check=True, capture_output=True, text=True).stdout.splitlines()
+    for line in ("hostname 203.0.113.7", "port 2222", "identityfile /k", "ciphers aes256-ctr", "stricthostkeychecking true"):
+        assert line in shown
+
+
+def test_ways_that_do_not_work_are_one_sentence_each(there):
+    def dial(peer, timeout):
+        argv = there.argv if peer is PEER else ["sh", "-c", "echo 'Permission denied (publickey).' >&2; exit 255"]
+        return transfer.connect(peer, timeout, argv, str(there.root / "progress"))
+
+    other = transfer.Peer("RM_2.example.com", "192.0.2.8")
+    assert ways.broken([PEER], 20, dial) == []
+    assert ways.broken([PEER, other], 20, dial) == ["The connection to RM RM_2.example.com at 192.0.2.8 was cut (Permission denied (publickey).)."]
 
 
 # Parcels

@@ -11,6 +11,7 @@ import sys
 import pytest
 from mesh_lab import ROOT
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.lazy import Lazy
 
 SELDOM = {"jsonschema", "netaddr", "zstandard", "cryptography", "vici"}
@@ -45,7 +46,7 @@ def test_a_library_is_imported_with_its_parts_when_it_is_used(library):
 def test_one_that_is_missing_says_so_before_it_is_used():
     missing = Lazy("no_such_library")
     assert "no_such_library" in missing.problem
-    with pytest.raises(ImportError):
+    with pytest.raises(MeshError, match="^The Python library no_such_library cannot be used on this host: ModuleNotFoundError: "):
         missing.word
 
 

@@ -24,6 +24,28 @@ def test_tricks_are_no_labels(trick):
         names.label("service", trick)
 
 
+@pytest.mark.parametrize(
+    "name, near",
+    [("HN_East", "hn-east"), ("hn.east.example.com", "hn-east-example-com"), ("Köln 1", "k-ln-1"), ("_", None), ("a" * 64, "a" * 63)],
+)
+def test_who_gives_a_name_that_is_no_label_is_told_one_that_is(name, near):
+    with pytest.raises(InvalidInput) as caught:
+        names.label("HN", name)
+    assert caught.value.message.endswith(f"as {near!r} does." if near else "at most 63 characters).")
+    assert near is None or names.label("HN", near)
+
+
+@pytest.mark.parametrize("name", ["rm-east-1", "RM_East_1", "rm1.dc2.example.com", "10.0.0.11", "2001:db8::11", "_rm_", "a" * 63])
+def test_an_rm_is_called_what_its_inventory_calls_it(name):
+    assert names.machine(name) == name
+
+
+@pytest.mark.parametrize("trick", ["", "..", "../x", "a/b", "a\x00b", "a b", "-a", "a-", ".a", "a.", "a\n", "$(id)", "a;b", "é", "a" * 64, "a'b", None])
+def test_tricks_are_no_rms(trick):
+    with pytest.raises(InvalidInput, match="is not a name for a real machine"):
+        names.machine(trick)
+
+
 @pytest.mark.parametrize("trick", TRICKS + ["com", "example..com", ".example.com", "example.com.", "example.com/..", "x" * 150 + ".com"])
 def test_tricks_are_no_domains(trick):
     with pytest.raises(InvalidInput):

@@ -11,6 +11,7 @@ import contextlib
 import os
 import socket
 import socketserver
+import struct
 import threading
 import time
 
@@ -21,7 +22,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.balance import 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, InvalidInput, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
-from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import answers, drain, health, inside, namespace, router, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import answers, clocks, drain, health, inside, namespace, router, state
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.inside import call_inside, enter
 
 
@@ -72,6 +73,43 @@ def test_a_guest_pings_its_gateway_but_opens_nothing(mesh):
     apply(mesh, document([one.member]))
     assert call_inside(one.namespace, lambda: ping("192.168.1.1"))
     assert call_inside(one.namespace, lambda: [connect(CLIENT, 80, 0.3), connect("192.168.1.1", 22, 0.3), connect(PUBLIC, 80, 0.3)]) == ["silent"] * 3
+
+
+def hours(address, timeout=1.0):
+    """Return what an NTP server says (RFC 5905): mode, stratum, and how far it is from our clock in seconds; or how nobody answered."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(timeout)
+        sock.connect((address, 123))
+        try:
+            sock.send(bytes([0x23]) + bytes(47))
+            answer = sock.recv(100)
+        except ConnectionRefusedError:
+            return "refused"
+        except socket.timeout:
+            return "silent"
+    seconds, fraction = struct.unpack("!II", answer[40:48])
+    return answer[0] & 7, answer[1], abs(seconds - 2208988800 + fraction / 2**32 - time.time()) < 1
+
+
+def test_a_guest_that_asks_for_the_time_is_refused_where_nobody_tells_it(mesh):
+    apply(mesh, document([mesh.guests[0].member]))
+    assert call_inside(mesh.guests[0].namespace, lambda: hours("192.168.1.1")) == "refused"
+    assert call_inside(mesh.client, lambda: hours(PUBLIC, 0.3)) == "silent"
+
+
+@pytest.mark.skipif(not os.path.exists(clocks.PROGRAM), reason="chrony is not installed")
+def test_a_guest_hears_the_time_at_its_gateway_and_nobody_else_does(mesh, monkeypatch, tmp_path):
+    monkeypatch.setattr(clocks, "DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(clocks, "USER", "root")
+    apply(mesh, document([mesh.guests[0].member]))
+    servers = {}
+    try:
+        clocks.follow(servers, {(DOMAIN, 1)})
+        wait_for(lambda: call_inside(mesh.guests[0].namespace, lambda: hours("192.168.1.1", 0.3)) == (4, 10, True), 5, "the time is told")
+        assert call_inside(mesh.client, lambda: hours(PUBLIC, 0.3)) == "silent"
+    finally:
+        clocks.follow(servers, set())
+    assert not servers and call_inside(mesh.guests[0].namespace, lambda: hours("192.168.1.1")) == "refused"
 
 
 def test_late_comers_are_sent_to_where_it_is_served_now(mesh):

@@ -25,7 +25,8 @@ VIR_DOMAIN_SAVE_RUNNING, VIR_DOMAIN_SAVE_PAUSED = 2, 4
 VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA, VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC = 16, 128
 VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN = 1
 VIR_DOMAIN_DESTROY_GRACEFUL = 1
-VIR_DOMAIN_PAUSED_USER, VIR_DOMAIN_PAUSED_MIGRATION, VIR_DOMAIN_PAUSED_STARTING_UP = 1, 2, 11
+VIR_DOMAIN_PAUSED_USER, VIR_DOMAIN_PAUSED_MIGRATION, VIR_DOMAIN_PAUSED_IOERROR, VIR_DOMAIN_PAUSED_STARTING_UP = 1, 2, 5, 11
+VIR_DOMAIN_DISK_ERROR_UNSPEC, VIR_DOMAIN_DISK_ERROR_NO_SPACE = 1, 2
 VIR_DOMAIN_JOB_STATS_COMPLETED = 1
 VIR_MIGRATE_LIVE, VIR_MIGRATE_PEER2PEER, VIR_MIGRATE_PAUSED, VIR_MIGRATE_NON_SHARED_INC = 1, 2, 32, 128
 VIR_MIGRATE_ABORT_ON_ERROR, VIR_MIGRATE_AUTO_CONVERGE = 4096, 8192
@@ -141,6 +142,9 @@ class Connection:
         assert (arch, domain_type) in (("x86_64", "qemu"), ("x86_64", "kvm"))
         return DOMAIN_CAPABILITIES
 
+    def newStream(self, _flags):
+        return Stream()
+
     def listAllDomains(self, _flags):
         return list(self.domains.values())
 
@@ -161,7 +165,8 @@ class Connection:
         self.called("restoreFlags")
         if any(said.findtext(what) != ET.fromstring(xml).findtext(what) for what in ("name", "uuid", "genid")):
             raise libvirtError("not this domain's image")
-        self._add(xml, VIR_DOMAIN_PAUSED, life)
+        # What libvirt calls a domain that was restored paused.
+        self._add(xml, VIR_DOMAIN_PAUSED, life).reason = VIR_DOMAIN_PAUSED_MIGRATION
         self.called("restoreFlags!")
 
     def _add(self, xml, state, origin):
@@ -171,6 +176,22 @@ class Connection:
         # As libvirt does: whatever is started or restored gets a new VM generation ID, if it has any.
         xml = re.sub(r"<genid( />|>[^<]*</genid>)", f"<genid>{uuid.uuid4()}</genid>", xml)
         self.domains[name] = Domain(self, name, xml, state, origin)
+        return self.domains[name]
+
+
+class Stream:
+    """What libvirt sends, part by part."""
+
+    left: list[bytes]
+
+    def recv(self, _size):
+        return self.left.pop(0)
+
+    def finish(self):
+        assert not self.left
+
+    def abort(self):
+        self.left.clear()
 
 
 class Domain:
@@ -182,6 +203,8 @@ class Domain:
         self.connection, self._name, self.xml, self.current, self.origin = connection, name, xml, state, origin
         self.reason = 0
         self.ran = False
+        self.errors: dict[str, int] = {}
+        self.clock: float | None = None
 
     def name(self):
         return self._name
@@ -191,6 +214,26 @@ class Domain:
 
     def state(self):
         return [self.current, self.reason]
+
+    def screenshot(self, stream, screen, flags):
+        assert screen == flags == 0
+        self.connection.called("screenshot")
+        stream.left = [b"P6", b" ...", b""]
+
+    def agentSetResponseTimeout(self, seconds, flags):
+        assert isinstance(seconds, int) and seconds >= 1 and flags == 0
+
+    def setTime(self, moment, flags):
+        assert self.current == VIR_DOMAIN_RUNNING and flags == 0 and 0 <= moment["nseconds"] < 10**9
+        self.connection.called("setTime")
+        self.clock = moment["seconds"] + moment["nseconds"] / 10**9
+
+    def diskErrors(self):
+        return self.errors
+
+    def halt(self, **errors):
+        """Be paused by QEMU for errors of disks."""
+        self.current, self.reason, self.errors = VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_IOERROR, errors
 
     def XMLDesc(self, _flags):
         return self.xml
@@ -252,6 +295,8 @@ class Domain:
     def resume(self):
         self.connection.called("resume")
         self.current, self.reason = VIR_DOMAIN_RUNNING, 0
+        if VIR_DOMAIN_DISK_ERROR_UNSPEC in self.errors.values():
+            self.halt(**self.errors)
         if not self.ran:
             self.connection.lives.append((self._name, self.origin))
             self.ran = True

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import os
 import time
@@ -86,12 +87,44 @@ def test_the_finding_is_kept_until_qemu_or_the_kernel_change(probing):
     assert accelerator.usable(Places(str(probing.path))) == "kvm"
 
 
-def test_a_finding_under_another_host_kernel_is_not_used(probing):
-    probing("exit 1")
+def another_host(probing):
+    """Have the finding be of a host with another kernel."""
     cache = probing.path / "accelerator.json"
     cache.write_text(json.dumps({**json.loads(cache.read_text()), "host": {"qemu": [], "release": "0"}}))
+    return Places(str(probing.path))
+
+
+def test_a_finding_under_another_kernel_or_qemu_is_made_anew_when_something_starts(probing):
+    probing("exit 1")
+    places = another_host(probing)
+    assert accelerator.usable(places) == "tcg" and len(probing.runs()) == 2
+    (probing.path / "qemu").write_text(f"#!/bin/sh\necho $$ >> {probing.path}/runs\n{PANIC}exec sleep 600")
+    assert accelerator.usable(places) == accelerator.usable(places) == "kvm" and len(probing.runs()) == 3
+
+
+def test_it_takes_no_longer_than_was_allowed_at_first(probing):
+    probing("exec sleep 600", timeout=0.3)
+    places, began = another_host(probing), time.monotonic()
+    assert accelerator.usable(places) == "tcg" and len(probing.runs()) == 2
+    assert time.monotonic() - began < 5
+
+
+def test_all_who_start_something_wait_for_one_boot(probing):
+    probing(f"sleep 0.3; {PANIC}exec sleep 600")
+    places = another_host(probing)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert [each.result() for each in [pool.submit(accelerator.usable, places) for _number in range(4)]] == ["kvm"] * 4
+    assert len(probing.runs()) == 2
+
+
+def test_what_cannot_be_found_out_is_refused(probing):
     with pytest.raises(Refused, match="rm_info"):
         accelerator.usable(Places(str(probing.path)))
+    probing("exit 1")
+    places = another_host(probing)
+    (probing.path / "vmlinuz").unlink()
+    with pytest.raises(Refused, match=r"/vmlinuz, with which .* is gone: run site"):
+        accelerator.usable(places)
 
 
 def test_without_the_device_file_nothing_is_probed(probing, monkeypatch):

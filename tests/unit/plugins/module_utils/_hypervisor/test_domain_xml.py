@@ -36,6 +36,11 @@ def test_what_is_pinned_is_there():
     assert found.findtext("name") == NAME and found.findtext("uuid") == instance_uuid(NAME) == "84650ad6-d989-592a-876b-dfcf2b28d20a"
 
 
+def test_it_has_libvirt_leave_its_files_alone_whatever_that_does_for_others():
+    label = domain().find("seclabel[@model='dac']")
+    assert label.attrib == {"type": "static", "model": "dac", "relabel": "no"} and label.findtext("label") == "libvirt-qemu:libvirt-qemu"
+
+
 def test_what_is_restored_has_the_generation_of_its_image_or_none():
     xml = render(manifest(), PLACEMENT, Places())
     drawn = "7f6d1bd2-6e4b-4d0c-9a53-0d1f3c1f9a10"
@@ -89,7 +94,14 @@ def test_a_guest_without_a_kernel_boots_its_disk():
 def test_nothing_else_is_given_to_the_guest():
     devices = {child.tag for child in domain().find("devices")}
     assert devices == {"emulator", "disk", "interface", "serial", "console", "rng", "controller", "memballoon"}
-    assert domain().find("devices/memballoon").get("model") == "none" and domain().find("seclabel") is None
+    assert domain().find("devices/memballoon").get("model") == "none"
+    assert [each.get("model") for each in domain().findall("seclabel")] == ["dac"], "AppArmor confines it as it does any other"
+
+
+def test_what_helps_the_clock_is_there_where_the_capsule_says_so():
+    assert domain().find("clock/timer") is None and domain().find("devices/channel") is None
+    assert domain(manifest(clock={"catch_up": True})).find("clock/timer").attrib == {"name": "rtc", "tickpolicy": "catchup"}
+    assert domain(manifest(clock={"agent": True})).find("devices/channel/target").attrib == {"type": "virtio", "name": "org.qemu.guest_agent.0"}
 
 
 @pytest.mark.parametrize(

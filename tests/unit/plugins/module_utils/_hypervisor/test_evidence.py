@@ -7,9 +7,11 @@ from __future__ import annotations
 import errno
 import os
 import time
+import types
 
 import pytest
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import evidence
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.places import Places
 
@@ -25,9 +27,9 @@ def _said(tmp_path):
         os.makedirs(places.directory(name), exist_ok=True)
         with open(places.console(name), "wb") as handle:
             handle.write(content)
-        return evidence.keep(places, name, epoch)
+        return evidence.keep(places, name, epoch, said.hypervisor)
 
-    said.places = places
+    said.places, said.hypervisor = places, types.SimpleNamespace(picture=lambda name, timeout, longest: None)
     return said
 
 
@@ -62,7 +64,7 @@ def test_the_last_lines_are_told_and_the_rest_is_kept(said):
 
 def test_a_console_that_says_nothing_says_that(said):
     assert said(b"\x1b[2J\r\n").startswith(f" The console of {NAME} stayed empty")
-    assert not os.path.exists(said.places.evidence()) and evidence.keep(said.places, "mail-1.example.com", 1) == ""
+    assert not os.path.exists(said.places.evidence()) and evidence.keep(said.places, "mail-1.example.com", 1, said.hypervisor) == ""
 
 
 def test_where_nothing_can_be_kept_it_is_told_nevertheless(said, monkeypatch):
@@ -87,3 +89,30 @@ def test_a_console_is_bounded_in_size_number_and_age(said, monkeypatch):
         moment = time.time() - 1000 + epoch
         os.utime(os.path.join(said.places.evidence(), f"{NAME}-{epoch}.log"), (moment, moment))
     assert sorted(os.listdir(said.places.evidence())) == [f"{NAME}-{epoch}.log" for epoch in (6, 7, 8)]
+
+
+def test_a_picture_of_its_screen_is_kept_beside_the_console(said, monkeypatch):
+    said.hypervisor.picture = lambda name, timeout, longest: b"P6 1 1 255 abc"
+    told = said(b"Booting\n", epoch=5)
+    path = os.path.join(said.places.evidence(), f"{NAME}-5.ppm")
+    assert told.endswith(f" What its screen showed is in {path} on its RM.") and os.stat(path).st_mode & 0o777 == 0o600
+    monkeypatch.setattr(evidence, "MOST", 1)
+    said(b"Booting\n", epoch=6)
+    assert sorted(os.listdir(said.places.evidence())) == [f"{NAME}-6.log", f"{NAME}-6.ppm"], "what is of one guest goes together"
+
+
+def test_no_picture_keeps_no_guest(said):
+    def fails(*_how):
+        raise CommandFailed("libvirt could not take a picture.")
+
+    said.hypervisor.picture = fails
+    assert said(b"Booting\n") and "screen" not in said(b"Booting\n")
+
+
+def test_only_a_guest_with_a_screen_has_its_picture_taken(rm):
+    rm.order("running")
+    domain, hypervisor = rm.connection.domains[NAME], rm.host.hypervisor
+    assert hypervisor.picture(NAME, 5, 100) is None
+    domain.xml = domain.xml.replace("</devices>", "<video/></devices>")
+    assert hypervisor.picture(NAME, 5, 100) == b"P6 ..."
+    assert hypervisor.picture(NAME, 5, 3) is None and rm.connection.calls.count("screenshot") == 2

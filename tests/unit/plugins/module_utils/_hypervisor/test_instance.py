@@ -302,8 +302,8 @@ def test_a_rebooted_rm_says_stopped_and_suspended(rm):
 
 def test_a_paused_guest_is_not_suspended(rm):
     bring(rm, "running")
-    rm.connection.domains[NAME].current = fake_libvirt.VIR_DOMAIN_PAUSED
-    with pytest.raises(Refused, match="paused, not running"):
+    rm.connection.domains[NAME].suspend()
+    with pytest.raises(Refused, match="its guest is paused, for somebody has paused it by hand"):
         rm.order("suspended")
 
 

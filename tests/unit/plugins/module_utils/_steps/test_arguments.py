@@ -173,7 +173,7 @@ def test_capsules_are_made_of_several(engine):
     made = types.SimpleNamespace(changed=True, manifest={"version": "warm"}, outage=0.2)
     publish_all = engine(publishing, "publish_all", lambda *unused: [publishing.Told(SHOP, made, None)])
     told = twice(publishing.publish, {"instances": [{"instance": SHOP, "version": "warm"}]}, "timeout")
-    assert publish_all.calls[0][0] == publish_all.calls[1][0] == (HOST, "store", [(SHOP, "warm")], 60, False)
+    assert publish_all.calls[0][0] == publish_all.calls[1][0] == (HOST, "store", [(SHOP, "warm")], None, False)
     assert told.changed and (told.before, told.after) == ({SHOP: None}, {SHOP: {"version": "warm"}})
     (capsule,) = told.result["capsules"]
     shown = {"capsule": {"version": "warm"}, "requirements": {"vcpus": 1}, "made": True, "outage": 0.2, "error": None}

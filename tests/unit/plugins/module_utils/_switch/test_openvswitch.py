@@ -39,6 +39,18 @@ def test_ports_that_are_not_flooded_are_told_from_others():
     assert not_flooded(PORTS_DESCRIBED) == {2, 3}
 
 
+@pytest.mark.parametrize("name", ["bond0.100", "eth1", "enp3s0f0_a"])
+def test_an_uplink_may_be_a_vlan_of_another_interface(name):
+    with pytest.raises(InvalidInput, match=f"no interface '{name}' that could be an uplink"):
+        switch.apply("br-mesh", "openvswitch", [name], dry_run=True)
+
+
+@pytest.mark.parametrize("name", ["../x", "", "a" * 16, "bond 0", 'br";flush', ".", "0.1"])
+def test_what_no_interface_can_be_called_is_no_uplink(name):
+    with pytest.raises(InvalidInput, match="cannot name the uplink: it must look like 'eth1' or 'bond0.100'"):
+        switch.apply("br-mesh", "openvswitch", [name], dry_run=True)
+
+
 @pytest.mark.parametrize("name", ["../x", "", "a" * 16, "br mesh", 'br";flush ruleset', "0br", None])
 def test_a_name_that_no_interface_can_have_is_refused(name):
     with pytest.raises(InvalidInput, match="cannot name the switch"):

@@ -66,6 +66,7 @@ class Guest:
         flushed: whether all of it is on the disk of its RM.
         leaving: to whom it was brought alive, and in which epoch.
         handed_over: to whom it was handed over, and in which epoch.
+        paused: why QEMU has paused it, if it has.
     """
 
     def __init__(self, state: str, capsule: str, epoch: int, wrote: int = 0, came: bool = False) -> None:
@@ -73,6 +74,7 @@ class Guest:
         self.flushed = not came
         self.leaving: tuple[int, str] | None = None
         self.handed_over: tuple[int, str] | None = None
+        self.paused: str | None = None
 
 
 class Parcel(t.NamedTuple):
@@ -106,6 +108,8 @@ class Rm:
         self.capsules = {(each["name"], each["version"]): each for each in capsules}
         self.parcels: dict[tuple[str, int], Parcel] = {}
         self.boot = 1
+        #: Bytes that are missing for what its instances were promised.
+        self.missing = 0
         #: The parcels that it waits for at this moment, with a door open for what comes alive.
         self.awaits: set[tuple[str, int]] = set()
 
@@ -196,6 +200,14 @@ class Rm:
             raise Refused(f"{name} is {state} on {self.name}, and cannot become {wanted}.")
         if epoch is not None and (epoch < known or epoch == known and not here):
             raise Refused(f"{name} may not run on {self.name} with epoch {epoch}: it knows of epoch {known}{'' if here else ', given up'}.")
+        if guest and guest.paused:
+            if wanted == "suspended" and state == "running":
+                raise Refused(f"{name} cannot be suspended: its guest is paused, for {guest.paused}. Mend that and resume it first.")
+            if wanted == "running" and common.get("go_on") and self.missing:
+                raise Refused(
+                    f"{name} cannot go on: {self.missing} bytes of what it and the other instances here may still take are missing below /. Make room there, "
+                    "and resume it again."
+                )
         manifest = self.held(name, capsule) if state == "absent" else None
         if manifest and wanted == "suspended" and manifest["memory"] is None:
             raise Refused(f"The capsule {capsule} holds no memory.")
@@ -204,6 +216,7 @@ class Rm:
             self.epochs[name] = (number, True)
             guest = guest or Guest("stopped", capsule, number)
             guest.state, guest.epoch = wanted, number
+            guest.paused = guest.paused if wanted == "running" and not common.get("go_on") else None
             self.guests[name] = guest
 
     def awake(self, order: dict, check: bool) -> bool:
@@ -241,6 +254,8 @@ class Rm:
             raise Refused(f"{name} cannot leave {self.name} with epoch {epoch}: it was given up in epoch {known}.")
         if not left and (guest is None or guest.state not in (("running",) if live else ("running", "suspended"))):
             raise NotFound(f"There is no instance {name} on {self.name} to hand over.", self._shown(name))
+        if guest and guest.paused:
+            raise Refused(f"{name} cannot {'move' if live else 'be suspended'}: its guest is paused, for {guest.paused}. Mend that and resume it first.")
         if peer is None:
             raise MeshError(f"{to} cannot be reached from {self.name}.", {} if left else {"handed_over": "no"})
         if check:

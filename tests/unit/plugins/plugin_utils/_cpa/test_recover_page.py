@@ -454,6 +454,22 @@ def _lost_its_power(desk):
     desk.types(made, SUSPEND)
 
 
+@row("NAME cannot be suspended: its guest is paused, for ... Mend that and resume it first.")
+def _paused_by_qemu(desk):
+    for wish in (SUSPEND, MOVED, WISHES["move within alive"][1]):
+        made = desk.mesh(*ONE)
+        rm = made.rms["rm-east-1"]
+        rm.guests[SHOP].paused, rm.missing = "there was no room left on the RM for what it wrote to vda", 4096
+        said = desk.ends(made, wish)
+        assert "Not all of it could be undone" not in said
+        assert "Not all of it could be undone" not in desk.ends(made, RESUME)
+        assert rm.guests[SHOP].paused
+        rm.missing = 0
+        desk.types(made, RESUME)
+        assert not rm.guests[SHOP].paused
+        desk.types(made, wish)
+
+
 @row("NAME had just come to this RM when that failed, so its disks may not be whole here. ...")
 def _torn(desk):
     for leads_out in (RECOVER, MOVED):

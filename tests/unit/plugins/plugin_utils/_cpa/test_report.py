@@ -73,6 +73,20 @@ def test_status_shows_the_disk_as_promised_and_as_it_is():
     seen["rm-east-1"]["status_told"]["answers"].update(answered(room={"disk": {**DISK, "free": 1 << 30, "tight": True}})["answers"])
     sentence = "The disk of rm-east-1 gets tight: 1.0 GiB are free, and its instances may still take 15.0 GiB; move some of them, or make room."
     assert sentence in mesh_status(seen, GROUPS) and mesh_problems(seen, GROUPS) == []
+def test_status_tells_of_a_guest_that_was_paused_and_why():
+    why = "there was no room left on the RM for what it wrote to vda"
+    halted = {"instances": [{"name": "shop-1.example.com", "state": "running", "paused": why}], "epochs": {}}
+    shown = mesh_status(hostvars(running=halted), GROUPS)
+    assert "paused (should be running)" in shown
+    assert f"shop-1.example.com is paused on rm-east-1: {why}.\nWhen that is mended, the playbook resume lets it go on." in shown
+    assert "paused" not in mesh_status(hostvars(), GROUPS)
+
+
+def test_status_does_not_say_of_who_is_silent_that_it_serves():
+    told = hostvars(state="stopped")
+    router = {"domain": "example.com", "services": [{**SERVICE, "members": [{**SERVICE["members"][0], "healthy": False}]}]}
+    told["gw-east"]["status_told"]["answers"]["routers"]["result"]["routers"] = [router]
+    assert "yes, but it does not answer" in mesh_status(told, GROUPS)
 
 
 def test_status_says_who_cannot_be_asked_and_why():
