@@ -74,8 +74,7 @@ options:
     version_added: 0.2.0
   key:
     description:
-      - The public key by which it is let in on the VMA's host, for nothing but asking what it may start again after it was rebooted. It is of the kind
-        C(ssh-ed25519).
+      - The public key by which it is let in on the VMA's host, for nothing but asking what it may start again after it was rebooted.
       - As long as none was said, or once V(absent) was, it is not let in.
     type: str
     version_added: 0.2.0

@@ -42,17 +42,11 @@ class Settings(t.NamedTuple):
     """How instances are started again.
 
     Attributes:
-        vma: the name of the VMA's host, by which its key is known.
-        address: where this RM reaches it.
-        port: of its SSH server.
         first: services (C(db.example.com)) whose instances come before all others, in this order.
         delay: seconds from one start to the next.
         patience: seconds after which those are left alone that the VMA has not said anything of.
     """
 
-    vma: str
-    address: str
-    port: int = 22
     first: t.Sequence[str] = ()
     delay: float = 0.0
     patience: float = 3600.0
@@ -63,7 +57,7 @@ def powerless(host: state.Host) -> dict[str, int]:
     return {found.name: found.epoch.number for found in state.find_all(host) if found.state == "stopped" and found.epoch.here and not state.leaves(found)}
 
 
-def restart(host: state.Host, settings: Settings, ask: Ask) -> dict[str, str]:
+def restart(host: state.Host, settings: Settings, asks: Ask) -> dict[str, str]:
     """Start what the VMA says of what does not live here, and return why the rest was not started, by instance."""
     why = dict.fromkeys(powerless(host), "The VMA was not asked.")
     left, end, pause = set(why), time.monotonic() + settings.patience, PAUSES[0]
@@ -71,14 +65,14 @@ def restart(host: state.Host, settings: Settings, ask: Ask) -> dict[str, str]:
         epochs, asked = powerless(host), time.monotonic()
         left &= set(epochs)
         try:
-            told = ask({"restart": {name: epochs[name] for name in left}}) if left else {"granted": {}, "later": {}, "never": {}}
+            told = asks({"restart": {name: epochs[name] for name in left}}) if left else {"granted": {}, "later": {}, "never": {}}
         except MeshError as exc:
             told = {"granted": {}, "later": dict.fromkeys(left, exc.message), "never": {}}
         started = _start(host, settings, told, epochs, asked)
         if "run" in told:
             # Should this not arrive, the lease ends by itself.
             with contextlib.suppress(MeshError):
-                ask({"ended": told["run"]})
+                asks({"ended": told["run"]})
         why = {**why, **told["later"], **told["never"], **started}
         for name, reason in sorted({**told["never"], **started}.items()):
             logging.log(logging.WARNING if reason else logging.INFO, "%s", reason or f"{name} was started again.")
@@ -115,12 +109,15 @@ def _order(settings: Settings, name: str) -> tuple[int, str, int]:
     return (settings.first.index(service) if service in settings.first else len(settings.first), service, of.ordinal)
 
 
-def asking(settings: Settings) -> Ask:
-    """Return how the VMA is asked."""
+def ask(question: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Ask the VMA, by the way to it that stands in the file paths.WAYS.
+
+    Raises:
+        MeshError: it cannot be reached, or refuses.
+    """
     options = [
         f"UserKnownHostsFile={paths.CONFIG}/known_hosts",
         "GlobalKnownHostsFile=/dev/null",
-        f"HostKeyAlias={settings.vma}",
         "StrictHostKeyChecking=yes",
         "BatchMode=yes",
         "IdentitiesOnly=yes",
@@ -128,27 +125,21 @@ def asking(settings: Settings) -> Ask:
         "ServerAliveInterval=5",
     ]
     words = [word for option in options for word in ("-o", option)]
-    key = ["-i", f"{paths.CONFIG}/id_ed25519", "-p", str(settings.port)]
-    argv = ["ssh", "-T", "-a", "-x", "-F", "/dev/null", *key, *words, f"vmatrix-vma@{settings.address}"]
-
-    def ask(question: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-        said = run(argv, json.dumps(question), TIMEOUT).stdout
-        try:
-            answer: dict[str, t.Any] = json.loads(said)
-        except ValueError as exc:
-            raise CommandFailed(f"The VMA on {settings.vma} gave no answer that can be understood.") from exc
-        if "error" in answer:
-            raise MeshError(answer["error"])
-        return answer
-
-    return ask
+    said = run(["ssh", "-T", "-a", "-x", "-F", paths.WAYS, *words, "vmatrix-vma"], json.dumps(question), TIMEOUT).stdout
+    try:
+        answer: dict[str, t.Any] = json.loads(said)
+    except ValueError as exc:
+        raise CommandFailed("The VMA gave no answer that can be understood.") from exc
+    if "error" in answer:
+        raise MeshError(answer["error"])
+    return answer
 
 
 def main() -> int:
     """Start what may be started; an RM whose libvirt is not there yet is tried once more by the unit."""
     try:
         settings = Settings(**read_json(SETTINGS))
-        left = restart(this_host(), settings, asking(settings))
+        left = restart(this_host(), settings, ask)
     except MeshError as exc:
         logging.error("%s", exc)
         return 1

@@ -18,7 +18,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import lo
 
 PATH = "/var/lib/vmatrix-vma/.ssh/authorized_keys"
 COMMAND = "PYTHONPATH=/usr/lib/vmatrix/engines.zip exec /usr/bin/python3 -m ansible_collections.vmatrix.mesh.plugins.module_utils._vma.relay {}"
-_KEY = r"ssh-ed25519 [A-Za-z0-9+/=]{60,100}"
+_KEY = r"(?:ssh-(?:ed25519|rsa)|ecdsa-sha2-nistp(?:256|384|521)) [A-Za-z0-9+/=]{60,1000}"
 _LINE = re.compile('restrict,command="' + re.escape(COMMAND).replace(r"\{\}", '(?P<rm>[^" ]+)') + f'" (?P<key>{_KEY})')
 
 
@@ -38,11 +38,11 @@ def admit(rm: str, key: str | None, check: bool = False, path: str = PATH) -> bo
     Raises:
         InvalidInput: this is no key.
     """
-    names.label("real machine", rm)
+    names.machine(rm)
     if key is not None:
         shown = " ".join(key.split()[:2])
         if not re.fullmatch(_KEY, shown):
-            raise InvalidInput(f"The key of {rm} is no public key of the kind ssh-ed25519.")
+            raise InvalidInput(f"The key of {rm} is no public key of SSH (ed25519, ECDSA or RSA).")
         key = shown
     with contextlib.nullcontext() if check else lock(f"{path}.lock", "the keys of RMs"):
         before = admitted(path)

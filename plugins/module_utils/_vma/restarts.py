@@ -46,7 +46,7 @@ def begin(url: str, rm: str, wanted: t.Mapping[str, int], alone: bool = False) -
         InvalidInput: something is malformed.
         Refused: the registry knows less than it has granted, or its HN may have been given up.
     """
-    names.label("real machine", rm)
+    names.machine(rm)
     granted: dict[str, int] = {}
     later: dict[str, str] = {}
     never: dict[str, str] = {}

@@ -12,7 +12,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover import resta
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.module_utils._hypervisor import simulated
 
 SHOP, TWO, DB = "shop-1.example.com", "shop-2.example.com", "db-1.example.com"
-SETTINGS = restart.Settings("gw-east", "10.0.0.1")
+SETTINGS = restart.Settings()
 
 
 class Vma:

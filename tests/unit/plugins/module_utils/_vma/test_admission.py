@@ -30,7 +30,7 @@ def test_check_mode_changes_nothing(tmp_path):
     assert not (tmp_path / "missing").exists() and admission.admitted(path) == {}
 
 
-@pytest.mark.parametrize("rm, key", [("rm-east-1", "ssh-rsa AAAA"), ("rm-east-1", f'{KEY}\nssh-ed25519 {"C" * 68}"'), ("rm 1", KEY), ('rm"', KEY)])
+@pytest.mark.parametrize("rm, key", [("rm-east-1", "ssh-dss AAAA"), ("rm-east-1", f'{KEY}\nssh-ed25519 {"C" * 68}"'), ("rm 1", KEY), ('rm"', KEY)])
 def test_what_is_no_key_or_no_name_is_refused(tmp_path, rm, key):
     path = str(tmp_path / "authorized_keys")
     if "\n" in key:
