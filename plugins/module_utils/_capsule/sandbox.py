@@ -24,8 +24,8 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import C
 
 #: nobody and nogroup, by number: of Debian's base-passwd, which gives them to no files.
 UNPRIVILEGED = 65534
-#: Bytes of memory: converting takes 300 to 400 MB, most of it never touched stacks.
-MEMORY = 1 << 30
+#: Bytes of memory: converting takes 300 to 400 MB and more, most of it stacks of up to 64 threads that are never touched.
+MEMORY = 2 << 30
 #: Bytes that are kept of what it says; whoever says more is stopped.
 LONGEST = 1 << 16
 #: Bytes that it may write, if nothing else is said.
@@ -110,7 +110,8 @@ def run(room: Room, argv: list[str], timeout: float, largest: int = _LITTLE) -> 
         limits = [str(number) for number in (MEMORY, int(timeout) + 1, largest)]
         # Whoever kills us stops it, too.
         words = ["setpriv", "--pdeathsig", "KILL", *apart, "sh", "-ec", _SCRIPT, "sandbox", root, room.inside, room.outside, *limits, *argv]
-        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "USER_ID": str(UNPRIVILEGED)}
+        # Without the last one each thread may reserve 64 MiB of addresses, which count as memory: on hosts with many CPUs that is more than the limit.
+        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "USER_ID": str(UNPRIVILEGED), "MALLOC_ARENA_MAX": "2"}
         try:
             process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
         except FileNotFoundError as exc:
