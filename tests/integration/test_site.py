@@ -89,3 +89,18 @@ def test_where_a_look_cannot_tell_the_role_runs(mesh):
     assert limited.ok and limited.changed == 0, limited.output
     assert limited.result("Say what differs")["msg"][0] == "rm-west-2: What its VMA knows of it differs."
     assert limited.result("Tell the VMA", "rm-west-2")["changed"] is False
+
+
+def test_a_way_between_rms_that_does_not_work_is_one_sentence(mesh):
+    """A firewall that is not ours refuses one RM; nothing else would notice before a guest stands still for its move."""
+    rules = "add table inet strange; add chain inet strange input { type filter hook input priority -10; }"
+    try:
+        mesh.shell("rm-west-2", f"nft '{rules}; add rule inet strange input ip saddr 10.81.0.11 tcp dport 22 reject with tcp reset'")
+        # A connection that is kept would do.
+        mesh.shell("rm-east-1", "rm -rf /run/vmatrix/connections")
+        told = mesh.play("site")
+        assert not told.ok and told.messages == ["The connection to RM rm-west-2 at 10.82.0.12 was cut (" + told.messages[0].partition("(")[2]], told.output
+    finally:
+        mesh.shell("rm-west-2", "nft delete table inet strange")
+    again = mesh.play("site")
+    assert again.ok and again.changed == 0, again.output

@@ -179,7 +179,7 @@ def coming(places: Places, name: str) -> bool:
 
 
 def summary(found: Found) -> dict[str, t.Any]:
-    """Return what a module tells of an instance: C(name), C(state), C(epoch), C(here), C(capsule), C(vlan), C(accelerator), and of one that is C(paused) why."""
+    """Return what a module tells of an instance: C(name), C(state), C(epoch), C(here), C(capsule), C(vlan), C(accelerator), and why it is C(paused)."""
     return {
         "name": found.name,
         "state": found.state,

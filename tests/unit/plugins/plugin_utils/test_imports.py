@@ -16,7 +16,8 @@ from ansible_collections.vmatrix.mesh.plugins import plugin_utils
 PLUGINS = pathlib.Path(plugin_utils.__path__[0]).parent
 PREFIX = "ansible_collections.vmatrix.mesh.plugins"
 #: What comes with ansible-core, or is used by it where it is there.
-WITH_CORE = {"ansible", "ansible_collections", "cffi", "_cffi_backend", "cryptography", "jinja2", "markupsafe", "packaging", "pycparser", "resolvelib", "yaml", "_yaml"}
+WITH_CORE = {"ansible", "ansible_collections", "cffi", "_cffi_backend", "cryptography", "jinja2"}
+WITH_CORE |= {"markupsafe", "packaging", "pycparser", "resolvelib", "yaml", "_yaml"}
 IF_THERE = {"distro", "typing_extensions"}
 
 
