@@ -60,7 +60,11 @@ def manifests(instances: str) -> t.Iterator[tuple[str, dict[str, t.Any]]]:
 
 def overcommit() -> float:
     """Return how many times the room on disk may be promised here; 1 where nobody has said so."""
-    return max(1.0, float(read_json(OVERCOMMIT) or 1))
+    try:
+        with open(OVERCOMMIT, encoding="utf-8") as handle:
+            return max(1.0, float(handle.read().split()[0]))
+    except FileNotFoundError:
+        return 1.0
 
 
 def kept(count: int) -> int:

@@ -53,7 +53,7 @@ def test_a_memory_image_that_is_a_link_occupies_nothing_here(tmp_path, furnish):
 def overcommitted(tmp_path, monkeypatch):
     """Twice what there is may be promised."""
     monkeypatch.setattr(footprint, "OVERCOMMIT", str(tmp_path / "overcommit"))
-    (tmp_path / "overcommit").write_text("2.0\n")
+    (tmp_path / "overcommit").write_text("2.0 times\n")
 
 
 @pytest.mark.usefixtures("overcommitted")
@@ -64,7 +64,7 @@ def test_of_what_is_overcommitted_a_part_is_kept(tmp_path, furnish):
     assert footprint.kept(10) == 5
 
 
-@pytest.mark.parametrize("settings", [None, "1", "1.0\n", "0.1\n"])
+@pytest.mark.parametrize("settings", [None, "1", "1.0 times\n", "0.1 times\n"])
 def test_without_a_word_all_is_kept(tmp_path, monkeypatch, settings):
     monkeypatch.setattr(footprint, "OVERCOMMIT", str(tmp_path / "overcommit"))
     if settings is not None:
