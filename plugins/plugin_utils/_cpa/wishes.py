@@ -18,6 +18,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 FORMERLY = {"move_instances": "instance", "clone_instances": "instance", "scale_drain_timeout": "timeout", "update_drain_timeout": "timeout"}
 #: What never had another name: options of all verbs, and of one.
 NEW = ("answer_timeout", "stop_timeout", "patience", "drain_patience", "move_timeout", "move_drain_timeout", "move_at_deadline")
+NEW += ("rescue_rm", "rescue_fence", "rescue_fence_host", "rescue_dead")
 
 Options = t.Mapping[str, t.Mapping[str, t.Any]]
 
