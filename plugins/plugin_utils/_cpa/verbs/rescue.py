@@ -243,8 +243,8 @@ class _Rescue:
                 parts.stage("close", "Leave them to the other RMs alone", *map(self._end, lives)),
             ),
             short=tuple(f"back.{life.name}" for life in new),
-            stopped=f"{''.join(f'{{is{number}}}' for number in range(len(lives)))}What is not said to run does not, or nobody can say; run this again when that is "
-            f"mended.{late}{evidence}{left}",
+            stopped=f"{''.join(f'{{is{number}}}' for number in range(len(lives)))}What is left does not run, or nobody can say whether it does; run "
+            f"this again when this is mended.{late}{evidence}{left}",
             done=f"{' '.join(map(self._became, lives))}{late}{left}{returns}",
             facts=facts,
             result={

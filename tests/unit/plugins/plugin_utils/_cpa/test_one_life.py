@@ -85,6 +85,7 @@ WISHES = {
     "update": (BOTH, (update, UPDATE)),
     "update or roll back": (BOTH, (update, {**UPDATE, "at_failure": "roll_back"})),
     "rescue": (ON_LOST, (rescue, RESCUE)),
+    "rescue what waits": ([placed(to_rm="rm-east-1"), (standby, {**mesh.SERVICE, "count": 1, "capsule": "warm"})], (rescue, RESCUE)),
     "restart": (BOTH, (update, {**UPDATE, "capsule": None})),
 }
 
@@ -307,6 +308,8 @@ LATEST = {
     "move clone first": "cut_over.publish",
     "move within": "cut_over.target",
     "update or roll back": "shop-4.example.com.cut_over.publish",
+    "rescue": f"start.{SHOP}",
+    "rescue what waits": f"start.{TWO}",
     "restart": "shop-2.example.com.drain",
 }
 
@@ -327,7 +330,7 @@ def test_taking_it_back_may_fail(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["place with a tunnel", "drain and suspend", "scale up", "scale to none", "clone", "move", "move a cluster", "move within", "update"]
+    "name", ["place with a tunnel", "drain and suspend", "scale up", "scale to none", "clone", "move", "move a cluster", "move within", "rescue", "update"]
 )
 @pytest.mark.parametrize("groups", [mesh.APART, mesh.ALL_IN_ONE], ids=["a VMA of its own", "all in one"])
 def test_where_an_hn_has_its_parts_does_not_matter(name, groups):
