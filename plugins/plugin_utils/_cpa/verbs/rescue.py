@@ -19,11 +19,11 @@ import typing as t
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names as core_names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, MeshError, NotFound, Refused
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import choice, concern, holders, lookups, parts
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Plan, Quoted, Step, Words, in_order
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answer, Plan, Step, Words, in_order
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import SILENT, Site, View
 
-#: Seconds in which it is found out who does not answer yet, when all had their time for it.
-LAST_LOOK = 2.0
+#: Seconds in which it is found out whether an instance answers, when all had their time for it.
+LAST_LOOK = 1.0
 
 
 class Life(t.NamedTuple):
@@ -221,12 +221,11 @@ class _Rescue:
         rm, lives, site = self._rm, self._lives, self._site
         new = [life for life in lives if not life.resumed]
         evidence, seen = parts.seen([f"clear.{life.name}" for life in new])
-        late, facts = self._late()
-        facts.update(seen)
-        for number, life in enumerate(lives):
-            facts[f"is{number}"] = Words(Answer(f"start.{life.name}", ("instances", 0, "error")), (None,), f"{self._became(life)} ")
+        said = self._said()
+        late = "".join(f"{{{fact}}}" for fact in said if fact.startswith("late"))
+        started = "".join(f"{{{fact}}}" for fact in said if fact.startswith("is"))
         left = "".join(f" {each}" for each in self._left)
-        returns = f" {rm} is out of service. Should it come back it starts nothing of that; remove with remove_rm={rm} clears what is left there."
+        returns = f" {rm} is out of service. Should it come back it starts none of these; remove with remove_rm={rm} clears what is left of them there."
         made = Plan(
             operation="rescue",
             subject=rm,
@@ -243,10 +242,9 @@ class _Rescue:
                 parts.stage("close", "Leave them to the other RMs alone", *map(self._end, lives)),
             ),
             short=tuple(f"back.{life.name}" for life in new),
-            stopped=f"{''.join(f'{{is{number}}}' for number in range(len(lives)))}What is left does not run, or nobody can say whether it does; run "
-            f"this again when this is mended.{late}{evidence}{left}",
+            stopped=f"Run this again when this is mended: what is not said to run does not, or nobody can say.{started}{late}{evidence}{left}",
             done=f"{' '.join(map(self._became, lives))}{late}{left}{returns}",
-            facts=facts,
+            facts={**said, **seen},
             result={
                 "rescued": [{"instance": life.name, "rm": life.rm, "capsule": life.record["capsule"], "state": life.state} for life in lives],
                 "left": list(self._left),
@@ -309,24 +307,19 @@ class _Rescue:
             if serving:
                 how: dict[str, t.Any] = {"how": {"optional": True}, "answer_timeout": self._answer_timeout, "asks": serving}
                 steps.append(parts.route(f"publish.{domain}", self._site, f"reserve.{domain}", "publish those that answer", **how))
-                look = {"domain": domain, "instances": serving, "timeout": LAST_LOOK}
-                steps.append(Step(f"answers.{domain}", self._site.gateway, "answers", look, "find out who does not answer yet", optional=True))
+                looks = [(name, {"domain": domain, "instances": [name], "timeout": LAST_LOOK}) for name in serving]
+                what = "find out whether it answers"
+                steps += [Step(f"answers.{name}", self._site.gateway, "answers", look, what, optional=True) for name, look in looks]
         return steps
 
-    def _late(self) -> tuple[str, dict[str, t.Any]]:
-        """Return what is said, and the facts of that, of who does not answer yet."""
-        said, facts = "", {}
-        for of, mine in enumerate(self._domains.items()):
-            domain, serving = mine[0], tuple(life.name for life in mine[1] if life.serves)
-            for number in range(len(serving)):
-                late = Answer(f"answers.{domain}", ("late", number))
-                facts[f"before{of}_{number}"] = Words(late, serving, ", " if number else " Nothing is heard yet of ")
-                facts[f"late{of}_{number}"] = Quoted(late)
-                said += f"{{before{of}_{number}}}{{late{of}_{number}}}"
-            if serving:
-                facts[f"after{of}"] = Words(Answer(f"answers.{domain}", ("late", 0)), serving, ".")
-                said += f"{{after{of}}}"
-        return said, facts
+    def _said(self) -> dict[str, Words]:
+        """Return the facts of what became of each, by a name for each: that it was started, and that it does not answer yet."""
+        facts = {}
+        for number, life in enumerate(self._lives):
+            facts[f"is{number}"] = Words(Answer(f"start.{life.name}", ("instances", 0, "error")), (None,), f" {self._became(life)}")
+            if life.serves:
+                facts[f"late{number}"] = Words(Answer(f"answers.{life.name}", ("late", 0)), (life.name,), f" {life.name} does not answer yet.")
+        return facts
 
     def _followed(self) -> list[Step]:
         """Return the steps by which names follow where something enters that was out of rotation."""
