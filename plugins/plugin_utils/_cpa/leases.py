@@ -20,7 +20,7 @@ import typing as t
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import sentences
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import hearing
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan, Stage, Step, encode
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan, Stage, Step, decode, encode
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.progress import Answers, fell_short, settled, verdict
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
@@ -132,9 +132,17 @@ def _over(plan: Plan, view: View, take_over: bool, gone: t.Callable[[t.Mapping[s
 def _refuse_cut_off(plan: Plan, view: View) -> None:
     """Refuse what would follow an operation that was cut off, the same one too: what that did would not be taken back any more if this one is."""
     mine = set() if plan.recovers else set(instances(plan))
-    for run in (run for site in view.sites.values() for run in site.runs if mine & set(run["instances"])):
+    for run in (run for site in view.sites.values() for run in site.runs if mine & set(run["instances"]) and not _lost(plan, run)):
         which = f"the {run['operation']} of {run['subject']} that {run['who']} began at {run['began'].partition('.')[0]}Z and that was cut off"
         raise Refused(f"{min(mine & set(run['instances']))} is a part of {which}. The playbook recover takes that up; run this again then.")
+
+
+def _lost(plan: Plan, run: t.Mapping[str, t.Any]) -> bool:
+    """Whether a run that was cut off is given up: nobody ever takes it up if it needs what the RM did that is to be rescued."""
+    if plan.operation != "rescue":
+        return False
+    cut_off: Plan = decode(json.loads(run["plan"]))
+    return any(step.device == plan.subject for stage in (*cut_off.stages, *cut_off.take_back) for step in stage.steps)
 
 
 def _made(answers: Answers) -> list[dict[str, t.Any]]:

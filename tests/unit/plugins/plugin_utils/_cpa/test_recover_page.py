@@ -17,7 +17,7 @@ import yaml
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import leases
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import leases as planned_leases
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import move, remove, rescue, resume, rm_service, suspend
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import drain, move, remove, rescue, resume, rm_service, suspend
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import mesh
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.desk import RECOVER, Mesh, Wish
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import (
@@ -401,6 +401,12 @@ def _does_not_say(desk):
     assert made.picture() == before
     desk.types(made, RECOVER)
     desk.types(made, MOVED)
+    made = desk.mesh(*ON_LOST)
+    made.operate((drain, {"instance": SHOP, "then": "leave", **mesh.DRAIN}), Fault("drain", DIED_BEFORE))
+    made.switch_off("rm-east-2")
+    desk.ends(made, RECOVER)
+    desk.types(made, RESCUED)
+    assert len(made.lives()) == 4
 
 
 @row("NAME cannot be had in HN: ... Run the operation again that was at work on it, or recover, or remove.")
