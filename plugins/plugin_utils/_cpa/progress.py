@@ -361,7 +361,8 @@ def report(plan: Plan, answers: Answers, check: bool = False) -> Report:
         left = _left_undone(plan, answers, takes_back=False)
         if left or fell_short(plan, answers):
             # Who did not answer before was not asked again, though what failed then did not matter any more.
-            return Report(True, " ".join([*_hindrances(plan, answers), *left, _said(plan.stopped, facts)]).strip(), {"operation": plan.operation, "outcome": "stopped"})
+            said = [*_hindrances(plan, answers), *left, _said(plan.stopped, facts)]
+            return Report(True, " ".join(said).strip(), {"operation": plan.operation, "outcome": "stopped"})
         return Report(False, _said(plan.done, facts), {"operation": plan.operation, "outcome": "done", **_known(plan, answers)})
     if way == "on":
         return Report(False, f"This is what {plan.operation} would do.", {"operation": plan.operation, "outcome": "planned"})

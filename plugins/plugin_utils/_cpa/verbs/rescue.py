@@ -70,9 +70,7 @@ class Life(t.NamedTuple):
         return self.told._replace(path=(*self.told.path, key))
 
 
-def plan(
-    view: View, names: parts.Naming, rm: str, fence: t.Sequence[str] | None, dead: bool, answer_timeout: float, **_other: t.Any
-) -> Plan:
+def plan(view: View, names: parts.Naming, rm: str, fence: t.Sequence[str] | None, dead: bool, answer_timeout: float, **_other: t.Any) -> Plan:
     """Plan to bring back what ran on an RM.
 
     Args:
@@ -87,7 +85,8 @@ def plan(
         InvalidInput, NotFound, Refused: one sentence for the operator.
     """
     if not fence and not dead:
-        raise InvalidInput(f"Say how {rm} is kept from coming back meanwhile: by rescue_fence, a command that switches it off, or by rescue_dead=true if it is off.")
+        how = "by rescue_fence, a command that switches it off, or by rescue_dead=true if it is off"
+        raise InvalidInput(f"Say how {rm} is kept from coming back meanwhile: {how}.")
     site = _home(view, rm)
     lookups.all_answered(view)
     there = _on(site, rm)
@@ -147,8 +146,8 @@ def _refuse_alive(view: View, rm: str) -> None:
         return
     how = f" ({machine.problem})" if machine.problem else ""
     raise Refused(
-        f"{rm} answers{how}, so it need not be rescued: what lost its power there starts again by itself, or by place, and move brings it elsewhere. If it is to "
-        "be given up all the same, say by rescue_fence how it is switched off."
+        f"{rm} answers{how}, so it need not be rescued: what lost its power there starts again by itself, or by place, and move brings it elsewhere. If it is "
+        "to be given up all the same, say by rescue_fence how it is switched off."
     )
 
 
@@ -207,9 +206,7 @@ def _refuse(view: View, site: Site, rm: str, record: parts.Record, answering: t.
 class _Rescue:
     """The plan, by what was decided."""
 
-    def __init__(
-        self, view: View, names: parts.Naming, site: Site, rm: str, lives: t.Sequence[Life], left: t.Sequence[str], answer_timeout: float
-    ) -> None:
+    def __init__(self, view: View, names: parts.Naming, site: Site, rm: str, lives: t.Sequence[Life], left: t.Sequence[str], answer_timeout: float) -> None:
         self._view, self._names, self._site, self._rm = view, names, site, rm
         self._lives, self._left, self._answer_timeout = lives, left, answer_timeout
         self._domains: dict[str, list[Life]] = {}
