@@ -433,7 +433,6 @@ ROUNDS[1][-1][1][EAST].append(held("shop 2.0.0", RM2, RM2))
 FORWARD["update"] = [("shop-3.example.com.reserve", {EAST: [reserves("shop-3")]}), *ROUNDS[0], *ROUNDS[1]]
 
 
-
 def saved(name, above, **more):
     return (name, "running", {**IN, "operation": "rescue", "rescue": {"lost": RM2, "rm": RM1, "epoch_above": above}, **more})
 
