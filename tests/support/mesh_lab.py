@@ -38,7 +38,7 @@ RESTLESS = r"grep -vE '\.lock |/(accelerator|capabilities|capacity)\.json |/cons
 
 
 #: Operations, whose variables begin with their name; settings of other roles keep theirs.
-VERBS = ("place", "suspend", "resume", "drain", "remove", "move", "clone", "scale", "standby", "update", "recover", "rm_service")
+VERBS = ("place", "suspend", "resume", "drain", "remove", "move", "clone", "scale", "standby", "update", "recover", "rescue", "rm_service")
 OWN = ("names_", "operation_", "capsule_import_", "vpn_certificate_", "history_", *(f"{verb}_" for verb in VERBS))
 #: What has another name than the verb's and its own in one.
 FORMER = {

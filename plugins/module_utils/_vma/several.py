@@ -14,7 +14,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import instances, leases, records, reservations
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import instances, leases, records, rescues, reservations
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.registry import Change, transaction
 
 if t.TYPE_CHECKING:
@@ -25,7 +25,8 @@ def update_all(url: str, wanted: t.Sequence[dict[str, t.Any]], dry_run: bool = F
     """Reserve for, and change, several instances of one domain, one after the other.
 
     Args:
-        wanted: what instances.update() takes, for each; where C(reservation) is not None, it is what reservations.reserve() takes, and is made first.
+        wanted: what instances.update() takes, for each; where C(reservation) is not None, it is what reservations.reserve() takes, and is made first, and
+            so is C(rescue), which is what rescues.ensure() takes.
         lease: of the operation that this is a part of; its number for each instance is among what is returned (C(leased)), and for each service who serves
             it here now (C(serving)): C(served), C(addresses), the C(number) that is higher than whenever this was said before, and if somebody enters the
             rotation by this, the same as C(since), else 0. None: this is all of it.
@@ -33,7 +34,7 @@ def update_all(url: str, wanted: t.Sequence[dict[str, t.Any]], dry_run: bool = F
 
     Raises:
         InvalidInput: something is malformed, there is none, one is there twice, or they belong to several domains.
-        NotFound, Refused: as those two say; nothing is changed then.
+        NotFound, Refused: as those say; nothing is changed then.
         Busy: another operation has leased one of them.
     """
     asked = [each["instance"] for each in wanted]
@@ -50,6 +51,8 @@ def update_all(url: str, wanted: t.Sequence[dict[str, t.Any]], dry_run: bool = F
             for each in [each for each in wanted if not lease or each["instance"] in granted]:
                 if each.get("reservation") is not None:
                     reservations.ensure(tx, {"operation": each.get("operation"), **each["reservation"], "instance": each["instance"]})
+                if each.get("rescue") is not None:
+                    rescues.ensure(tx, each["instance"], each["rescue"])
                 instances.change(tx, each)
         after = {instance: records.view(tx, instance) for instance in asked}
         result = {"records": [view["record"] for view in after.values()], "router": records.router(tx, domains[0])}

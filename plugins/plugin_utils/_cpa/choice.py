@@ -43,6 +43,21 @@ def chosen(site: Site, orders: t.Iterable[Order], exclude: t.Collection[str] = (
     return found
 
 
+def fitting(site: Site, orders: t.Mapping[str, Order], exclude: t.Collection[str] = ()) -> dict[str, str | Refused]:
+    """Return the RM that each of several instances would be given, one after the other, or the sentence why none has room for it."""
+    used: placement.Used = _used(site)
+    found: dict[str, str | Refused] = {}
+    for instance, order in orders.items():
+        try:
+            rm = placement.choose(site.name, instance, order.requirements, list(site.rms), used, site.vcpu_overcommit, exclude=exclude)
+        except Refused as exc:
+            found[instance] = exc
+            continue
+        found[instance] = rm
+        placement.count(used, {"rm": rm, "requirements": order.requirements})
+    return found
+
+
 def candidates(site: Site, orders: t.Sequence[Order]) -> list[str]:
     """Return the RMs that would be chosen, and those that would be in their place if some of them were down."""
     first = list(dict.fromkeys(chosen(site, orders)))

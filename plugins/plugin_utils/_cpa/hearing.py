@@ -31,7 +31,8 @@ def heard(plan: Plan, view: View) -> Plan:
     Raises:
         Refused: an RM that may run something does not answer, or has not subscribed. What takes up a run tells what there is to tell: it may need no more.
     """
-    if not any(each.get("reservation") for stage in plan.stages for step in stage.steps if step.call == "record" for each in step.arguments["instances"]):
+    told = [each for stage in plan.stages for step in stage.steps if step.call == "record" for each in step.arguments["instances"]]
+    if not any(each.get("reservation") or each.get("rescue") for each in told):
         return plan
     sites = [site for site in view.sites.values() if not site.problem]
     if not plan.recovers:

@@ -20,14 +20,14 @@ import typing as t
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import sentences
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import hearing
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan, Stage, Step, encode
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.progress import Answers, settled, verdict
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan, Stage, Step, decode, encode
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.progress import Answers, fell_short, settled, verdict
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
 #: Calls that say for which operation they are made.
 LEASED = ("awake", "consent", "hand_over", "instances", "journal", "lease", "name", "record", "release", "router")
 #: Calls that may be made before anything is leased: what they do harms nobody, whoever else is at work.
-HARMLESS = ("bring", "consent", "hear", "hold", "lease", "ready", "unpack_tunnel", "wrap_tunnel", "wrapping_key")
+HARMLESS = ("bring", "consent", "hear", "hold", "lease", "ready", "subscribe", "unpack_tunnel", "wrap_tunnel", "wrapping_key")
 
 
 def leased(plan: Plan, view: View, take_over: bool, gone: t.Callable[[t.Mapping[str, t.Any]], bool], **holder: t.Any) -> Plan:
@@ -74,7 +74,8 @@ def signed(call: str, arguments: dict[str, t.Any], plan: Plan, answers: Answers)
         way = verdict(plan, answers).way
         # Whoever says in the end what is to be done has ended, however that was. But what was cut off stays so until all is done, or was taken back.
         if way == "on" or not plan.recovers or settled(plan, answers):
-            said["closing"] = {"outcome": {"on": "done", "back": "undone"}.get(way, way), "steps": _made(answers)}
+            outcome = "stopped" if way == "on" and fell_short(plan, answers) else {"on": "done", "back": "undone"}.get(way, way)
+            said["closing"] = {"outcome": outcome, "steps": _made(answers)}
     plain = {key: value for key, value in arguments.items() if key != "opens"}
     return {**plain, "lease": {**said, "numbers": numbers}}
 
@@ -131,9 +132,17 @@ def _over(plan: Plan, view: View, take_over: bool, gone: t.Callable[[t.Mapping[s
 def _refuse_cut_off(plan: Plan, view: View) -> None:
     """Refuse what would follow an operation that was cut off, the same one too: what that did would not be taken back any more if this one is."""
     mine = set() if plan.recovers else set(instances(plan))
-    for run in (run for site in view.sites.values() for run in site.runs if mine & set(run["instances"])):
+    for run in (run for site in view.sites.values() for run in site.runs if mine & set(run["instances"]) and not _lost(plan, run)):
         which = f"the {run['operation']} of {run['subject']} that {run['who']} began at {run['began'].partition('.')[0]}Z and that was cut off"
         raise Refused(f"{min(mine & set(run['instances']))} is a part of {which}. The playbook recover takes that up; run this again then.")
+
+
+def _lost(plan: Plan, run: t.Mapping[str, t.Any]) -> bool:
+    """Whether a run that was cut off is given up: nobody ever takes it up if it needs what the RM did that is to be rescued."""
+    if plan.operation != "rescue":
+        return False
+    cut_off: Plan = decode(json.loads(run["plan"]))
+    return any(step.device == plan.subject for stage in (*cut_off.stages, *cut_off.take_back) for step in stage.steps)
 
 
 def _made(answers: Answers) -> list[dict[str, t.Any]]:

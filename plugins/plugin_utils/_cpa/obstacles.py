@@ -52,11 +52,12 @@ def met(view: View, wish: t.Mapping[str, t.Any], gone: Gone, take_over: bool = F
         for lease in site.leases:
             if not take_over and not gone(lease["controller"]):
                 alive.update(lease["run"].split("."))
-                if _concerns(lease["instance"], wish):
+                if _concerns(view, lease["instance"], wish):
                     at_work.setdefault(site.vma, {})[lease["instance"]] = lease["number"]
                     if lease["operation"] == sentences.RESTART:
                         starting.setdefault(site.vma, {})[lease["instance"]] = lease["number"]
-    runs = [run for site in view.sites.values() for run in site.runs if run["run"] not in alive and any(_concerns(name, wish) for name in run["instances"])]
+    dead = [run for site in view.sites.values() for run in site.runs if run["run"] not in alive]
+    runs = [run for run in dead if any(_concerns(view, name, wish) for name in run["instances"])]
     oldest = min(runs, key=lambda run: run["began"], default=None)
     return Met(at_work, starting, oldest["instances"][0] if oldest else None)
 
@@ -69,8 +70,11 @@ def refuse_busy(view: View, wish: t.Mapping[str, t.Any], gone: Gone, take_over: 
             raise Refused(sentences.busy(lease["instance"], site.name, lease, lease["left"]))
 
 
-def _concerns(instance: str, wish: t.Mapping[str, t.Any]) -> bool:
-    """Whether an instance is one of those that are wished for, or of the service whose number is."""
+def _concerns(view: View, instance: str, wish: t.Mapping[str, t.Any]) -> bool:
+    """Whether an instance is one of those that are wished for, or of the service whose number is, or on the RM that is to be rescued."""
+    if "dead" in wish:
+        mine = [record for site in view.sites.values() for record in site.records if record["instance"] == instance]
+        return any(wish["rm"] in (record["rm"], record["moves_to"]) for record in mine)
     if instance in (wish.get("instance"), *(wish.get("instances") or ()), *(wish.get("clones") or ())):
         return True
     name = names.instance(instance)

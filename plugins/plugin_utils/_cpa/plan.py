@@ -102,7 +102,7 @@ class Step(t.NamedTuple):
         rehearses: whether it only finds out if it could be done.
         reserves: whether what follows cannot be foretold in check mode once it would change something.
         optional: whether it does not matter that it fails.
-        needs: ids of steps that must not have failed for this one to be carried out; matters only among those that take back.
+        needs: ids of steps that must not have failed for this one to be carried out.
         instead_of: the id of an earlier step; this one is due only if that was not done.
         if_changed: the id of an earlier step; this one is due only if that changed something, or nobody can say.
         until: the id of a step; this one is due only as long as that was not begun.
@@ -168,8 +168,9 @@ class Plan(t.NamedTuple):
         forward: ids of steps. Once all are done, the only way is forward: nothing is taken back any more, and what nothing takes back has to be done. Without
             C(take_back) that is the only way from the first step on.
         unknown: when nobody can say whether there is something to take back.
+        short: ids of steps that are made instead of what was wished for: where one of them was done all has come to its end, but not as it should.
         was: what is said when all was taken back: a sentence with the names of C(facts) in braces, as str.format() takes them, like the next two.
-        stopped: what is said when it could not be brought to its end, and the only way is forward.
+        stopped: what is said when it could not be brought to its end, or fell C(short), and the only way is forward.
         done: what is said when all is done.
         facts: what the sentences refer to, by name.
         result: what the operation returns, by name, with references.
@@ -189,6 +190,7 @@ class Plan(t.NamedTuple):
     take_back: t.Tuple[Stage, ...] = ()
     forward: t.Tuple[str, ...] = ()
     unknown: t.Tuple[Unknown, ...] = ()
+    short: t.Tuple[str, ...] = ()
     was: str = ""
     stopped: str = ""
     done: str = ""

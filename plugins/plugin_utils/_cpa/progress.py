@@ -359,9 +359,10 @@ def report(plan: Plan, answers: Answers, check: bool = False) -> Report:
     facts = _facts(plan, answers)
     if way == "on" and not check:
         left = _left_undone(plan, answers, takes_back=False)
-        if left:
+        if left or fell_short(plan, answers):
             # Who did not answer before was not asked again, though what failed then did not matter any more.
-            return Report(True, " ".join([*left, _said(plan.stopped, facts)]).strip(), {"operation": plan.operation, "outcome": "stopped"})
+            said = [*_hindrances(plan, answers), *left, _said(plan.stopped, facts)]
+            return Report(True, " ".join(said).strip(), {"operation": plan.operation, "outcome": "stopped"})
         result = {"operation": plan.operation, "outcome": "done", **_known(plan, answers)}
         return Report(False, _said(plan.done, facts), {**result, **_doubted(answers)})
     if way == "on":
@@ -381,6 +382,19 @@ def _doubted(answers: Answers) -> dict[str, list[str]]:
     """Return as C(warnings) what devices doubt of what they did, each once; nothing if they do not."""
     found = dict.fromkeys(sentence for answer in answers.values() for sentence in answer["result"].get("warnings", ()))
     return {"warnings": list(found)} if found else {}
+
+
+def fell_short(plan: Plan, answers: Answers) -> bool:
+    """Whether something was done instead of what was wished for."""
+    return any(done(answers, step) for step in plan.short)
+
+
+def _hindrances(plan: Plan, answers: Answers) -> list[str]:
+    """Return one sentence for each device and reason for which something had to be done instead, or could not be done that needs what failed."""
+    steps = [step for stage in plan.stages for step in stage.steps]
+    instead = [step.instead_of for step in steps if step.id in plan.short and done(answers, step.id)]
+    needed = [need for step in steps if step.id not in answers and not step.optional for need in step.needs]
+    return sentences(plan, answers, [Stage("", "", tuple(step._replace(optional=False) for step in steps if step.id in (*instead, *needed)))])
 
 
 def settled(plan: Plan, answers: Answers) -> bool:

@@ -17,6 +17,9 @@ import typing as t
 OLDER = "its registry was lost, or restored from a copy; rebuild it by the playbook rebuild with rebuild_hn={}"
 
 
+#: What is wrong with a host that cannot be reached.
+SILENT = "it does not answer"
+
 #: What is wrong with a VMA whose HN was given up.
 GIVEN_UP = "{hn} was given up as lost by {who} at {since}; bring it back by the playbook recover"
 
@@ -189,5 +192,5 @@ def _problem(answer: t.Mapping[str, t.Any], expected: str) -> str | None:
     if expected in answer and not answer.get("failed"):
         return None
     if answer.get("unreachable") or not answer:
-        return "it does not answer"
+        return SILENT
     return str(answer.get("msg", "it gave no answer")).rstrip(".")

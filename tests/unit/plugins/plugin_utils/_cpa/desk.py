@@ -155,7 +155,7 @@ class Mesh(World):
         (vma,) = (each for each in self.vmas.values() if each.hn == hn)
         self._declare(vma)
         for number, rm in enumerate(self.rms.values(), start=11):
-            if rm.hn == hn and rm.name not in self.silent:
+            if rm.hn == hn and rm.name not in self.silent | self.off:
                 held = {"capsules": list(rm.capsules.values()), "instances": self.holdings(rm.name)}
                 vma._asked(calls.subscribe, {"name": rm.name, "address": f"10.0.0.{number}", **SUBSCRIPTION, **held}, False)
 
@@ -176,7 +176,7 @@ class Mesh(World):
         return found
 
     def _said(self, host: str, result: dict[str, t.Any]) -> dict[str, t.Any]:
-        return {"failed": False, "unreachable": host in self.silent, "result": result}
+        return {"failed": False, "unreachable": host in self.silent | self.off, "result": result}
 
     def _document(self, rm: str, held: dict[str, t.Any]) -> dict[str, t.Any]:
         return {**held, "here": self.rms[rm].known(held["name"])[1], "record": {**self.recorded[held["name"]], "rm": rm}}

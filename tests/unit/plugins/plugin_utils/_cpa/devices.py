@@ -627,6 +627,10 @@ class Vma:
             raise error
         return outcome
 
+    def subscribe(self, arguments: dict, check: bool) -> Outcome:
+        """Know whether an RM is in service."""
+        return self._asked(vma.subscribe, arguments, check)
+
     def hold(self, arguments: dict, check: bool) -> Outcome:
         """Record who holds what."""
         held, gone = arguments.get("held", []), arguments.get("gone", [])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import parts
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import clone, drain, move, place, remove, resume, scale, standby, suspend, update
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import clone, drain, move, place, remove, rescue, resume, scale, standby, suspend, update
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import mesh_view
 
 SHOP, DB, STORE = "shop-1.example.com", "db-1.example.com", "store-1.example.com"
@@ -202,6 +202,11 @@ def every_plan(groups=None, host="ns-1"):
         usual = {"capsule": "2.0.0", "at_failure": "stop", "answer_timeout": 120, "stop_timeout": 30}
         return made(update, *records, **{**SERVICE, **WAITING, **usual, **wish})
 
+    def rescued(*records, unfinished=None, **wish):
+        both = {here: held[here], beside: held[here]}
+        usual = {"rm": beside, "fence": None, "fence_host": "localhost", "dead": True, "answer_timeout": 120}
+        return made(rescue, seen=view(*records, held=both, silent_hosts=(beside,), unfinished=unfinished, groups=groups), **{**usual, **wish})
+
     cluster = {"instances": [SHOP, DB]}
     clones = {**cluster, "clones": ["shop-2.example.com", "db-2.example.com"], "to_hn": "hn-west", "capsule": "warmer"}
     cut_off = [record(rm=here, state="leaving"), db], [record(rm=there, state="running", in_rotation=True, epoch=4)]
@@ -260,4 +265,7 @@ def every_plan(groups=None, host="ns-1"):
         "update what was cut off": updated(seen=view(unfinished, held=held, unfinished={**begun, "shop-6.example.com": "update"}, groups=groups)),
         "update nobody": updated([{**shop, "capsule": "2.0.0"}]),
         "restart": updated([shop, two], capsule=None),
+        "rescue": rescued([shop, {**db, "rm": beside}, two]),
+        "rescue what was begun": rescued([{**two, "moves_to": here}, shop], unfinished={two["instance"]: "rescue"}),
+        "rescue nobody": rescued([shop]),
     }

@@ -106,7 +106,7 @@ def _record(device: str, asked: dict[str, t.Any], new: t.Collection[str]) -> dic
     name = asked["instance"]
     fresh = device == "gw-west" or name in new or name.split(".")[0][-1] not in "12"
     base = mesh.record(name, rm=CHOSEN[device], epoch=EPOCH) if fresh else mesh.record(name, rm="rm-east-2" if "-2." in name else "rm-east-1")
-    above = asked.get("epoch_above") or 0
+    above = (asked.get("rescue") or asked).get("epoch_above") or 0
     return {
         **base,
         **{key: asked[key] for key in ("state", "in_rotation") if key in asked},

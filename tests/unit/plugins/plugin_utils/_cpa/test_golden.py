@@ -432,6 +432,34 @@ ROUNDS[0][-1][1][EAST].append(reserves("shop-4"))
 ROUNDS[1][-1][1][EAST].append(held("shop 2.0.0", RM2, RM2))
 FORWARD["update"] = [("shop-3.example.com.reserve", {EAST: [reserves("shop-3")]}), *ROUNDS[0], *ROUNDS[1]]
 
+
+def saved(name, above, **more):
+    return (name, "running", {**IN, "operation": "rescue", "rescue": {"lost": RM2, "rm": RM1, "epoch_above": above}, **more})
+
+
+def ended(*names):
+    return [("record", (name, {"move": "end", **DONE})) for name in names]
+
+
+def asking(*names):
+    return [("router", "reserve.example.com", {"answer_timeout": 120, "asks": [f"{name}.example.com" for name in names]}), *[("answers",) for unused in names]]
+
+
+FORWARD["rescue"] = [
+    ("reserve", {EAST: [("subscribe",), record(saved("db-1", 5), saved("shop-2", 2))]}),
+    ("start", {RM1: [("instances", ("db-1", "running", 9), ("shop-2", "running", 9))]}),
+    ("publish", {EAST: asking("db-1", "shop-2")}),
+    ("close", {EAST: ended("db-1", "shop-2")}),
+]
+# It may have come as far as to run there, but not into the rotation.
+FORWARD["rescue what was begun"] = [
+    ("reserve", {EAST: [("subscribe",), record(saved("shop-2", 2))]}),
+    ("start", {RM1: [("instances", ("shop-2", "running", 9))]}),
+    ("publish", {EAST: asking("shop-2")}),
+    ("follow", {NAMES: [ENTERS]}),
+    ("close", {EAST: ended("shop-2")}),
+]
+
 #: The source is recorded to stay, in an epoch above the target's, before the target is cleared. Before there were plans the target was cleared first, and
 #: when that could not be recorded any more there was no way out.
 BACK_AT_SOURCE = [
@@ -563,6 +591,8 @@ TAKEN_BACK = {
         ("shop-4.example.com.clear", {RM2: [removed("shop-4", 9)]}),
         ("shop-4.example.com.give_back", {EAST: [record(("shop-4", "absent", GONE)), ("router", "shop-4.example.com.give_back")]}),
     ],
+    # What could not be started is given back when nothing is left of it where it was to be; there is no way back for the rest.
+    ("rescue", "start.shop-2.example.com"): [],
     ("restart", "shop-1.example.com.drain"): [
         (
             "shop-1.example.com.enter",
@@ -650,3 +680,16 @@ def test_who_is_in_rotation_already_has_to_answer_too(name):
     made = mesh.every_plan()[name]
     (publish,) = [step for step in made.cut_over.steps if step.id == "cut_over.publish"]
     assert publish.arguments["asks"] == [mesh.SHOP]
+
+
+def test_what_could_not_be_rescued_is_given_back_when_nothing_is_left_of_it():
+    forward, unused = ordered(PLANS["rescue"], (), "start.shop-2.example.com")
+    stopped = {**OUT, "move": "give_up", "epoch_above": 9}
+    # Both are one call, which failed.
+    told = [record((name, "stopped", stopped)) for name in ("db-1", "shop-2")]
+    withdrawn = [("router", f"back.{name}.example.com") for name in ("db-1", "shop-2")]
+    assert forward[3:] == [
+        ("clear", {RM1: [("instances", ("db-1", "absent", 9), ("shop-2", "absent", 9), "at once")]}),
+        ("back", {EAST: [*told, *withdrawn]}),
+        ("lose", {NAMES: [("name", name, {"leaves": ["hn-east"], "hold": 60.0}) for name in ("db", "shop")]}),
+    ]

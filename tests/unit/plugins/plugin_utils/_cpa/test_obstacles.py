@@ -49,6 +49,8 @@ NOBODY = Met({}, {}, None)
         ({"service": "shop", "domain": "example.org"}, NOBODY),
         ({"instance": None}, NOBODY),
         ({"rm": "rm-east-1"}, NOBODY),
+        ({"rm": "rm-east-1", "dead": True}, AT_WORK),
+        ({"rm": "rm-east-2", "dead": True}, NOBODY),
     ],
 )
 def test_who_is_at_work_on_what_is_wished_for(wish, expected):

@@ -14,7 +14,20 @@ import copy
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError, Refused
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import clone, drain, move, place, recover, remove, resume, scale, standby, suspend, update
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import (
+    clone,
+    drain,
+    move,
+    place,
+    recover,
+    remove,
+    rescue,
+    resume,
+    scale,
+    standby,
+    suspend,
+    update,
+)
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import mesh
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import AFTER, BEFORE, CUT_BEFORE, LOST, MIDDLE, SILENT, UNHEARD
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world import DIED_BEFORE, PARTS, Died, Fault, World
@@ -27,6 +40,7 @@ MOVE = {"instances": [SHOP], "strategy": "best", "to_hn": "hn-west", "to_rm": No
 WITHIN = {**MOVE, "to_hn": None, "to_rm": "rm-east-2"}
 SCALE = {**mesh.SERVICE, **mesh.WAITING, "surplus": "suspended", "answer_timeout": 60}
 CLONE = {"instances": [SHOP], "clones": [TWO], "capsule": "warmer", "to_hn": None, "answer_timeout": 60}
+RESCUE = {"rm": "rm-east-2", "fence": None, "fence_host": "localhost", "dead": True, "answer_timeout": 60}
 UPDATE = {**mesh.SERVICE, **mesh.WAITING, "capsule": "2.0.0", "at_failure": "stop", "answer_timeout": 60, "stop_timeout": 30}
 
 
@@ -37,6 +51,7 @@ def placed(instance=SHOP, **more):
 ONE = [placed()]
 BOTH = [placed(to_rm="rm-east-1"), placed(TWO, to_rm="rm-east-2")]
 CLUSTER = [placed(to_rm="rm-east-1"), placed(DB, to_rm="rm-east-2")]
+ON_LOST = [placed(to_rm="rm-east-2"), placed(TWO, to_rm="rm-east-1"), placed(DB, to_rm="rm-east-2"), placed(STORE, to_rm="rm-east-2")]
 RESTS = [placed(), (suspend, {"instance": SHOP})]
 #: What is there before, and what is wished for then.
 WISHES = {
@@ -69,6 +84,8 @@ WISHES = {
     "move within what rests": (RESTS, (move, WITHIN)),
     "update": (BOTH, (update, UPDATE)),
     "update or roll back": (BOTH, (update, {**UPDATE, "at_failure": "roll_back"})),
+    "rescue": (ON_LOST, (rescue, RESCUE)),
+    "rescue what waits": ([placed(to_rm="rm-east-1"), (standby, {**mesh.SERVICE, "count": 1, "capsule": "warm"})], (rescue, RESCUE)),
     "restart": (BOTH, (update, {**UPDATE, "capsule": None})),
 }
 
@@ -107,13 +124,15 @@ class Trial:
         rms = dict(zip(mesh.GROUPS["rms"], groups["rms"]))
         before, wish = WISHES[name]
         *before, self.wish = [
-            (verb, {key: rms.get(value, value) if key == "to_rm" else value for key, value in said.items()}) for verb, said in [*before, wish]
+            (verb, {key: rms.get(value, value) if key in ("to_rm", "rm") else value for key, value in said.items()}) for verb, said in [*before, wish]
         ]
         self.start = World(groups, CAPSULES)
         for each in before:
             report = self.start.walk(planned(self.start, each))
             assert not report.failed and not self.start.problems(), report.message
             assert not self.start.unlike_recorded()
+        if self.wish[0] is rescue:
+            self.start.switch_off(self.wish[1]["rm"])
         self.start.copies = self.wish[1].get("strategy") == "clone_first"
         self.plan = planned(self.start, self.wish)
         world = copy.deepcopy(self.start)
@@ -289,6 +308,8 @@ LATEST = {
     "move clone first": "cut_over.publish",
     "move within": "cut_over.target",
     "update or roll back": "shop-4.example.com.cut_over.publish",
+    "rescue": f"start.{SHOP}",
+    "rescue what waits": f"start.{TWO}",
     "restart": "shop-2.example.com.drain",
 }
 
@@ -309,7 +330,7 @@ def test_taking_it_back_may_fail(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["place with a tunnel", "drain and suspend", "scale up", "scale to none", "clone", "move", "move a cluster", "move within", "update"]
+    "name", ["place with a tunnel", "drain and suspend", "scale up", "scale to none", "clone", "move", "move a cluster", "move within", "rescue", "update"]
 )
 @pytest.mark.parametrize("groups", [mesh.APART, mesh.ALL_IN_ONE], ids=["a VMA of its own", "all in one"])
 def test_where_an_hn_has_its_parts_does_not_matter(name, groups):

@@ -493,3 +493,14 @@ def test_a_person_reads_the_plan_step_by_step():
     made = plan(stage("a", step("one")), stage("b", step("two", Answer("one", ("rm",)))))
     assert progress.rows(made, {}) == [("gw-1", "do one"), ("the RM that will be chosen", "do two")]
     assert progress.rows(made, {"one": answer({"rm": "rm-2"})})[1] == ("rm-2", "do two")
+
+
+def test_what_was_done_instead_is_an_end_but_not_a_good_one():
+    start, back, end = step("start", optional=True), step("back", instead_of="start", optional=True), step("end", instead_of="back", needs=("start",))
+    made = plan(stage("a", start), stage("b", back), stage("c", end), short=("back",))
+    well = {"start": answer(), "end": answer()}
+    assert progress.report(made, well).message == "It is done." and progress.settled(made, well)
+    instead = {"start": failed("It broke."), "back": answer()}
+    assert progress.report(made, instead)[:2] == (True, "gw-1: It broke. Run it again.") and progress.settled(made, instead), "there is nothing to take up"
+    stuck = {"start": failed("It broke."), "back": failed("No.")}
+    assert progress.report(made, stuck).message == "gw-1: It broke. Nobody could do end. Run it again." and not progress.settled(made, stuck)

@@ -17,7 +17,7 @@ import yaml
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import leases
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import leases as planned_leases
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import move, remove, resume, rm_service, suspend
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import drain, move, remove, rescue, resume, rm_service, suspend
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import mesh
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.desk import RECOVER, Mesh, Wish
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import (
@@ -31,7 +31,7 @@ from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devic
     simulated,
 )
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.state_machine import GROUPS
-from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_one_life import MOVE, ONE, SHOP, TWO, WISHES, WITHIN, placed
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_one_life import MOVE, ON_LOST, ONE, RESCUE, SHOP, TWO, WISHES, WITHIN, placed
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world import DIED_AFTER, DIED_BEFORE, Fault
 
 ROOT = pathlib.Path(__file__).resolve().parents[5]
@@ -44,6 +44,7 @@ RESUME: Wish = (resume, {"instance": SHOP, "answer_timeout": 60})
 REMOVE: Wish = (remove, {"instance": SHOP})
 MOVED: Wish = (move, MOVE)
 MOVED_BACK: Wish = (move, {**MOVE, "to_hn": "hn-east"})
+RESCUED: Wish = (rescue, RESCUE)
 SOURCE, TARGET = f"cut_over.source.{SHOP}", f"cut_over.target.{SHOP}"
 
 
@@ -400,6 +401,12 @@ def _does_not_say(desk):
     assert made.picture() == before
     desk.types(made, RECOVER)
     desk.types(made, MOVED)
+    made = desk.mesh(*ON_LOST)
+    made.operate((drain, {"instance": SHOP, "then": "leave", **mesh.DRAIN}), Fault("drain", DIED_BEFORE))
+    made.switch_off("rm-east-2")
+    desk.ends(made, RECOVER)
+    desk.types(made, RESCUED)
+    assert len(made.lives()) == 4
 
 
 @row("NAME cannot be had in HN: ... Run the operation again that was at work on it, or recover, or remove.")
@@ -490,6 +497,66 @@ def _silent_rm(desk):
     made.silent = {"rm-east-1"}
     desk.ends(made, MOVED)
     desk.types(made, MOVED)
+    made = desk.mesh(placed(to_rm="rm-east-2"))
+    made.switch_off("rm-east-2")
+    desk.ends(made, MOVED)
+    desk.types(made, RESCUED)
+    desk.types(made, MOVED)
+
+
+@row("RM answers, so it need not be rescued: ...")
+def _answers(desk):
+    made = desk.mesh(*ON_LOST)
+    lives = made.lives()
+    desk.ends(made, RESCUED)
+    assert made.lives() == lives
+    # What the command does.
+    made.switch_off("rm-east-2")
+    desk.types(made, (rescue, {**RESCUE, "fence": ["ipmitool", "power", "off"], "dead": False}))
+    assert list(made.lives()) != list(lives) and set(made.lives()) == set(lives)
+
+
+@row("Run this again when this is mended: what is not said to run does not, or nobody can say. ...")
+def _not_rescued(desk):
+    for fault in (Fault(f"start.{SHOP}", BEFORE), Fault("end.db-1.example.com", BEFORE), Fault(f"start.{SHOP}", LOST)):
+        made = desk.mesh(*ON_LOST)
+        made.switch_off("rm-east-2")
+        desk.ends(made, RESCUED, fault)
+        desk.types(made, RESCUED)
+        assert len(made.lives()) == 4
+
+
+@row("NAME stays on RM, where it does not run: ...")
+def _stays(desk):
+    made = desk.mesh(placed(to_rm="rm-east-1"), placed(TWO, to_rm="rm-east-1"))
+    made.switch_off("rm-east-1")
+    held, wish = made.rms["rm-east-1"].capsules, (rescue, {**RESCUE, "rm": "rm-east-1"})
+    desk.ends(made, wish)
+    desk.typed.add("capsule_import")
+    made.rms["rm-east-2"].capsules = dict(held)
+    made.site("hn-east")
+    desk.types(made, wish)
+    assert {where for places in made.lives().values() for where, unused in places} == {"rm-east-2"}
+    made = desk.mesh(placed(to_rm="rm-east-2"), SUSPEND)
+    made.switch_off("rm-east-2")
+    desk.ends(made, RESCUED)
+    made.off.clear()
+    desk.types(made, RESUME)
+
+
+@row("... RM is out of service. Should it come back it starts none of these; remove with remove_rm=RM clears what is left of them there.")
+def _returned(desk):
+    made = desk.mesh(*ON_LOST)
+    made.switch_off("rm-east-2")
+    desk.told.append(desk.types(made, RESCUED))
+    assert "there is nothing to rescue" in made.operate(RESCUED).message
+    made.off.clear()
+    left = made.rms["rm-east-2"].powerless()
+    assert len(left) == 3 and set(made.vmas["gw-east"].restart("rm-east-2", left)["never"]) == set(left)
+    for name in left:
+        desk.types(made, (remove, {"instance": name, "rm": "rm-east-2"}))
+    assert not made.rms["rm-east-2"].guests and len(made.lives()) == 4
+    desk.types(made, (rm_service, {"rm": "rm-east-2", "in_service": True}))
 
 
 @row("The RMs that the VMA of HN would choose do not answer (...) ...")

@@ -48,7 +48,8 @@ def judged(trial, step, mode):
         report = world.walk(planned(world, ANY))
         wrong = []
         if "again" not in report.message:
-            wrong += world.problems()
+            # What an RM that is lost ran is amiss until it is rescued.
+            wrong += [each for each in world.problems() if each not in trial.start.problems()]
             if trial.wish[0] not in MAY_END:
                 wrong += [f"{name} does not run any more" for name in trial.start.lives() if name not in world.lives()]
         if report.result["outcome"] in ("undone", "done") and "again" not in report.message:

@@ -131,6 +131,7 @@ class World:
         done: the ids of the steps that were carried out, in order.
         copies: whether an instance may live twice, if in two epochs.
         mute: the instances whose guests answer nobody.
+        off: the RMs that have no power.
         runs: how many operations were planned.
         journals: what each device has written down of each run.
     """
@@ -160,6 +161,7 @@ class World:
         self.done: list[str] = []
         self.copies = False
         self.mute: set[str] = set()
+        self.off: set[str] = set()
         self.runs = 0
         #: The runs that recoveries have taken up.
         self.taken_up: set[str] = set()
@@ -177,7 +179,7 @@ class World:
             found[host].update(mesh.silent() if host in self.silent else mesh.looked("look", vma.known()))
         asked = concern.of(verb, mesh_view({**self.groups, "rms": []}, found), wish)
         for host in asked.rms:
-            found[host].update(mesh.silent() if host in self.silent else {"observe_held": {"answers": self._held(host, asked)}})
+            found[host].update(mesh.silent() if host in self.silent | self.off else {"observe_held": {"answers": self._held(host, asked)}})
         return mesh_view(self.groups, found, asked.rms)
 
     def _held(self, host: str, asked: concern.Concern) -> dict[str, t.Any]:
@@ -377,7 +379,7 @@ class World:
         """Have a host make calls, and return its answers as the action plugin C(stage) does."""
         every = [step for call in calls for step in call["ids"]]
         gone = [{"ids": every, "changed": False, "failed": False, "unreachable": True, "msg": "ssh", "result": {}}]
-        if host in self.silent:
+        if host in self.silent | self.off:
             return gone
         pending = iter(calls)
         with mock.patch.object(main, "_act", lambda name: self._act(host, next(pending))):
@@ -441,8 +443,8 @@ class World:
             return Outcome(False, None, None, {"told": journal.answers(self.journals.get((host, arguments["run"]), []))})
         if call in ("consent", "lease", "readmit", "release", "vouch"):
             return getattr(self.vmas[host], call)(arguments, check)
-        if call == "hold":
-            return self.vmas[host].hold(arguments, check)
+        if call in ("hold", "subscribe"):
+            return getattr(self.vmas[host], call)(arguments, check)
         if call == "awake":
             leased = [order for order in arguments["instances"] if order["name"] in arguments["lease"]["numbers"]]
             for order in leased:
@@ -504,8 +506,13 @@ class World:
         if host in self.rms:
             self.rms[host].cut()
 
+    def switch_off(self, rm: str) -> None:
+        """Have the power of an RM fail for good."""
+        self.cut(rm)
+        self.off.add(rm)
+
     def _peer(self, name: str) -> Rm | None:
-        return None if name in self.silent else self.rms[name]
+        return None if name in self.silent | self.off else self.rms[name]
 
     def _bring(self, rm: Rm, arguments: dict) -> Outcome:
         capsule = rm.held(f"{arguments['name']}-1.", arguments["version"])
@@ -561,7 +568,7 @@ class World:
             found += [problem for record in known["records"] for problem in self._of_record(hn, record)]
             found += self._of_routers(hn, known)
         recorded = {(record["rm"], record["instance"]) for known in registries.values() for record in known["records"]}
-        for rm in self.rms.values():
+        for rm in (rm for rm in self.rms.values() if rm.name not in self.off):
             found += [f"{name} is {guest.state} on {rm.name}, which no VMA knows" for name, guest in rm.guests.items() if (rm.name, name) not in recorded]
         return [*found, *self._of_names(registries)]
 
