@@ -52,7 +52,8 @@ def import_capsule(store: Store, wanted: dict[str, t.Any], dry: bool = False, pr
         store: where to.
         wanted: C(name), C(version), C(domain), C(guest), C(ports) and C(machine) as in a manifest, but a MAC address in any of its usual forms; C(boot)
             with the paths C(kernel) and C(initrd) (or None) and the C(cmdline), or None; C(balance) as C(balance.checked) takes it; C(clock) with C(agent) and
-            C(catch_up), or None; C(disks), each as C(origins.origin) takes it; C(vpn) as in a manifest but without its C(credentials), which are given beside it, or None.
+            C(catch_up), or None; C(disks), each as C(origins.origin) takes it; C(vpn) as in a manifest but without its C(credentials), which are given beside
+            it, or None.
         dry: only find out what would be done.
         progress: directory for the file of Progress.
 

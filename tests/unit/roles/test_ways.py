@@ -32,6 +32,9 @@ HOSTS = {
 }
 
 
+VMA = "ssh-ed25519 HOST0 c\n"
+
+
 def test_ports_nat_and_several_host_keys_are_written_down_and_what_is_known_is_kept(tmp_path):
     hosts = {name: {**variables, **({} if name == "rm.east-4" else peers(number))} for number, (name, variables) in enumerate(HOSTS.items(), start=1)}
     mine = hosts["rm-east-1"]["rm_peers"]["answers"]["peers"]["result"]
@@ -47,14 +50,16 @@ def test_ports_nat_and_several_host_keys_are_written_down_and_what_is_known_is_k
     }
     # As defaults of the role, what every host may have otherwise.
     usual = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text(encoding="utf-8"))
+    vma = {"rm_vma": "gw-east", "rm_vma_address": "10.0.0.1", "rm_vma_port": 2022, "rm_vma_peers": {"answers": {"peers": {"result": {"host_key": VMA}}}}}
     local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-    (tmp_path / "hosts.json").write_text(json.dumps({"all": {"vars": {**usual, **local}}, "rms": {"hosts": hosts}}))
+    (tmp_path / "hosts.json").write_text(json.dumps({"all": {"vars": {**usual, **vma, **local}}, "rms": {"hosts": hosts}}))
     (tmp_path / "play.json").write_text(json.dumps([play]))
     command = [str(pathlib.Path(sys.executable).parent / "ansible-playbook"), "-i", str(tmp_path / "hosts.json"), str(tmp_path / "play.json")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     known, allowed, ways = ((tmp_path / each).read_text().splitlines()[1:] for each in WRITTEN)
     assert set(known) == {
+        "gw-east ssh-ed25519 HOST0 VMA",
         "[203.0.113.7]:2222 ssh-ed25519 HOST2 RM_2.example.com",
         "[203.0.113.7]:2222 ssh-rsa RSA2 RM_2.example.com",
         "10.0.0.13 ssh-ed25519 HOST3 rm-east-3",
@@ -64,4 +69,5 @@ def test_ports_nat_and_several_host_keys_are_written_down_and_what_is_known_is_k
     }
     assert {line.split(",command=")[0] for line in allowed} == {'restrict,from="203.0.113.7"', 'restrict,from="10.0.0.13"'}
     assert "Host 10.1.0.12\n  HostName 203.0.113.7\n  Port 2222\nHost" in "\n".join(ways) and "  Ciphers aes256-ctr" in ways
+    assert ways[:5] == ["Host vmatrix-vma", "  HostName 10.0.0.1", "  Port 2022", "  User vmatrix-vma", "  HostKeyAlias gw-east"]
     assert "Host 10.0.0.13\n  HostName 10.0.0.13\n  Port 22\nHost" in "\n".join(ways)

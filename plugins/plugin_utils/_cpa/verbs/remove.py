@@ -18,7 +18,7 @@ from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Answ
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
 
-def plan(view: View, names: parts.Naming, instance: str, rm: str | None = None) -> Plan:
+def plan(view: View, names: parts.Naming, instance: str, rm: str | None = None, stop_timeout: float = 0) -> Plan:
     """Plan to remove an instance; one that is gone is nothing to do.
 
     Args:
@@ -26,6 +26,7 @@ def plan(view: View, names: parts.Naming, instance: str, rm: str | None = None) 
         names: how names follow.
         instance: the instance's name.
         rm: only what this RM holds of it without a record there, if it is given.
+        stop_timeout: seconds that its guest has for shutting down, and for taking leave of those whom it is connected with; then it is switched off.
 
     Raises:
         InvalidInput, Refused: one sentence for the operator.
@@ -52,7 +53,7 @@ def plan(view: View, names: parts.Naming, instance: str, rm: str | None = None) 
         prepare=in_order(
             *parts.first(record, tell, leave),
             parts.stage("withdraw", "Withdraw it from its domain router", parts.route("withdraw", site, "tell", f"withdraw {instance}")),
-            *clear(site, instance, record["rm"], record["epoch"], moves_to=record["moves_to"]),
+            *clear(site, instance, record["rm"], record["epoch"], moves_to=record["moves_to"], stop_timeout=stop_timeout),
         ),
         stopped="What was done stays done; run it again when this is mended.",
         done="{instance} is gone from {rm} in {hn}.",
@@ -111,6 +112,7 @@ def clear(
     prefix: str = "",
     with_it: t.Sequence[t.Mapping[str, t.Any]] = (),
     moves_to: str | None = None,
+    stop_timeout: float = 0,
     **how: t.Any,
 ) -> tuple[Stage, ...]:
     """Return the stages that remove what was withdrawn: from its RM, from the registry, and from the router that may hold nobody else.
@@ -123,12 +125,13 @@ def clear(
         prefix: what the ids of the steps begin with.
         with_it: what is recorded of others in the same transaction.
         moves_to: the RM that it was on its way to when a move inside the HN broke off, where there may be something of it, too.
+        stop_timeout: seconds that its guest has for shutting down.
         how: further fields of all steps.
     """
     order = {"name": instance, "state": "absent", "epoch": epoch}
-    # Its disk goes with it, so a clean shutdown would save nothing.
-    at_once = {"stop_timeout": 0, "stop_force": True}
-    removed = Step(f"{prefix}clear", rm, "instances", {"instances": [order], **at_once}, f"remove {instance}", **how)
+    # Its disk goes with it, but those whom it is connected with would wait for it.
+    ending = {"stop_timeout": stop_timeout, "stop_force": True}
+    removed = Step(f"{prefix}clear", rm, "instances", {"instances": [order], **ending}, f"remove {instance}", **how)
     elsewhere = [removed._replace(id=f"{prefix}clear.{moves_to}", device=moves_to)] if moves_to else []
     told = [{"instance": instance, "state": "absent"}, *with_it]
     release = parts.tell(f"{prefix}release", site, told, f"give the room and the addresses of {instance} back", **how)

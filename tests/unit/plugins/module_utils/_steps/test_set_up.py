@@ -61,7 +61,10 @@ def test_switches(asked):
     assert (applied, removed) == ([("br-mesh", "openvswitch", ["trunk0"], True)] * 2, [("br-mesh", False)])
 
 
-def test_an_hn_and_its_subscriptions(asked, tmp_path):
+def test_an_hn_and_its_subscriptions(asked, tmp_path, monkeypatch):
+    keys: dict[str, str] = {}
+    monkeypatch.setattr(vma.admission, "admitted", lambda: keys)
+    monkeypatch.setattr(vma.admission, "admit", lambda rm, key, check: keys.update({rm: key}) is None)
     registry = f"sqlite:///{tmp_path}/registry.db"
     wanted = {"name": "hn-east", "public_pools": ["198.18.1.0/24"], "vlan_first": 100, "vlan_last": "200", "vcpu_overcommit": 8, "registry": registry}
     assert vma.declare(wanted, False).changed and not vma.declare(wanted, True).changed
@@ -69,7 +72,10 @@ def test_an_hn_and_its_subscriptions(asked, tmp_path):
     assert vma.subscriptions({"registry": registry}, True).result == {"rms": {}}
     vma.subscribe({"name": "rm-1", **offered, "registry": registry}, False)
     found = vma.subscriptions({"registry": registry}, True)
-    assert found.result == {"rms": {"rm-1": {"name": "rm-1", **offered, "in_service": True, "capsules": None, "instances": []}}} and not found.changed
+    known = {"name": "rm-1", **offered, "in_service": True, "capsules": None, "instances": [], "key": None}
+    assert found.result == {"rms": {"rm-1": known}} and not found.changed
+    assert vma.subscribe({"name": "rm-1", "key": "ssh-ed25519 AAAA", "registry": registry}, False).changed
+    assert vma.subscriptions({"registry": registry}, True).result["rms"]["rm-1"]["key"] == "ssh-ed25519 AAAA"
     calls = asked(vma.hn, "declare", Change(False, {}, {}, {}))
     vma.declare({**wanted, "registry": None}, True)
     assert calls == [("sqlite:////var/lib/vmatrix/vma/registry.db", "hn-east", ["198.18.1.0/24"], 100, 200, 8, True)]
