@@ -456,6 +456,9 @@ def _lost_its_power(desk):
     made.cut("rm-east-1")
     assert not made.lives()
     desk.ends(made, SUSPEND)
+    # Its hosting network was down, so nothing starts by itself.
+    made.lose_power("gw-east")
+    assert "may start again what lost its power there" in desk.types(made, RECOVER)
     desk.types(made, placed())
     assert made.rms["rm-east-1"].guests[SHOP].wrote == 7
     desk.types(made, SUSPEND)
