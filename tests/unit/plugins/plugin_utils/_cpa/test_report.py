@@ -73,6 +73,8 @@ def test_status_shows_the_disk_as_promised_and_as_it_is():
     seen["rm-east-1"]["status_told"]["answers"].update(answered(room={"disk": {**DISK, "free": 1 << 30, "tight": True}})["answers"])
     sentence = "The disk of rm-east-1 gets tight: 1.0 GiB are free, and its instances may still take 15.0 GiB; move some of them, or make room."
     assert sentence in mesh_status(seen, GROUPS) and mesh_problems(seen, GROUPS) == []
+
+
 def test_status_tells_of_a_guest_that_was_paused_and_why():
     why = "there was no room left on the RM for what it wrote to vda"
     halted = {"instances": [{"name": "shop-1.example.com", "state": "running", "paused": why}], "epochs": {}}
