@@ -16,6 +16,7 @@ import http.client
 import os
 import socket
 import ssl
+import struct
 import time
 import typing as t
 
@@ -25,6 +26,8 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.caller import C
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import DeadlineExceeded, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import arp
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.inside import call_inside, enter
+
+_Kind = t.Callable[[str, Check, float], t.Union[str, None]]
 
 _PAUSE = 0.03
 _SILENT = "no reply"
@@ -142,8 +145,26 @@ def ask(address: str, check: Check, end: float) -> str | None:
 
     However the other one goes about it, all of it is over by then.
     """
+    return _told(_KINDS[check.kind], address, check, end)
+
+
+def knock(address: str, port: int, end: float) -> str | None:
+    """Ask a TCP port once, as ask() does, but hang up with a reset.
+
+    It is for who goes before the other one has closed its side: on the way nobody could tell any more that the connection has ended.
+    """
+
+    def abruptly(address: str, check: Check, end: float) -> str | None:
+        with _connected(address, check, end) as line:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return None
+
+    return _told(abruptly, address, Check("tcp", port), end)
+
+
+def _told(kind: _Kind, address: str, check: Check, end: float) -> str | None:
     try:
-        return _KINDS[check.kind](address, check, end)
+        return kind(address, check, end)
     except socket.timeout:
         return _SILENT
     except ssl.SSLError as exc:
@@ -214,7 +235,7 @@ def _arp(address: str, unused: Check, end: float) -> str | None:
     return None if arp.answers(address, end) else _SILENT
 
 
-_KINDS: dict[str, t.Callable[[str, Check, float], t.Union[str, None]]] = {"tcp": _tcp, "http": _http, "https": _https, "udp": _udp, "arp": _arp}
+_KINDS: dict[str, _Kind] = {"tcp": _tcp, "http": _http, "https": _https, "udp": _udp, "arp": _arp}
 
 
 def _connected(address: str, check: Check, end: float) -> socket.socket:

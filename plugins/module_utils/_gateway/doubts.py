@@ -17,7 +17,6 @@ import time
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import ports
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.balance import Check
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import answers, firewalls, neighbour, visitor
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.document import Document
@@ -89,7 +88,7 @@ def _problem(entrance: Entrance) -> str | None:
     # The kernel may take up to a second until a link that has just been made carries anything.
     problem = None
     for seconds in _ATTEMPTS:
-        problem = answers.ask(entrance.address, Check("tcp", entrance.port), time.monotonic() + seconds)
+        problem = answers.knock(entrance.address, entrance.port, time.monotonic() + seconds)
         if problem is None:
             break
         time.sleep(_PAUSE)

@@ -152,7 +152,7 @@ def observe(domain: str, wan: str, watched: t.Iterable[str]) -> Links | None:
         ways_out,
         _ordered(routes),
         _ordered(proxies),
-        tuple(sorted((f"{way['dst']} {_limit(way)}" for way in ways if way["dst"] == "default" or way["dev"] == INSIDE), key=_by_network)),
+        tuple(sorted((f"{way['dst']} {_limit(way)}" for way in ways if way["dst"] == "default" or way.get("dev") == INSIDE), key=_by_network)),
     )
 
 

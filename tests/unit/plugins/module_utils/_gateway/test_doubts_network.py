@@ -13,7 +13,7 @@ import pytest
 from gateway_net import CLIENT, DOMAIN, PUBLIC, apply, connect, document, sh
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
-from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import firewalls, namespace, neighbour, outside
+from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import connections, firewalls, namespace, neighbour, outside
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.inside import call_inside
 
 DROPPING = "table ip {name} {{ chain FORWARD {{ type filter hook forward priority 0; policy drop; }}; chain {more} {{ }}; }}"
@@ -58,6 +58,8 @@ def deaf_to_pings(mesh):
 
 def test_nothing_is_doubted_where_all_is_well(mesh, one):
     assert told(mesh, one) == []
+    # Or a drain would wait for a caller who has gone.
+    assert connections.count(namespace.names(DOMAIN).namespace, [one.address]) == 0
     assert {link for link in namespace.host_addresses() if link.startswith("vv")} == set(), "the visitor has gone"
 
 

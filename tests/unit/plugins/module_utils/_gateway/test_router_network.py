@@ -611,6 +611,8 @@ def test_the_second_run_changes_nothing_and_check_mode_tells_what_a_run_does(mes
     foreseen = apply(mesh, desired, dry_run=True)
     assert not os.path.exists(f"/run/netns/router-{DOMAIN}") and state.load(DOMAIN, mesh.directory) is None
     assert foreseen == apply(mesh, desired)
+    # As a tunnel that is down has it: a way that leads nowhere.
+    sh("ip", "-n", f"router-{DOMAIN}", "route", "add", "unreachable", "10.9.9.0/24")
     again = apply(mesh, desired)
     assert not again.changed and again.before == again.after
 
