@@ -59,31 +59,33 @@ def powerless(host: state.Host) -> dict[str, int]:
 
 def restart(host: state.Host, settings: Settings, asks: Ask) -> dict[str, str]:
     """Start what the VMA says of what does not live here, and return why the rest was not started, by instance."""
-    why = dict.fromkeys(powerless(host), "The VMA was not asked.")
-    left, end, pause = set(why), time.monotonic() + settings.patience, PAUSES[0]
+    why: dict[str, str] = {}
+    left, end, pause = powerless(host), time.monotonic() + settings.patience, PAUSES[0]
     while left:
-        epochs, asked = powerless(host), time.monotonic()
-        left &= set(epochs)
+        asked = time.monotonic()
         try:
-            told = asks({"restart": {name: epochs[name] for name in left}}) if left else {"granted": {}, "later": {}, "never": {}}
+            told = asks({"restart": left})
         except MeshError as exc:
             told = {"granted": {}, "later": dict.fromkeys(left, exc.message), "never": {}}
-        started = _start(host, settings, told, epochs, asked)
+        started = _start(host, settings, told, left, asked)
         if "run" in told:
             # Should this not arrive, the lease ends by itself.
             with contextlib.suppress(MeshError):
                 asks({"ended": told["run"]})
-        why = {**why, **told["later"], **told["never"], **started}
-        for name, reason in sorted({**told["never"], **started}.items()):
+        ended = {**told["never"], **started}
+        why.update({**told["later"], **ended})
+        for name, reason in sorted(ended.items()):
             logging.log(logging.WARNING if reason else logging.INFO, "%s", reason or f"{name} was started again.")
-        left -= {*told["never"], *started}
-        if left and time.monotonic() + pause > end:
+        waiting = set(left) - set(ended)
+        if not waiting or time.monotonic() + pause > end:
             break
-        if left:
-            logging.info("%s", " ".join(dict.fromkeys(told["later"].values())) or "The rest comes next.")
-            time.sleep(0 if started else pause)
-            pause = min(pause * 2, PAUSES[1])
-    return {name: reason for name, reason in why.items() if reason}
+        logging.info("%s", " ".join(dict.fromkeys(told["later"].values())) or "The rest comes next.")
+        time.sleep(0 if started else pause)
+        pause = min(pause * 2, PAUSES[1])
+        left = {name: epoch for name, epoch in powerless(host).items() if name in waiting}
+    # What an operation has started meanwhile needs no reason.
+    still = powerless(host)
+    return {name: reason for name, reason in why.items() if reason and name in still}
 
 
 def _start(host: state.Host, settings: Settings, told: t.Mapping[str, t.Any], epochs: t.Mapping[str, int], asked: float) -> dict[str, str]:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import itertools
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import Refused
@@ -30,32 +31,28 @@ class Order(t.NamedTuple):
 
 def chosen(site: Site, orders: t.Iterable[Order], exclude: t.Collection[str] = ()) -> list[str]:
     """Return the RM that each of *orders* would be given, one after the other, up to the first that no RM has room for."""
-    used, found = _used(site), []
-    for order in orders:
-        try:
-            rm = placement.choose(site.name, "it", order.requirements, list(site.rms), used, site.vcpu_overcommit, exclude=exclude)
-        except Refused:
-            break
-        found.append(rm)
-        placement.count(used, {"rm": rm, "requirements": order.requirements})
-        if order.instead_of:
-            placement.count(used, dict(order.instead_of), -1)
-    return found
+    given = _given(site, (("it", order) for order in orders), exclude)
+    return [rm for rm in itertools.takewhile(lambda rm: isinstance(rm, str), given) if isinstance(rm, str)]
 
 
 def fitting(site: Site, orders: t.Mapping[str, Order], exclude: t.Collection[str] = ()) -> dict[str, str | Refused]:
     """Return the RM that each of several instances would be given, one after the other, or the sentence why none has room for it."""
-    used: placement.Used = _used(site)
-    found: dict[str, str | Refused] = {}
-    for instance, order in orders.items():
+    return dict(zip(orders, _given(site, orders.items(), exclude)))
+
+
+def _given(site: Site, orders: t.Iterable[tuple[str, Order]], exclude: t.Collection[str]) -> t.Iterator[str | Refused]:
+    """Yield the RM that each would be given, by what it is called in a sentence, or that sentence."""
+    used = _used(site)
+    for called, order in orders:
         try:
-            rm = placement.choose(site.name, instance, order.requirements, list(site.rms), used, site.vcpu_overcommit, exclude=exclude)
+            rm = placement.choose(site.name, called, order.requirements, list(site.rms), used, site.vcpu_overcommit, exclude=exclude)
         except Refused as exc:
-            found[instance] = exc
+            yield exc
             continue
-        found[instance] = rm
         placement.count(used, {"rm": rm, "requirements": order.requirements})
-    return found
+        if order.instead_of:
+            placement.count(used, dict(order.instead_of), -1)
+        yield rm
 
 
 def candidates(site: Site, orders: t.Sequence[Order]) -> list[str]:

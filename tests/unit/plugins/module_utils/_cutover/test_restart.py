@@ -80,6 +80,12 @@ def test_who_is_to_wait_asks_again(rebooted, slept):
     assert vma.asked[2] == {"restart": {TWO: 1}}
 
 
+def test_what_an_operation_starts_meanwhile_is_left_to_it(rebooted, slept, monkeypatch):
+    monkeypatch.setattr(restart.time, "sleep", lambda seconds: rebooted.order("running", name=TWO))
+    vma = Vma({"granted": {SHOP: 7, DB: 9}, "later": {TWO: "It is busy."}})
+    assert restart.restart(rebooted.host, SETTINGS, vma) == {} and running(rebooted) == [DB, SHOP, TWO]
+
+
 def test_it_does_not_ask_for_ever(rebooted, slept):
     vma = Vma(*[CommandFailed("ssh failed.")] * 9)
     assert restart.restart(rebooted.host, SETTINGS._replace(patience=0.0), vma) == dict.fromkeys((SHOP, TWO, DB), "ssh failed.")
