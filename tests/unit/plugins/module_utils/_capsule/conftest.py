@@ -92,3 +92,18 @@ def stored(here, manifest, tmp_path):
     manifest["disks"][0]["blob"] = blob(b"disk" + bytes(5 << 20) + os.urandom(100000))
     assert here.store.put_manifest(manifest)
     return manifest
+
+
+@pytest.fixture
+def ordinary():
+    """Return what a capsule is imported with, but for its disks: it boots by itself from those."""
+    return {
+        "name": "shop",
+        "version": "1.0.0",
+        "domain": "example.com",
+        "guest": {"address": "192.168.1.10/24", "gateway": "192.168.1.1", "mac": "52:54:00:12:34:56"},
+        "ports": [{"protocol": "tcp", "port": 80}],
+        "machine": {"type": "pc-i440fx-7.2", "cpu": "qemu64", "vcpus": 1, "memory_mib": 128},
+        "boot": None,
+        "disks": [],
+    }

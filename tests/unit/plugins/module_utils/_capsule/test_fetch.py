@@ -176,17 +176,5 @@ def test_nothing_is_left_of_what_was_not_what_it_was_to_be(server, here, capsule
 
 
 @pytest.fixture
-def capsule_of():
-    def act(disk_):
-        return {
-            "name": "shop",
-            "version": "1.0.0",
-            "domain": "example.com",
-            "guest": {"address": "192.168.1.10/24", "gateway": "192.168.1.1", "mac": "52:54:00:12:34:56"},
-            "ports": [{"protocol": "tcp", "port": 80}],
-            "machine": {"type": "pc-i440fx-7.2", "cpu": "qemu64", "vcpus": 1, "memory_mib": 128},
-            "boot": None,
-            "disks": [disk_],
-        }
-
-    return act
+def capsule_of(ordinary):
+    return lambda disk_: {**ordinary, "disks": [disk_]}

@@ -34,14 +34,9 @@ def files(tmp_path):
 
 
 @pytest.fixture
-def wanted(files):
+def wanted(ordinary, files):
     return {
-        "name": "shop",
-        "version": "1.0.0",
-        "domain": "example.com",
-        "guest": {"address": "192.168.1.10/24", "gateway": "192.168.1.1", "mac": "52:54:00:12:34:56"},
-        "ports": [{"protocol": "tcp", "port": 80}],
-        "machine": {"type": "pc-i440fx-7.2", "cpu": "qemu64", "vcpus": 1, "memory_mib": 128},
+        **ordinary,
         "boot": {"kernel": str(files / "vmlinuz"), "initrd": str(files / "initrd.img"), "cmdline": "console=ttyS0"},
         "disks": [{"name": "root", "src": str(files / "disk.qcow2")}, {"name": "data", "src": str(files / "disk.raw")}],
     }

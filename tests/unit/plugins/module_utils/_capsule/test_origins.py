@@ -48,17 +48,17 @@ def raw(tmp_path):
 
 
 @pytest.fixture
-def imported(here, wanted, raw):
+def imported(here, ordinary, raw):
     """Import one disk, and check that the guest would see what is in the raw one."""
 
     def act(**source):
         source = {key: str(value) for key, value in source.items()}
-        done = intake.import_capsule(here.store, {**wanted, "disks": [{"name": "root", **source}]})
+        done = intake.import_capsule(here.store, {**ordinary, "disks": [{"name": "root", **source}]})
         found = done.manifest["disks"][0]
         assert found["virtual_size"] == SIZE and here.store.problems(done.manifest, full=True) == []
         qemu_img("compare", "-f", "raw", "-F", "qcow2", raw, here.store.blob_path(found["blob"]["sha256"]))
         assert not os.listdir(here.store.work) and not [name for name in here.blobs() if name.startswith(".")]
-        again = intake.import_capsule(here.store, {**wanted, "disks": [{"name": "root", **source}]})
+        again = intake.import_capsule(here.store, {**ordinary, "disks": [{"name": "root", **source}]})
         assert again.changed is False and again.manifest == done.manifest
         return done
 
@@ -66,32 +66,18 @@ def imported(here, wanted, raw):
 
 
 @pytest.fixture
-def refused(here, wanted):
+def refused(here, ordinary):
     """Have an import refused, and check that nothing is left of it."""
 
     def act(path, words, kind=Refused, **source):
         with pytest.raises(kind, match=words) as found:
-            intake.import_capsule(here.store, {**wanted, "disks": [{"name": "root", "src": str(path), **source}]})
+            intake.import_capsule(here.store, {**ordinary, "disks": [{"name": "root", "src": str(path), **source}]})
         assert found.value.message.endswith(".") and "\n" not in found.value.message
         assert here.blobs() == set() and here.store.list() == []
         assert not os.path.exists(here.store.work) or not os.listdir(here.store.work)
         return found.value.message
 
     return act
-
-
-@pytest.fixture
-def wanted():
-    return {
-        "name": "shop",
-        "version": "1.0.0",
-        "domain": "example.com",
-        "guest": {"address": "192.168.1.10/24", "gateway": "192.168.1.1", "mac": "52:54:00:12:34:56"},
-        "ports": [{"protocol": "tcp", "port": 80}],
-        "machine": {"type": "pc-i440fx-7.2", "cpu": "qemu64", "vcpus": 1, "memory_mib": 128},
-        "boot": None,
-        "disks": [],
-    }
 
 
 def converted(raw, path, driver, options=""):
@@ -283,10 +269,10 @@ def test_what_nobody_knows_is_no_raw_disk(refused, tmp_path, raw):
     refused(path, f"cut off: its partition table reaches to byte {SIZE}, and the file ends at byte {SIZE // 2}")
 
 
-def test_a_blank_raw_disk_is_one(here, wanted, tmp_path):
+def test_a_blank_raw_disk_is_one(here, ordinary, tmp_path):
     with open(tmp_path / "blank.raw", "wb") as handle:
         handle.truncate(1 << 30)
-    done = intake.import_capsule(here.store, {**wanted, "disks": [{"name": "root", "src": str(tmp_path / "blank.raw")}]})
+    done = intake.import_capsule(here.store, {**ordinary, "disks": [{"name": "root", "src": str(tmp_path / "blank.raw")}]})
     assert done.manifest["disks"][0]["virtual_size"] == 1 << 30 and "it is blank" in done.warnings[0]
 
 
@@ -338,14 +324,14 @@ def test_a_vmdk_takes_no_file_along_that_is_not_named_after_it(refused, raw, tmp
     refused(path, "the description of a VMDK whose data is in other files")
 
 
-def test_a_change_of_an_extent_is_other_content(here, imported, wanted, raw, tmp_path):
+def test_a_change_of_an_extent_is_other_content(here, imported, ordinary, raw, tmp_path):
     path = converted(raw, tmp_path / "disk.vmdk", *FORMATS["VMDK monolithicFlat"])
     imported(src=path)
     with open(tmp_path / "disk-flat.vmdk", "r+b") as handle:
         handle.seek(4 << 20)
         handle.write(b"something else")
     with pytest.raises(Refused, match="other content"):
-        intake.import_capsule(here.store, {**wanted, "disks": [{"name": "root", "src": str(path)}]})
+        intake.import_capsule(here.store, {**ordinary, "disks": [{"name": "root", "src": str(path)}]})
 
 
 def test_a_vmdk_within_another_ones_header_stays_out_of_reach(here, refused, raw, tmp_path):
@@ -373,19 +359,19 @@ def test_a_disk_that_depends_on_another_is_refused(refused, tmp_path):
         refused(tmp_path / name, words)
 
 
-def test_what_was_converted_elsewhere_is_recognized(here, there, wanted, raw, tmp_path):
+def test_what_was_converted_elsewhere_is_recognized(here, there, ordinary, raw, tmp_path):
     path = converted(raw, tmp_path / "disk.vmdk", "vmdk")
-    wanted["disks"] = [{"name": "root", "src": str(path)}]
-    manifest = intake.import_capsule(here.store, wanted).manifest
+    ordinary["disks"] = [{"name": "root", "src": str(path)}]
+    manifest = intake.import_capsule(here.store, ordinary).manifest
     for sha256 in here.blobs():
         there.store.add_file(here.store.blob_path(sha256))
     there.store.put_manifest(manifest)
     for dry in (True, False):
-        assert intake.import_capsule(there.store, wanted, dry=dry).changed is False
+        assert intake.import_capsule(there.store, ordinary, dry=dry).changed is False
     raw.write_bytes(disk(b"other"))
     converted(raw, path, "vmdk")
     with pytest.raises(Refused, match="other content"):
-        intake.import_capsule(there.store, wanted)
+        intake.import_capsule(there.store, ordinary)
 
 
 def test_a_disk_comes_from_one_place(here, tmp_path):
@@ -394,7 +380,7 @@ def test_a_disk_comes_from_one_place(here, tmp_path):
             origins.origin({"name": "root", **source})
 
 
-def test_a_source_that_changes_meanwhile_is_noticed(here, wanted, raw, tmp_path, monkeypatch):
+def test_a_source_that_changes_meanwhile_is_noticed(here, ordinary, raw, tmp_path, monkeypatch):
     path = converted(raw, tmp_path / "disk.vdi", "vdi")
     real = sandbox.run
 
@@ -404,21 +390,21 @@ def test_a_source_that_changes_meanwhile_is_noticed(here, wanted, raw, tmp_path,
 
     monkeypatch.setattr(sandbox, "run", meddled)
     with pytest.raises(Refused, match="changed while it was imported"):
-        intake.import_capsule(here.store, {**wanted, "disks": [{"name": "root", "src": str(path)}]})
+        intake.import_capsule(here.store, {**ordinary, "disks": [{"name": "root", "src": str(path)}]})
     assert here.blobs() == set()
 
 
-def test_a_second_version_of_the_same_disk_is_not_copied_again(here, wanted, raw, tmp_path):
+def test_a_second_version_of_the_same_disk_is_not_copied_again(here, ordinary, raw, tmp_path):
     path = converted(raw, tmp_path / "disk.qcow2", "qcow2")
-    wanted["disks"] = [{"name": "root", "src": str(path)}]
-    intake.import_capsule(here.store, wanted)
-    second = intake.import_capsule(here.store, {**wanted, "version": "1.0.1"})
+    ordinary["disks"] = [{"name": "root", "src": str(path)}]
+    intake.import_capsule(here.store, ordinary)
+    second = intake.import_capsule(here.store, {**ordinary, "version": "1.0.1"})
     assert [step["did"] for step in second.steps["root"]] == ["checked"]
     assert here.blobs() == {hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 @pytest.mark.parametrize("how", ["raw", "qcow2", "vdi", "flat", "gz"])
-def test_progress_counts_what_is_read_up_to_the_end(here, wanted, raw, tmp_path, monkeypatch, how):
+def test_progress_counts_what_is_read_up_to_the_end(here, ordinary, raw, tmp_path, monkeypatch, how):
     path = raw
     if how == "gz":
         path = packed(tmp_path / "disk.gz", "gz", raw.read_bytes())
@@ -436,7 +422,7 @@ def test_progress_counts_what_is_read_up_to_the_end(here, wanted, raw, tmp_path,
             counts["done"].append(count)
 
     monkeypatch.setattr(intake, "Progress", Counting)
-    intake.import_capsule(here.store, {**wanted, "disks": [{"name": "root", "src": str(path)}]})
+    intake.import_capsule(here.store, {**ordinary, "disks": [{"name": "root", "src": str(path)}]})
     assert sum(counts["done"]) == counts["total"] == sum(each.stat().st_size for each in tmp_path.glob("disk[-.][!r]*" if how != "raw" else "disk.raw"))
     assert os.listdir(tmp_path / "progress") == []
 
@@ -460,7 +446,7 @@ def small(tmp_path):
 
 
 @pytest.mark.parametrize("form", ["qcow2 of version 3", "VDI dynamic", "raw"])
-def test_a_disk_that_fills_gets_a_sentence(here, wanted, tmp_path, monkeypatch, request, form):
+def test_a_disk_that_fills_gets_a_sentence(here, ordinary, tmp_path, monkeypatch, request, form):
     request.getfixturevalue("small")
     path = tmp_path / "disk.raw"
     path.write_bytes(disk(size=30 << 20)[: 30 << 20])
@@ -469,5 +455,5 @@ def test_a_disk_that_fills_gets_a_sentence(here, wanted, tmp_path, monkeypatch, 
     # Somebody else fills it meanwhile: it seemed to be empty.
     monkeypatch.setattr(type(here.store), "free_bytes", lambda self: 1 << 40)
     with pytest.raises(MeshError) as found:
-        intake.import_capsule(here.store, {**wanted, "disks": [{"name": "root", "src": str(path)}]})
+        intake.import_capsule(here.store, {**ordinary, "disks": [{"name": "root", "src": str(path)}]})
     assert str(here.store.root) in found.value.message and here.blobs() == set() and os.listdir(here.store.work) == []
