@@ -49,6 +49,8 @@ def hosts():
 @pytest.fixture
 def answering(hosts):
     call_inside(GATEWAY, lambda: trunk.follow({}, ["trunk"]))
+    # It listens only some moments later.
+    wait_for(lambda: asked(None) is not None, 5, "the gateway answers")
 
 
 def asked(*vlans):
@@ -79,7 +81,7 @@ def test_a_gateway_that_does_not_answer_is_not_judged(hosts):
 def test_a_gateway_answers_again_when_its_trunk_was_down(hosts):
     answering = {}
     call_inside(GATEWAY, lambda: trunk.follow(answering, ["trunk"]))
-    assert asked(None) == 1500
+    wait_for(lambda: asked(None) == 1500, 5, "it answers")
     ip(GATEWAY, "link", "set", "trunk", "down")
     answering["trunk"].join(5)
     ip(GATEWAY, "link", "set", "trunk", "up")
