@@ -21,7 +21,7 @@ BUSYBOX = "/bin/busybox"
 #: Takes the web server's calls.
 _LISTENER = "/usr/bin/tcpsvd"
 #: What the kernel has as modules and the guest needs; in dependency order they are loaded at boot.
-_MODULES = ("virtio_pci", "virtio_blk", "virtio_net")
+_MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "button", "evdev")
 _LINE = "this line was on the disk from the beginning\n"
 
 
