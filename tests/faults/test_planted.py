@@ -12,16 +12,21 @@ from unittest import mock
 import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
-from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import agreement, instances, leases
+from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import agreement, instances, leases, records
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import leases as planned_leases
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import devices, world
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.state_machine import walked
 
-_change = instances.change
+_change, _write = instances.change, records.write
 
 
 def _never_given_back(tx, wanted):
     return None if wanted.get("expected") else _change(tx, wanted)
+
+
+def _in_the_same_epoch(tx, record):
+    before = records.one(tx, record["instance"])
+    _write(tx, {**record, "epoch": before["epoch"]} if before and record["moves_to"] else record)
 
 
 def _granted(tx, lease, names):
@@ -36,6 +41,7 @@ SAFETIES = {
     "the consent of the other VMAs": [(agreement, "consent", lambda url, lives: None), (planned_leases, "_arbiter", lambda view: [])],
     "the flush of what has come": [(devices.Rm, "flush", staticmethod(lambda guest: None))],
     "one undo, that of reservations": [(instances, "change", _never_given_back)],
+    "the newer epoch of what is rescued": [(records, "write", _in_the_same_epoch)],
     "the journals of devices": [(world.Written, "begin", lambda journal, ids: None), (world.Written, "end", lambda journal, answer, secret: None)],
 }
 

@@ -13,10 +13,9 @@ import typing as t
 from unittest import mock
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import vma as calls
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import rebuild, witness
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import concern, leases, lost, obstacles, progress, report
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import leases, lost, obstacles, progress, report
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import recover
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import mesh
@@ -67,26 +66,6 @@ class Mesh(World):
         super().__init__(groups, CAPSULES)
         self.dead: set[int] = set()
         self.recorded: dict[str, dict[str, t.Any]] = {}
-
-    def _whole(self, host: str, call: str, arguments: dict, check: bool) -> Outcome:
-        if call in ("hear", "subscribe"):
-            return self.vmas[host]._asked(getattr(calls, call), arguments, check)
-        return super()._whole(host, call, arguments, check)
-
-    def _held(self, host: str, asked: concern.Concern) -> dict[str, t.Any]:
-        answers = super()._held(host, asked)
-        if asked.holdings:
-            answers["holdings"]["result"] = {"instances": self.holdings(host)}
-        return answers
-
-    def holdings(self, rm: str) -> list[dict[str, t.Any]]:
-        """Return what an RM holds, as C(_hypervisor.state.holdings) does."""
-        here = self.rms[rm]
-        return [
-            {"name": name, "state": guest.state, "epoch": here.known(name)[0], "lease": here.leases.get(name, 0)}
-            for name, guest in here.guests.items()
-            if guest.state == "running" or here.known(name)[1]
-        ]
 
     def lose_power(self, vma: str) -> None:
         """Have the host of a VMA start again: its witness is gone."""

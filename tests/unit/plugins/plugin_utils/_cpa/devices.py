@@ -631,6 +631,10 @@ class Vma:
         """Know whether an RM is in service."""
         return self._asked(vma.subscribe, arguments, check)
 
+    def hear(self, arguments: dict, check: bool) -> Outcome:
+        """Know what RMs run."""
+        return self._asked(vma.hear, arguments, check)
+
     def hold(self, arguments: dict, check: bool) -> Outcome:
         """Record who holds what."""
         held, gone = arguments.get("held", []), arguments.get("gone", [])

@@ -13,7 +13,6 @@ C(VMATRIX_SEED) and C(VMATRIX_WALKS) make other walks, and more of them; a failu
 from __future__ import annotations
 
 import contextlib
-import contextlib
 import copy
 import functools
 import os
@@ -34,6 +33,7 @@ from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import (
     move,
     recover,
     remove,
+    rescue,
     resume,
     scale,
     standby,
@@ -58,6 +58,7 @@ from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_
     CLONE,
     DB,
     MOVE,
+    RESCUE,
     SCALE,
     SHOP,
     TWO,
@@ -77,7 +78,7 @@ NAMES = [SHOP, TWO, DB]
 #: What can befall the next host that is asked; None twice as often as each.
 FAULTS = [None, None, BEFORE, AFTER, SILENT, LOST, MIDDLE, UNHEARD, CUT_BEFORE, CUT_BETWEEN, CUT_AFTER, DIED_BEFORE, DIED_AFTER]
 #: Verbs after which an instance, or what it has written, need not be there.
-ENDS = (remove, scale, standby, update, clone, drain, recover)
+ENDS = (remove, scale, standby, update, clone, drain, recover, rescue)
 #: What operators are told to do.
 AGAIN = re.compile(r"\b[Rr]un (it|this|the \w+) again")
 #: So many walks are made, each of so many steps, from a seed.
@@ -135,6 +136,7 @@ class Operators(RuleBasedStateMachine):
         again: what operators were told to run again.
         granted: what RMs may start again.
         ending: the instances that somebody has wished an end to.
+        rescued: the RMs that somebody has rescued something of, each with what.
         steps: how many steps all walks had.
     """
 
@@ -154,6 +156,7 @@ class Operators(RuleBasedStateMachine):
         self.wrote: dict[str, int] = {}
         self.granted: dict[str, Granted] = {}
         self.ending: set[str] = set()
+        self.rescued: set[tuple[str, str]] = set()
         for name in (SHOP, DB):
             self.write(name)
 
@@ -221,12 +224,13 @@ class Operators(RuleBasedStateMachine):
         self.step()
         self.world.silent.add(host)
 
-    @precondition(lambda self: self.world.silent)
+    @precondition(lambda self: self.world.silent or self.world.off)
     @rule()
     def answer(self) -> None:
         """All hosts are reached again."""
         self.step()
         self.world.silent.clear()
+        self.world.off.clear()
 
     @rule(host=st.sampled_from(HOSTS))
     def cut(self, host: str) -> None:
@@ -234,6 +238,18 @@ class Operators(RuleBasedStateMachine):
         self.step()
         self.world.cut(host)
         self.look()
+
+    @precondition(lambda self: len(self.controllers) < 3)
+    @rule(host=st.sampled_from(GROUPS["rms"]), whole=st.booleans())
+    def lose(self, host: str, whole: bool) -> None:
+        """The power of an RM fails, nobody reaches it any more, and somebody rescues what ran there; it may come back at any time."""
+        self.cut(host)
+        self.world.off.add(host)
+        controller = self.begin(rescue, {**RESCUE, "rm": host})
+        if controller:
+            self.rescued |= {(host, name) for name in instances(controller.plan)}
+        if whole:
+            self.finish(controller)
 
     @precondition(lambda self: any(rm.powerless() for rm in self.world.rms.values()))
     @rule(which=st.integers(0, 4))
@@ -345,6 +361,7 @@ class Operators(RuleBasedStateMachine):
     def settle(self) -> None:
         """Have everything answer and every controller come to its end, recover, and look if all is well."""
         self.world.silent.clear()
+        self.world.off.clear()
         while self.controllers:
             self.turned(self.controllers[0], [])
             self.world.silent.clear()
@@ -357,6 +374,7 @@ class Operators(RuleBasedStateMachine):
                     self.world.walk(self.world.plan(*wish, dead=self.dead))
                     self.look()
             self.awake()
+            self.clear_rescued()
             wrong = self.world.problems() + [f"{each['instance']} is leased" for known in self.world.registries().values() for each in known["leases"]]
             if ended == "nothing" and not wrong:
                 break
@@ -389,6 +407,13 @@ class Operators(RuleBasedStateMachine):
                 with contextlib.suppress(Refused):
                     # Unless it is on its way, and that comes first.
                     self.done(*placed(record["instance"], capsule=record["capsule"], to_hn=self.hn(record)))
+
+    def clear_rescued(self) -> None:
+        """Clear RMs that have come back of what lives elsewhere since it was rescued from them."""
+        recorded = {(rm, record["instance"]) for unused, record in self.records() for rm in (record["rm"], record["moves_to"])}
+        for host, name in sorted(self.rescued - recorded):
+            if name in self.world.rms[host].guests:
+                self.done(remove, {"instance": name, "rm": host})
 
     def live_again(self, name: str) -> None:
         """Bring an instance to life, if it does not live, by what an operator would do."""

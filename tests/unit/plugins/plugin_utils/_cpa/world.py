@@ -183,14 +183,26 @@ class World:
         return mesh_view(self.groups, found, asked.rms)
 
     def _held(self, host: str, asked: concern.Concern) -> dict[str, t.Any]:
-        """Return what an RM answers when it is asked for capsules."""
+        """Return what an RM answers when it is asked for capsules, and which instances it holds."""
         answers = {}
         for call in asked.calls():
+            if call["call"] == "holdings":
+                answers["holdings"] = {"failed": False, "unreachable": False, "result": {"instances": self.holdings(host)}}
+                continue
             only = {key: value for key, value in call["arguments"].items() if key != "domain"}
             held = [copy.deepcopy(each) for each in self.rms[host].capsules.values() if all(each[key] == value for key, value in only.items())]
             result = {"capsules": [{"manifest": each, "complete": True, "problems": []} for each in held]}
             answers[call["ids"][0]] = {"failed": False, "unreachable": False, "result": result}
         return answers
+
+    def holdings(self, rm: str) -> list[dict[str, t.Any]]:
+        """Return what an RM holds, as C(_hypervisor.state.holdings) does."""
+        here = self.rms[rm]
+        return [
+            {"name": name, "state": guest.state, "epoch": here.known(name)[0], "lease": here.leases.get(name, 0)}
+            for name, guest in here.guests.items()
+            if guest.state == "running" or here.known(name)[1]
+        ]
 
     def registries(self) -> dict[str, dict[str, t.Any]]:
         """Return what the VMA of each HN knows."""
@@ -443,7 +455,7 @@ class World:
             return Outcome(False, None, None, {"told": journal.answers(self.journals.get((host, arguments["run"]), []))})
         if call in ("consent", "lease", "readmit", "release", "vouch"):
             return getattr(self.vmas[host], call)(arguments, check)
-        if call in ("hold", "subscribe"):
+        if call in ("hear", "hold", "subscribe"):
             return getattr(self.vmas[host], call)(arguments, check)
         if call == "awake":
             leased = [order for order in arguments["instances"] if order["name"] in arguments["lease"]["numbers"]]
