@@ -25,7 +25,7 @@ extends_documentation_fragment:
   - vmatrix.mesh.balance
 options:
   name:
-    description: The service that the capsule is for, such as V(shop).
+    description: The service that the capsule is for, such as V(shop); at most 58 characters, which leaves room for the numbers of its instances.
     type: str
     required: true
   version:

@@ -36,6 +36,7 @@ options:
     description:
       - The name by which people know the service, in its owner's zone. It is made an alias (CNAME) of O(name), signed with O(key_file).
       - What its owner has put under that name is left alone.
+      - Without a O(alias.zone) nothing is made, and RV(warnings) says so.
     type: dict
     suboptions:
       name:
@@ -43,9 +44,8 @@ options:
         type: str
         required: true
       zone:
-        description: Its zone, on the same primary.
+        description: Its zone, on the same primary; not given if there is none.
         type: str
-        required: true
   publish:
     description: The HNs that have begun to serve. Addresses that the name has already are not asked again.
     type: list
@@ -157,6 +157,12 @@ alias:
   returned: success
   type: str
   sample: there
+warnings:
+  description: That the name of O(alias) has no zone here, so that it does not lead to O(name), and what to do about it.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 held:
   description: How many seconds were waited; null if none.
   returned: success
@@ -192,7 +198,7 @@ def main() -> None:
             **options.CONFIRM,
             **options.STEERING,
             "name": {"type": "str", "required": True},
-            "alias": {"type": "dict", "options": shapes.needed("name", "zone")},
+            "alias": {"type": "dict", "options": {**shapes.needed("name"), "zone": {"type": "str"}}},
             "publish": {**options.SITES, "default": []},
             "retire": {"type": "list", "elements": "str", "default": []},
             "only": {"type": "bool", "default": False},

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import pathlib
 import re
-import shlex
 import sys
 import typing as t
 
@@ -17,21 +16,16 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 from figures import Figures, rounds  # noqa: E402
 from mesh_lab import Mesh  # noqa: E402
+from stand_ins import GATEWAY, stand_ins  # noqa: E402
 
-GATEWAY, CLIENT, DOMAIN, PUBLIC, VLAN = "gw-east", "client-east", "bench.example", "198.18.1.14", 3998
+CLIENT, DOMAIN, PUBLIC, VLAN = "client-east", "bench.example", "198.18.1.14", 3998
 #: Stand-ins for guests on both RMs: fast enough that the way to them is what is measured.
 MEMBERS = {"rm-east-1": ("192.168.1.71", "52:54:00:be:be:71"), "rm-east-2": ("192.168.1.72", "52:54:00:be:be:72")}
 ROUTER = f"router-{DOMAIN}"
-SWITCH = "from ansible_collections.vmatrix.mesh.plugins.module_utils._switch.switch import find; find('br-mesh')."
 SETTINGS = "global\n  nbthread 1\n  maxconn 4000\ndefaults\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n"
 ANSWERING = SETTINGS + "  mode http\nfrontend page\n  bind {address}:80\n  http-request return status 200 content-type text/plain string hello\n"
 BALANCING = SETTINGS + "  mode tcp\nlisten rotation\n  bind {address}:8080\n  balance roundrobin\n  server one {one}:80\n  server two {two}:80\n"
 KINDS = {"fresh": ["-H", "Connection: close"], "kept": []}
-
-
-def on_switch(call: str) -> str:
-    """Return the command that calls the engine of a host's switch."""
-    return f"PYTHONPATH=/usr/lib/vmatrix/engines.zip python3 -c {shlex.quote(SWITCH + call)}"
 
 
 @contextlib.contextmanager
@@ -49,19 +43,8 @@ def daemon(mesh: Mesh, host: str, namespace: str, settings: str) -> t.Iterator[N
 def member(mesh: Mesh, rm: str) -> t.Iterator[None]:
     """A stand-in for a guest that answers."""
     address, mac = MEMBERS[rm]
-    guard = on_switch(f"guard_port('vbench', {VLAN}, '{mac}', ['{address}'])")
-    mesh.shell(
-        rm,
-        "ip netns add bench; ip link add vbench type veth peer name eth0 netns bench; ip link set vbench up; ip -n bench link set lo up;"
-        f"ip -n bench link set eth0 address {mac} up; ip -n bench addr add {address}/24 dev eth0; ip -n bench route add default via 192.168.1.1;"
-        f"ip netns exec bench ethtool -K eth0 tx off tso off gso off >/dev/null; {guard}",
-    )
-    try:
-        with daemon(mesh, rm, "bench", ANSWERING.format(address=address)):
-            yield
-    finally:
-        removal = on_switch("remove_port('vbench')")
-        mesh.shell(rm, f"{removal}; ip link del vbench; ip netns del bench")
+    with stand_ins(mesh, rm, "bench", VLAN, mac, [address]), daemon(mesh, rm, "bench", ANSWERING.format(address=address)):
+        yield
 
 
 @contextlib.contextmanager

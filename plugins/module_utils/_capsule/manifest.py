@@ -134,9 +134,10 @@ def check(manifest: t.Any) -> dict[str, t.Any]:
     wrong = jsonschema.exceptions.best_match(errors)
     if wrong is not None:
         _refuse(".".join(str(part) for part in wrong.absolute_path) or "the top", _worded(wrong))
-    names.label("service", manifest["name"])
+    names.service(manifest["name"])
     names.version(manifest["version"])
-    names.domain(manifest["domain"])
+    # Also the last of its instances has a name.
+    names.instance_name(manifest["name"], names.LAST_ORDINAL, manifest["domain"])
     _check_guest(manifest["guest"])
     ports.checked(f"service {manifest['name']}", manifest["ports"])
     if balance.checked(manifest.get("balance")) != manifest.get("balance", {}):

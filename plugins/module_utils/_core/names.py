@@ -17,6 +17,11 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import I
 #: A DNS label (RFC 1123 section 2.1), lower case: at most 63 of a-z, 0-9 and inner hyphens.
 LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 DOMAIN = rf"{LABEL}(?:\.{LABEL})+"
+#: Characters of a label of the DNS, and of a whole name: instances have names like that, and files are named after them, with something behind it.
+_LONGEST_LABEL, LONGEST = 63, 240
+#: Instances of a service are counted up to this; what is left of a label is for the service.
+LAST_ORDINAL = 9999
+_LONGEST_SERVICE = _LONGEST_LABEL - len(f"-{LAST_ORDINAL}")
 #: What an inventory may call a host: a label, a name with dots, an address; without what has a meaning to a shell, a path or a sentence.
 MACHINE = r"[0-9A-Za-z_](?:[0-9A-Za-z._:-]{0,61}[0-9A-Za-z_])?"
 VERSION = r"[0-9A-Za-z](?:[0-9A-Za-z._+-]{0,62}[0-9A-Za-z])?"
@@ -42,6 +47,16 @@ def label(kind: str, value: str) -> str:
     near = re.sub("[^a-z0-9]+", "-", value.lower()).strip("-")[:63].strip("-") if isinstance(value, str) else ""
     would_do = f", as {near!r} does" if near else ""
     return _checked(f"name for a {kind}", LABEL, value, f"'shop' or 'hn-east' (a-z, 0-9 and inner hyphens, at most 63 characters){would_do}")
+
+
+def service(value: str) -> str:
+    """Return *value* if a service may be declared under that name, which leaves room for the numbers of its instances; raise InvalidInput otherwise."""
+    if len(label("service", value)) > _LONGEST_SERVICE:
+        raise InvalidInput(
+            f"The name {value} for a service has {len(value)} characters; at most {_LONGEST_SERVICE} leave room for the numbers of its instances (shop-9999) "
+            f"in a label of the DNS."
+        )
+    return value
 
 
 def machine(value: str) -> str:
@@ -80,12 +95,19 @@ def mac(value: str) -> str:
 
 def instance(value: str) -> InstanceName:
     """Take an instance's name apart: C(shop-1.example.com) is the first instance of service shop of example.com."""
-    match = re.fullmatch(rf"({LABEL})-([1-9][0-9]{{0,3}})\.({DOMAIN})", value) if isinstance(value, str) and len(value) <= 253 else None
+    if isinstance(value, str) and len(value) > LONGEST:
+        raise InvalidInput(f"{value!r} is not an instance: it has {len(value)} characters, and at most {LONGEST} can be.")
+    match = re.fullmatch(rf"({LABEL})-([1-9][0-9]{{0,3}})\.({DOMAIN})", value) if isinstance(value, str) else None
     if not match:
         raise InvalidInput(f"{value!r} is not an instance: it must look like 'shop-1.example.com' (service, ordinal, domain).")
+    first = len(value.partition(".")[0])
+    if first > _LONGEST_LABEL:
+        raise InvalidInput(f"{value!r} is not an instance: its service and ordinal have {first} characters, and at most {_LONGEST_LABEL} can be a label.")
     return InstanceName(match.group(1), int(match.group(2)), match.group(3))
 
 
-def instance_name(service: str, ordinal: int, owner: str) -> str:
-    """Put an instance's name together from its service, ordinal and domain."""
-    return f"{label('service', service)}-{ordinal}.{domain(owner)}"
+def instance_name(of: str, ordinal: int, owner: str) -> str:
+    """Put an instance's name together from its service, ordinal and domain; raise InvalidInput if it is none, or too long."""
+    made = f"{label('service', of)}-{ordinal}.{domain(owner)}"
+    instance(made)
+    return made

@@ -16,8 +16,10 @@ import typing as t
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
 
 #: A label of a host's or a record's name: RFC 1123 section 2.1, and a leading underscore (RFC 8552).
-LABEL = r"_?[a-z0-9](?:[a-z0-9-]{0,60}[a-z0-9])?"
+LABEL = r"(?![a-z0-9_-]{64})_?[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 NAME = rf"{LABEL}(?:\.{LABEL})*"
+#: Characters of a name, which leave room for a record's *. before it.
+LONGEST = 250
 PATH = r"/[A-Za-z0-9._~/-]{0,200}"
 PORT = 53
 
@@ -41,7 +43,7 @@ class Endpoint(t.NamedTuple):
 def name(value: str) -> str:
     """Return *value* as an absolute name without the last dot, in lower case; raise InvalidInput if it cannot be one."""
     lowered = value[:-1].lower() if isinstance(value, str) and value.endswith(".") else str(value).lower()
-    if len(lowered) > 250 or not re.fullmatch(NAME, lowered):
+    if len(lowered) > LONGEST or not re.fullmatch(NAME, lowered):
         raise InvalidInput(f"{value!r} is not a name in the DNS: it must look like 'shop.example.com'.")
     return lowered
 

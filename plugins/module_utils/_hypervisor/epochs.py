@@ -19,6 +19,9 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import R
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import read_json, sync, write_json
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.places import Places
 
+#: What an operator does where it is not the order that is outdated.
+_REBUILD = "Unless it lives elsewhere by now, the registry of its HN has forgotten what it granted: rebuild it by the playbook rebuild, and run this again."
+
 
 class Epoch(t.NamedTuple):
     """What this RM knows: the highest epoch (0: none yet), and whether it was granted here."""
@@ -47,9 +50,9 @@ def check_grant(places: Places, name: str, epoch: int) -> Epoch:
     """
     found = known(places, name)
     if epoch < found.number:
-        raise Refused(f"{name} may not run here with epoch {epoch}: this RM knows of epoch {found.number}.")
+        raise Refused(f"{name} may not run here with epoch {epoch}: this RM knows of epoch {found.number}. {_REBUILD}")
     if epoch == found.number and not found.here:
-        raise Refused(f"{name} may not run here with epoch {epoch}: the right to run it in that epoch was given up here.")
+        raise Refused(f"{name} may not run here with epoch {epoch}: the right to run it in that epoch was given up here. {_REBUILD}")
     return found
 
 

@@ -59,8 +59,19 @@ def follow(arguments: t.Mapping[str, t.Any], check: bool) -> Outcome:
     left = {each["hn"]: each["serving"]["number"] for each in wanted["leaves"] if not each["serving"]["served"]}
     how = {**{key: wanted[key] for key in CHANGE}, "ask": ask, "retire": [*wanted["retire"], *left], "numbers": left}
     change = service.Change(name, zone, shape={key: wanted[key] for key in SHAPE}, **how)
-    alias = wanted["alias"] and service.Alias(wanted["alias"]["name"], options.zone({**wanted, "zone": wanted["alias"]["zone"]}, wanted["key_file"]))
-    return Outcome(*service.follow(options.driver(wanted), change, alias, wanted["confirm_timeout"], check))
+    common = wanted["alias"] or {}
+    own = common.get("zone")
+    alias = service.Alias(common["name"], options.zone({**wanted, "zone": own}, wanted["key_file"])) if own else None
+    changed, before, after, result = service.follow(options.driver(wanted), change, alias, wanted["confirm_timeout"], check)
+    leads = own or not common or result["steering"] is None
+    return Outcome(changed, before, after, {**result, "warnings": [] if leads else [_unknown(common["name"], name)]})
+
+
+def _unknown(common: str, name: str) -> str:
+    return (
+        f"The name server has no zone for {common}, so nothing leads from that name to {name}: give the name server that zone (dns_zones), or have its owner "
+        f"make it an alias (CNAME) of the other."
+    )
 
 
 def look(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:

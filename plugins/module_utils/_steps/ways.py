@@ -16,7 +16,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core import sizes
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import outside
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway.namespace import MAC
-from ansible_collections.vmatrix.mesh.plugins.module_utils._switch import ports, trunk
+from ansible_collections.vmatrix.mesh.plugins.module_utils._switch import bridge_filter, ports, trunk
 
 #: How many VLANs of guests are tried besides frames without a tag; where nobody answers each takes a part of a second.
 _TRIED = 3
@@ -26,16 +26,14 @@ def look(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
     """Return as C(warnings) what of the ways is narrower than everybody believes, or closed by others; silence of another host is none.
 
     Args:
-        arguments: C(uplinks), the trunk interfaces; C(wan), the interface of a gateway that faces the world; C(bridge), the switch of an RM, from which its
+        arguments: C(switch), and C(uplinks), its trunk interfaces; C(wan), the interface of a gateway that faces the world. On a host that has none, its
             gateway is asked over the trunk.
     """
-    uplinks, wan, bridge = arguments["uplinks"], arguments.get("wan"), arguments.get("bridge")
+    uplinks, wan, switch = arguments["uplinks"], arguments.get("wan"), arguments["switch"]
     links = [("trunk interface", uplink) for uplink in uplinks] + ([("WAN interface", wan)] if wan else [])
     found = [_small(what, link) for what, link in links if sizes.carried_by(link) < sizes.USUAL]
-    if bridge:
-        found += [sentence for uplink in uplinks for sentence in _narrow(uplink, bridge)]
-    if wan:
-        found += outside.in_the_way(wan)
+    found += outside.in_the_way(wan) if wan else [sentence for uplink in uplinks for sentence in _narrow(uplink, switch)]
+    found += bridge_filter.in_the_way(switch)
     return Outcome(False, None, None, {"warnings": found})
 
 

@@ -16,6 +16,7 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
+from ansible_collections.vmatrix.mesh.plugins.module_utils._dns.shapes import LONGEST
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import nearness
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.lookups import Plan, all_answered
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import View
@@ -77,13 +78,16 @@ def _plan(view: View, service: str, domain: str, naming: Settings, ports: Record
         raise InvalidInput(f"The name of {common} cannot have a setting {unknown[0]}; there are: {', '.join(OF_ONE_SERVICE)}.")
     chosen = {key: own.get(key, naming.get(key)) for key in OF_ONE_SERVICE}
     ask = _check(chosen["check"], ports, common)
+    name = f"{common}.{naming['zone']}"
+    if len(name) > LONGEST:
+        raise InvalidInput(f"The name {name} has {len(name)} characters, and at most {LONGEST} can be: its domain or the steering zone is too long.")
     owners = sorted((zone for zone in naming["zones"] if common.endswith(f".{zone}")), key=len)
     # Whoever serves without standing in it comes last.
     order = list(dict.fromkeys([*(chosen["order"] or ()), *sorted(view.sites)]))
     return {
-        "name": f"{common}.{naming['zone']}",
+        "name": name,
         "zone": naming["zone"],
-        "alias": {"name": common, "zone": owners[-1]} if owners else None,
+        "alias": {"name": common, "zone": owners[-1] if owners else None},
         "ttl": int(chosen["ttl"]),
         "answers": int(chosen["answers"]),
         "order": order,

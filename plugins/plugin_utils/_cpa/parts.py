@@ -105,6 +105,15 @@ def route(step: str, site: Site, told: str, what: str, tunnels: t.Any = (), how:
     return Step(step, site.gateway, "router", arguments, what, **(how or {}))
 
 
+def publish(site: Site, who: t.Sequence[str], what: str, answer_timeout: float, tunnels: t.Any = ()) -> Step:
+    """Publish instances that were just started, by what the step C(tell) answered, when they answer.
+
+    They are asked whether or not they are new to the router: where their RM lost its power, or an operation was cut off before it came to the router, that
+    knows them still, and nobody has heard of them since. Their records may say otherwise, so those are not asked.
+    """
+    return route("cut_over.publish", site, "tell", what, tunnels, answer_timeout=answer_timeout, asks=list(who))
+
+
 def call_off(after: Step, step: str, site: Site, told: str) -> FollowUp:
     """End a gateway's wait for an instance when it is known not to come; without this it would wait to its deadline."""
     off = Step(step, site.gateway, "call_off", {"document": Answer(told, ("router",))}, "stop waiting for its answer")

@@ -19,7 +19,6 @@ from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site
 #: A rotation holds no more members.
 MOST = 60
 #: Ordinals of instances end here.
-LAST_ORDINAL = 9999
 
 
 def plan_scale(view: View, service: str, domain: str, to_hn: str, count: int, capsule: str | None = None, surplus: str = "suspended") -> plans.Plan:
@@ -182,5 +181,5 @@ def free_names(view: View, service: str, domain: str, count: int) -> list[str]:
         return []
     plans.all_answered(view)
     taken = {record["instance"] for site in view.sites.values() for record in site.records}
-    free = (name for name in (names.instance_name(service, ordinal, domain) for ordinal in range(1, LAST_ORDINAL + 1)) if name not in taken)
+    free = (name for name in (names.instance_name(service, ordinal, domain) for ordinal in range(1, names.LAST_ORDINAL + 1)) if name not in taken)
     return [next(free) for unused in range(count)]

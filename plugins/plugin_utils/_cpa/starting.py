@@ -67,7 +67,7 @@ def plan(
     orders = _orders(decided, asked)
     acts = parts.stage("cut_over", "Start and publish" if starts else "Bring them into their states", *orders)
     if starts:
-        router = parts.route("cut_over.publish", site, "tell", "publish those that answer", _tunnels(decided), answer_timeout=outlook.answer_timeout)
+        router = parts.publish(site, decided["starts"], "publish those that answer", outlook.answer_timeout, _tunnels(decided))
         acts = acts._replace(steps=(*acts.steps, router))
     acts, settle = _ended(site, decided, acts, _followed(outlook, decided, asked))
     settle = (*settle, *parts.swept(outlook.view, decided["swept"], [site]))

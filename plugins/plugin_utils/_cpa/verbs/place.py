@@ -66,9 +66,7 @@ def plan(
         "public_address": public_address,
         "epoch_above": lookups.highest_epoch(view, instance, site),
     }
-    # What its RM lost its power under is in the rotation still.
-    asks = {"asks": [instance]} if any(record["in_rotation"] for record, unused in there) else {}
-    return _plan(view, names, site, instance, manifest, held_by, reservation, given_up, answer_timeout, asks)
+    return _plan(view, names, site, instance, manifest, held_by, reservation, given_up, answer_timeout)
 
 
 def concerned(view: View, instance: str, capsule: str, to_hn: str, to_rm: str | None, **_other: t.Any) -> concern.Concern:
@@ -90,7 +88,6 @@ def _plan(
     reservation: t.Mapping[str, t.Any],
     given_up: int,
     answer_timeout: float,
-    asks: t.Mapping[str, t.Any],
 ) -> Plan:
     identity = {key: manifest[key] for key in ("domain", "name", "version")}
     tunneled = reservation["intranet_address"] is not None
@@ -99,7 +96,7 @@ def _plan(
     running = {"instance": instance, "state": "running", "in_rotation": True, "epoch_above": given_up, "step": "start and publish"}
     run = parts.instance("cut_over.rm", Answer("tell", ("records", 0, "rm")), [parts.order(instance, "running", TOLD)], f"start {instance}")
     tunnels = [Answer("tunnel", ("tunnel",))] if tunneled else []
-    publish = parts.route("cut_over.publish", site, "tell", f"publish {instance} when it answers", tunnels, answer_timeout=answer_timeout, **asks)
+    publish = parts.publish(site, [instance], f"publish {instance} when it answers", answer_timeout, tunnels)
     serving = [parts.served_by(site, manifest["name"], TOLD, manifest["ports"])]
     close = parts.tell("close", site, [{"instance": instance, "operation_done": True}], "close the operation")
     follow = parts.name("follow", names, manifest["name"], manifest["domain"], "have its name follow", serving)

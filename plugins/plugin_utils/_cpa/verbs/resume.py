@@ -39,10 +39,8 @@ def plan(view: View, names: parts.Naming, instance: str, answer_timeout: float |
     }
     told = Answer("tell", ("records", 0))
     run = parts.instance("cut_over.rm", record["rm"], [parts.order(instance, "running", told)], f"resume {instance}", go_on=True, **parts.limit(timeout))
-    # What its RM lost its power under is in the rotation still.
-    asks = {"asks": [instance]} if record["in_rotation"] else {}
     answer_timeout = patience(parts.memory_of([record]), answer_timeout)
-    publish = parts.route("cut_over.publish", site, "tell", f"publish {instance} when it answers", answer_timeout=answer_timeout, **asks)
+    publish = parts.publish(site, [instance], f"publish {instance} when it answers", answer_timeout)
     follow = parts.name("follow", names, record["service"], record["domain"], "have its name follow", [parts.serves(site, record, "tell")])
     close = parts.tell("close", site, [{"instance": instance, "operation_done": True}], "close the operation")
     rested = "running" if record["state"] == "running" else "suspended"

@@ -34,7 +34,7 @@ def plan(view: View, names: parts.Naming, decided: Decided, wanted: Wanted) -> P
     instance, record = decided["instance"], decided["record"]
     source, target = view.sites[decided["source"]["hn"]], view.sites[decided["target"]["hn"]]
     run = parts.instance("cut_over.rm", Answer("tell", ("records", 0, "rm")), [parts.order(instance, "running", TOLD)], "start the copy")
-    publish = parts.route("cut_over.publish", target, "tell", "publish the copy when it answers", answer_timeout=wanted.timeout)
+    publish = parts.publish(target, [instance], "publish the copy when it answers", wanted.timeout)
     serving = [parts.served_by(target, record["service"], TOLD, record["ports"])]
     follow = parts.name("follow", names, record["service"], record["domain"], "have its name follow", serving)
     # Callers know the copy alone when the name has followed, so from there on the only way is forward. An earlier run may have come so far already.

@@ -64,7 +64,26 @@ def test_tricks_are_no_instances(trick):
         names.instance(trick)
 
 
-@given(st.from_regex(names.LABEL, fullmatch=True), st.integers(1, 9999), st.from_regex(r"[a-z]{1,20}\.[a-z]{1,10}", fullmatch=True))
+@pytest.mark.parametrize("length", [59, 61, 63])
+def test_a_service_leaves_room_for_the_numbers_of_its_instances(length):
+    assert names.instance_name(names.service("a" * 58), names.LAST_ORDINAL, "example.com")
+    with pytest.raises(InvalidInput, match=f"has {length} characters; at most 58 leave room for the numbers of its instances"):
+        names.service("a" * length)
+
+
+def test_no_instance_has_a_label_or_a_name_that_is_too_long():
+    assert names.instance(f"{'a' * 61}-1.example.com").service == "a" * 61
+    for service, ordinal, characters in (("a" * 61, 10, 64), ("a" * 62, 1, 64), ("a" * 63, 1, 65)):
+        for make in (lambda *of: names.instance(f"{of[0]}-{of[1]}.{of[2]}"), names.instance_name):
+            with pytest.raises(InvalidInput, match=f"its service and ordinal have {characters} characters, and at most 63 can be a label"):
+                make(service, ordinal, "example.com")
+    domain = ".".join(["d" * 49] * 4)
+    assert len(f"{'a' * 38}-1.{domain}") == names.LONGEST and names.instance_name("a" * 38, 1, domain)
+    with pytest.raises(InvalidInput, match="it has 241 characters, and at most 240 can be"):
+        names.instance_name("a" * 39, 1, domain)
+
+
+@given(st.from_regex(rf"(?=.{{1,58}}\Z){names.LABEL}", fullmatch=True), st.integers(1, 9999), st.from_regex(r"[a-z]{1,20}\.[a-z]{1,10}", fullmatch=True))
 def test_instance_names_come_apart_as_they_were_put_together(service, ordinal, domain):
     assert names.instance(names.instance_name(service, ordinal, domain)) == (service, ordinal, domain)
 

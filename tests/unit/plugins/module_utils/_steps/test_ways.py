@@ -11,10 +11,10 @@ import pytest
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import sizes
 from ansible_collections.vmatrix.mesh.plugins.module_utils._gateway import outside
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps import ways
-from ansible_collections.vmatrix.mesh.plugins.module_utils._switch import trunk
+from ansible_collections.vmatrix.mesh.plugins.module_utils._switch import bridge_filter, trunk
 
-RM = {"uplinks": ["eth1"], "bridge": "br-none"}
-GATEWAY = {"uplinks": ["eth1"], "wan": "eth0"}
+RM = {"uplinks": ["eth1"], "switch": "br-none"}
+GATEWAY = {"uplinks": ["eth1"], "wan": "eth0", "switch": "br-gate"}
 
 
 @pytest.fixture
@@ -53,5 +53,11 @@ def test_a_trunk_that_carries_less_than_its_ends_say_is_named(found):
     assert told_of(RM) == ["The trunk interface eth1 carries 1450 bytes, not 1500"], "that it carries so much is known"
 
 
+@pytest.mark.parametrize("host", [RM, GATEWAY])
+def test_it_is_told_of_each_switch_whether_the_firewall_of_its_host_meets_its_frames(found, monkeypatch, host):
+    monkeypatch.setattr(bridge_filter, "in_the_way", lambda bridge: [f"What guests send over {bridge}: a firewall."])
+    assert told_of(host)[-1] == f"What guests send over {host['switch']}"
+
+
 def test_an_interface_that_is_not_there_is_for_others_to_tell():
-    assert ways.look({"uplinks": ["none0"], "bridge": "br-none"}, True).result == {"warnings": []}
+    assert ways.look({"uplinks": ["none0"], "switch": "br-none"}, True).result == {"warnings": []}

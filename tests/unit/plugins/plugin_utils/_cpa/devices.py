@@ -90,6 +90,13 @@ def followed(name: str, latest: int, number: int) -> str:
     return f"Another operation has come to {name} since this one began (its lease is {latest}, this one's {number}); nothing was done."
 
 
+def _known(known: int, epoch: int) -> str:
+    """Return what an RM says that knows of another epoch, as C(_hypervisor.epochs) does."""
+    why = f"this RM knows of epoch {known}." if epoch < known else "the right to run it in that epoch was given up here."
+    remedy = "Unless it lives elsewhere by now, the registry of its HN has forgotten what it granted: rebuild it by the playbook rebuild, and run this again."
+    return f"{why} {remedy}"
+
+
 def _broken(mode: str | None, when: str, result: dict | None = None) -> None:
     if mode == CUT_BETWEEN and when == MIDDLE:
         raise PowerCut
@@ -199,7 +206,7 @@ class Rm:
         if wanted == "stopped" and state == "suspended" and not common.get("stop_force"):
             raise Refused(f"{name} is {state} on {self.name}, and cannot become {wanted}.")
         if epoch is not None and (epoch < known or epoch == known and not here):
-            raise Refused(f"{name} may not run on {self.name} with epoch {epoch}: it knows of epoch {known}{'' if here else ', given up'}.")
+            raise Refused(f"{name} may not run here with epoch {epoch}: {_known(known, epoch)}")
         if guest and guest.paused:
             if wanted == "suspended" and state == "running":
                 raise Refused(f"{name} cannot be suspended: its guest is paused, for {guest.paused}. Mend that and resume it first.")
@@ -329,7 +336,7 @@ class Rm:
         if live and state == "absent" and (known, here) == (epoch, False):
             raise self._gone(name, epoch, NotFound(f"{name} was given up on {self.name} in epoch {epoch}."))
         if epoch < known or epoch == known and not here:
-            raise Refused(f"{name} may not run on {self.name} with epoch {epoch}: it knows of epoch {known}.")
+            raise Refused(f"{name} may not run here with epoch {epoch}: {_known(known, epoch)}")
         if state == "running" or live and state in ("suspended", "stopped") or not live and state == "coming":
             raise Refused(f"{name} is {state} on {self.name} already.")
         if check:

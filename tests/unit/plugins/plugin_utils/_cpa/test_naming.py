@@ -122,8 +122,16 @@ def test_a_service_may_have_settings_of_its_own():
         plan_name(view(), "shop", "example.com", {**NAMING, "services": {"shop.example.com": {"colour": 1}}}, [WEST])
 
 
-def test_without_the_owners_zone_there_is_no_alias():
-    assert plan_name(view(), "shop", "example.com", {**NAMING, "zones": ["example.net", "ple.com"]}, [WEST])["alias"] is None
+def test_without_the_owners_zone_there_is_no_alias_but_it_is_known_which_there_could_be():
+    alias = plan_name(view(), "shop", "example.com", {**NAMING, "zones": ["example.net", "ple.com"]}, [WEST])["alias"]
+    assert alias == {"name": "shop.example.com", "zone": None}
+
+
+def test_a_name_that_is_too_long_is_refused_before_anything_is_touched():
+    zone = ".".join(["z" * 63, "z" * 63, "z" * 63, "z" * 63])
+    assert plan_name(view(), "shop", "example.com", {**NAMING, "zone": zone[:233]}, [WEST])
+    with pytest.raises(InvalidInput, match="has 251 characters, and at most 250 can be: its domain or the steering zone is too long"):
+        plan_name(view(), "shop", "example.com", {**NAMING, "zone": zone[:234]}, [WEST])
 
 
 def test_all_names_say_what_is_in_rotation():

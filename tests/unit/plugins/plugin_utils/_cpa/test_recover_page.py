@@ -181,6 +181,8 @@ def test_the_variables_that_the_page_names_are_options():
         "{} is {}: only a running instance can be suspended. What was stopped, or lost its power, is started again by place.",
         "{} had just come to this RM when that failed, so its disks may not be whole here. The RM that sent it has everything: recover, or run the move again.",
         "Another operation has come to {} since this one began ({}); nothing was done.",
+        "{} may not run here with epoch {}: this RM knows of epoch {}. ",
+        "Unless it lives elsewhere by now, the registry of its HN has forgotten what it granted: rebuild it by the playbook rebuild, and run this again.",
     ],
 )
 def test_what_simulated_devices_say_is_what_real_ones_say(words):
@@ -686,6 +688,20 @@ def _lost(desk):
     desk.told.append(made.carried_out(looked).message)
     assert made.rebuild("hn-east").endswith("was rebuilt.")
     desk.types(made, placed(TWO))
+
+
+@row("NAME may not run here with epoch ...: this RM knows of epoch ...")
+def _forgotten(desk):
+    """Nothing lives that the registry should know, so nobody sees that it is another one."""
+    made = desk.mesh(placed(), REMOVE, placed(), REMOVE)
+    made.lose_registry("gw-east")
+    made.lose_power("gw-east")
+    made.site("hn-east")
+    for epoch in (1, 2):
+        assert f"with epoch {epoch}: " in desk.ends(made, placed()), "what was undone is no better the next time"
+    desk.typed |= {"rebuild"}
+    assert made.rebuild("hn-east").endswith("was rebuilt.")
+    assert "(epoch 3)" in desk.types(made, placed())
 
 
 @row("The registry of HN cannot be rebuilt while DEVICE does not answer.")
