@@ -189,7 +189,9 @@ options:
             type: str
             required: true
           identity:
-            description: The name that its certificate is for.
+            description:
+              - What its certificate is for, or what it calls itself with a pre-shared key. It may be a name, an e-mail address, an IPv4 address,
+                a distinguished name such as V(C=DE, O=Example, CN=vpn), or a key id such as V(keyid:vpn-1) or, in hexadecimal, V(keyid:#0a0b).
             type: str
             required: true
           proposals:
@@ -206,6 +208,10 @@ options:
                 description: For ESP, such as V(aes256-sha256); V(aes128gcm16-ecp256) as usual.
                 type: list
                 elements: str
+      identity:
+        description: What the service calls itself to the owner's VPN gateway, of the same forms; its name, C(name.domain), when omitted.
+        type: str
+        version_added: 0.2.0
       pool:
         description: What the service's instances are in the intranet, as addresses or networks; the first instance has the first address, in every HN.
         type: list
@@ -243,23 +249,22 @@ options:
         suboptions: *vpn_port
   vpn_credentials:
     description:
-      - What the tunnel needs that is not for everybody's eyes, as M(vmatrix.mesh.vpn_certificate) returned it. Required with O(vpn).
+      - What the tunnel needs that is not for everybody's eyes, as M(vmatrix.mesh.vpn_certificate) or M(vmatrix.mesh.vpn_secret) returned it.
+        Required with O(vpn).
       - It is kept apart from the manifest, where only the store's owner can read it, and never shown.
     type: dict
     suboptions:
       authority:
-        description: The certificate, in PEM, of the owner's authority.
+        description: The certificate, in PEM, of the owner's authority. Needed with O(vpn_credentials.certificate), and only with it.
         type: str
-        required: true
       crl:
         description: The authority's revocation list in PEM.
         type: str
       certificate:
-        description: The service's certificate in PEM.
+        description: The service's certificate in PEM. Without one its tunnel goes by a pre-shared key.
         type: str
-        required: true
       envelopes:
-        description: The service's private key for each gateway that may read it, by the SHA-256 of the gateway's public wrapping key.
+        description: The service's private or pre-shared key for each gateway that may read it, by the SHA-256 of the gateway's public wrapping key.
         type: dict
         required: true
 notes:
@@ -389,7 +394,7 @@ steps:
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import intake, store
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import proposals
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import identities, proposals
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module import shapes
 from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_module
@@ -401,10 +406,18 @@ def present(params: dict[str, t.Any], check: bool) -> Outcome:
     wanted.update(vpn=params["vpn"], credentials=params["vpn_credentials"])
     wanted["ports"] = [{key: value for key, value in port.items() if value is not None} for port in wanted["ports"]]
     if wanted["vpn"]:
-        offered = proposals.checked("owner's VPN gateway", wanted["vpn"]["gateway"].pop("proposals"))
-        wanted["vpn"]["gateway"].update({"proposals": offered} if offered else {})
+        wanted["vpn"] = _described(wanted["vpn"], f"{params['name']}.{params['domain']}")
     done = intake.import_capsule(store.Store(), wanted, dry=check)
     return Outcome(done.changed, done.before, done.after, {"capsule": done.manifest, "steps": done.steps, "warnings": list(done.warnings)})
+
+
+def _described(vpn: dict[str, t.Any], service: str) -> dict[str, t.Any]:
+    """Return the VPN part without what is as usual, its identities in their canonical form."""
+    gateway = {**vpn["gateway"], "identity": identities.checked("owner's VPN gateway", vpn["gateway"]["identity"])}
+    offered = proposals.checked("owner's VPN gateway", gateway.pop("proposals"))
+    identity = identities.checked(f"tunnel of {service}", vpn["identity"] or service)
+    described = {**vpn, "gateway": {**gateway, **({"proposals": offered} if offered else {})}, "identity": identity}
+    return {key: value for key, value in described.items() if key != "identity" or value != service}
 
 
 def call(params: dict[str, t.Any], check: bool) -> Outcome:
@@ -438,14 +451,13 @@ def main() -> None:
     owner = {**shapes.needed("address", "identity"), "proposals": shapes.PROPOSALS}
     vpn = {
         "gateway": {"type": "dict", "required": True, "options": owner},
+        "identity": {"type": "str"},
         "pool": {"type": "list", "elements": "str", "required": True},
         "backends": {"type": "list", "elements": "dict", "required": True, "options": backend},
         "inbound": {**vpn_ports, "default": []},
     }
     credentials = {
-        "authority": {"type": "str", "required": True, "no_log": True},
-        "crl": {"type": "str", "no_log": True},
-        "certificate": {"type": "str", "required": True, "no_log": True},
+        **{part: {"type": "str", "no_log": True} for part in ("authority", "crl", "certificate")},
         "envelopes": {"type": "dict", "required": True, "no_log": True},
     }
     run_module(

@@ -159,7 +159,8 @@ options:
   tunnels:
     description:
       - What tunnels need that are new on this gateway.
-      - It stays on the gateway as long as the service does, so later documents need it no more. A certificate that is there already keeps its key.
+      - It stays on the gateway as long as the service does, so later documents need it no more. A certificate or pre-shared key that is there already
+        keeps its envelope.
     type: list
     elements: dict
     default: []
@@ -169,13 +170,16 @@ options:
         type: str
         required: true
       certificate:
-        description: The service's certificate in PEM.
+        description: The service's certificate in PEM. Without one O(tunnels[].envelope) holds a pre-shared key.
         type: str
-        required: true
       envelope:
-        description: Its private key, wrapped for this gateway.
+        description: Its private key, or the key that it shares with the owner's VPN gateway, wrapped for this gateway.
         type: str
         required: true
+      identity:
+        description: What the service calls itself to the owner's VPN gateway, where that is not C(service.domain).
+        type: str
+        version_added: 0.2.0
       peer:
         description: The owner's VPN gateway.
         type: dict
@@ -186,13 +190,12 @@ options:
             type: str
             required: true
           identity:
-            description: The name that its certificate must be for.
+            description: What its certificate must be for, or what it calls itself with a pre-shared key.
             type: str
             required: true
           authority:
-            description: The certificate, in PEM, of the owner's authority.
+            description: The certificate, in PEM, of the owner's authority; needed with O(tunnels[].certificate), and only with it.
             type: str
-            required: true
           crl:
             description: The authority's revocation list in PEM.
             type: str
@@ -404,15 +407,16 @@ def main() -> None:
                 "default": [],
                 "options": {
                     "service": {"type": "str", "required": True},
-                    "certificate": {"type": "str", "required": True, "no_log": True},
+                    "certificate": {"type": "str", "no_log": True},
                     "envelope": {"type": "str", "required": True, "no_log": True},
+                    "identity": {"type": "str"},
                     "peer": {
                         "type": "dict",
                         "required": True,
                         "options": {
                             "address": {"type": "str", "required": True},
                             "identity": {"type": "str", "required": True},
-                            "authority": {"type": "str", "required": True, "no_log": True},
+                            "authority": {"type": "str", "no_log": True},
                             "crl": {"type": "str", "no_log": True},
                             "proposals": shapes.PROPOSALS,
                         },

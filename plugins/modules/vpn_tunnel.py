@@ -16,7 +16,8 @@ description:
   - It begins in the domain's router, which has to be there, and ends at the owner's VPN gateway.
   - In the intranet each instance appears with an address of its own. Only the service's own instances use the tunnel, only to declared back-ends and ports,
     and nothing goes to a back-end in the clear.
-  - IKEv2 with X.509 certificates. The peer must show a certificate of the named authority for the named identity.
+  - IKEv2 with X.509 certificates, or with a pre-shared key. The peer must show a certificate of the named authority for the named identity, or that it has the
+    same key under that identity.
   - The module waits until the tunnel is up. When it does not come up in time the module fails, and everything is as it was before.
   - What was changed by hand is found and repaired. Tunnels come back by themselves after a failure of the peer and after a reboot of the gateway.
 extends_documentation_fragment:
@@ -42,12 +43,18 @@ options:
       address:
         description: The public address of the domain's router that the tunnel begins at. Required if O(state=present).
         type: str
-      certificate:
-        description: The service's certificate in PEM, for the name C(service.domain).
+      identity:
+        description:
+          - What the service calls itself to the peer; its name C(service.domain) when omitted. It may be a name, an e-mail address, an IPv4 address,
+            a distinguished name such as V(C=DE, O=Example, CN=shop), or a key id such as V(keyid:shop-17) or, in hexadecimal, V(keyid:#0a0b).
+          - Services of a domain that have pre-shared keys with the same peer need different ones.
         type: str
-        required: true
+        version_added: 0.2.0
+      certificate:
+        description: The service's certificate in PEM, for its identity. Without one O(local.envelope) holds a pre-shared key.
+        type: str
       envelope:
-        description: The private key, wrapped for this gateway, see M(vmatrix.mesh.vpn_certificate).
+        description: The private or pre-shared key, wrapped for this gateway, see M(vmatrix.mesh.vpn_certificate) and M(vmatrix.mesh.vpn_secret).
         type: str
       key:
         description: The file on this gateway that holds the private key, instead of O(local.envelope); it must have mode C(0600).
@@ -61,13 +68,12 @@ options:
         type: str
         required: true
       identity:
-        description: The name that its certificate must be for.
+        description: What its certificate must be for, or what it calls itself with a pre-shared key; of the same forms as O(local.identity).
         type: str
         required: true
       authority:
-        description: The certificate, in PEM, of the owner's authority.
+        description: The certificate, in PEM, of the owner's authority; needed with O(local.certificate), and only with it.
         type: str
-        required: true
       crl:
         description: The authority's revocation list in PEM. With one, a peer that it does not vouch for is refused.
         type: str
@@ -143,6 +149,7 @@ options:
     description:
       - Whether the service should have a tunnel here.
       - V(renewed) only gives a tunnel that is there the certificate and envelope of O(local), and O(crl). Connections through it go on.
+        One that goes by a pre-shared key can be given another one, and no certificate.
     type: str
     default: present
     choices: [present, absent, renewed]
@@ -244,7 +251,8 @@ def main() -> None:
                 "type": "dict",
                 "options": {
                     "address": {"type": "str"},
-                    "certificate": {"type": "str", "required": True, "no_log": True},
+                    "identity": {"type": "str"},
+                    "certificate": {"type": "str", "no_log": True},
                     "envelope": {"type": "str", "no_log": True},
                     # The path of a file, not the key.
                     "key": {"type": "path", "no_log": False},
@@ -257,7 +265,7 @@ def main() -> None:
                 "options": {
                     "address": {"type": "str", "required": True},
                     "identity": {"type": "str", "required": True},
-                    "authority": {"type": "str", "required": True, "no_log": True},
+                    "authority": {"type": "str", "no_log": True},
                     "crl": {"type": "str", "no_log": True},
                     "proposals": shapes.PROPOSALS,
                 },

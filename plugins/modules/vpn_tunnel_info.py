@@ -99,7 +99,7 @@ tunnels:
           returned: success
           sample: 198.18.0.3
         identity:
-          description: The name that its certificate is for.
+          description: What it calls itself, as its certificate or pre-shared key shows.
           type: str
           returned: success
           sample: vpn.example.com
@@ -131,7 +131,7 @@ tunnels:
           returned: success
           sample: true
     certificate:
-      description: The certificate of this end.
+      description: The certificate of this end; V(none) with a pre-shared key.
       type: dict
       returned: success
       sample: {serial: 7e7ac7bc893236c8, not_after: "2027-02-21T04:00:00Z"}

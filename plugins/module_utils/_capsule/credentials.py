@@ -8,7 +8,8 @@
 """The credentials in a capsule: what a service's tunnel needs that is not for everybody's eyes.
 
 They are a blob of their own, which only the store's owner can read, so that the manifest can be shown: the authority's certificate, its revocation list,
-the service's certificate, and the service's private key in envelopes, one for each gateway that may read it. Envelopes are not opened here.
+the service's certificate, and the service's private key in envelopes, one for each gateway that may read it; or, of all this, a pre-shared key in envelopes.
+Envelopes are not opened here.
 """
 
 from __future__ import annotations
@@ -33,9 +34,12 @@ def check(value: t.Any) -> Credentials:
     """Return credentials if they are some; raise InvalidInput otherwise, without showing any of them."""
     if not isinstance(value, dict) or sorted(value) != sorted(_PARTS):
         raise InvalidInput(f"The credentials of a capsule must be {', '.join(_PARTS)}.")
+    certified = value["certificate"] is not None
+    if (value["authority"] is not None) != certified or (value["crl"] is not None and not certified):
+        raise InvalidInput("The credentials of a capsule hold both the service's certificate and its authority's, or, with a pre-shared key, neither.")
     for part, kind in (("authority", "CERTIFICATE"), ("certificate", "CERTIFICATE"), ("crl", "X509 CRL")):
         text = value[part]
-        if part == "crl" and text is None:
+        if text is None:
             continue
         if not isinstance(text, str) or len(text) > _LONGEST or not text.startswith(f"-----BEGIN {kind}-----"):
             raise InvalidInput(f"The {part} of a capsule must be in PEM (BEGIN {kind}).")
@@ -45,7 +49,7 @@ def check(value: t.Any) -> Credentials:
     for reader, envelope in envelopes.items():
         names.sha256(reader)
         if not isinstance(envelope, str) or not 0 < len(envelope) <= _LONGEST:
-            raise InvalidInput("An envelope of a capsule must be what vmatrix.mesh.vpn_certificate returned.")
+            raise InvalidInput("An envelope of a capsule must be what vmatrix.mesh.vpn_certificate or vmatrix.mesh.vpn_secret returned.")
     return value
 
 
@@ -55,8 +59,13 @@ def packed(credentials: Credentials) -> bytes:
 
 
 def identity(credentials: Credentials) -> str:
-    """Return a digest that tells whether credentials are the same. Of envelopes only the readers count, for each envelope of the same key is another."""
-    return hashlib.sha256(json.dumps({**credentials, "envelopes": sorted(credentials["envelopes"])}, sort_keys=True).encode()).hexdigest()
+    """Return a digest that tells whether credentials are the same.
+
+    With a certificate, which tells of the key, only the readers of envelopes count, for each envelope of the same key is another. Those of a pre-shared key are
+    the same for the same key.
+    """
+    envelopes = sorted(credentials["envelopes"]) if credentials["certificate"] else credentials["envelopes"]
+    return hashlib.sha256(json.dumps({**credentials, "envelopes": envelopes}, sort_keys=True).encode()).hexdigest()
 
 
 def load(store: Store, manifest: dict[str, t.Any]) -> Credentials | None:
@@ -79,7 +88,7 @@ def parcel(store: Store, manifest: dict[str, t.Any], reader: str) -> dict[str, t
     """Return what the gateway whose wrapping key has the fingerprint *reader* needs for the tunnel of the capsule's service.
 
     Returns:
-        C(service), C(certificate), C(envelope), C(peer), C(backends) and C(inbound).
+        C(service), C(certificate), C(envelope), C(identity), C(peer), C(backends) and C(inbound).
 
     Raises:
         NotFound: the capsule has no VPN part, or no envelope for this gateway.
@@ -93,5 +102,5 @@ def parcel(store: Store, manifest: dict[str, t.Any], reader: str) -> dict[str, t
         raise NotFound(f"Capsule {manifests.title(manifest)} has no envelope that this gateway could open: its key was not wrapped for it.")
     vpn = manifest["vpn"]
     peer = {**vpn["gateway"], "authority": credentials["authority"], "crl": credentials["crl"]}
-    ends = {"service": manifest["name"], "certificate": credentials["certificate"], "envelope": envelope}
+    ends = {"service": manifest["name"], "certificate": credentials["certificate"], "envelope": envelope, "identity": vpn.get("identity")}
     return {**ends, "peer": peer, "backends": vpn["backends"], "inbound": vpn["inbound"]}

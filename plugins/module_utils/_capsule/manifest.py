@@ -12,7 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.libraries import jsonschema, netaddr
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, footprint, names, ports, proposals
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import balance, footprint, identities, names, ports, proposals
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
 
 #: No file of a capsule is larger than this (bytes); QEMU's own limit for a qcow2 image lies above it.
@@ -49,7 +49,10 @@ _VPN = _closed(
         "backends": {"type": "array", "minItems": 1, "maxItems": 64, "items": _closed({"address": _TEXT, "ports": {**_VPN_PORTS, "minItems": 1}})},
         "inbound": _VPN_PORTS,
         "credentials": _BLOB,
-    }
+        # What the service calls itself there, where that is not its name.
+        "identity": _TEXT,
+    },
+    optional=["identity"],
 )
 
 #: JSON schema (draft 4, where 1.0 is no integer) of the manifest's shape; docs/architecture.md shows one. Patterns end in \Z, for $ lets a newline pass.
@@ -145,7 +148,7 @@ def check(manifest: t.Any) -> dict[str, t.Any]:
     balance.refuse_undeclared(manifest.get("balance"), manifest["name"], manifest["ports"])
     _check_disks(manifest)
     if "vpn" in manifest:
-        _check_vpn(manifest["vpn"])
+        _check_vpn(manifest["vpn"], f"{manifest['name']}.{manifest['domain']}")
     return manifest
 
 
@@ -249,8 +252,12 @@ def _check_guest(guest: dict[str, str]) -> None:
         _refuse("guest.mac", f"{guest['mac']} is not a unicast address")
 
 
-def _check_vpn(vpn: dict[str, t.Any]) -> None:
-    names.domain(vpn["gateway"]["identity"])
+def _check_vpn(vpn: dict[str, t.Any], usual: str) -> None:
+    for place, held, whose in (("vpn.gateway", vpn["gateway"], "owner's VPN gateway"), ("vpn", vpn, f"tunnel of {usual}")):
+        if "identity" in held and identities.checked(whose, held["identity"]) != held["identity"]:
+            _refuse(f"{place}.identity", f"it is not written as {identities.checked(whose, held['identity'])!r}")
+    if vpn.get("identity") == usual:
+        _refuse("vpn.identity", "it repeats defaults")
     if proposals.checked("owner's VPN gateway", vpn["gateway"].get("proposals")) != vpn["gateway"].get("proposals", {}):
         _refuse("vpn.gateway.proposals", "it repeats defaults")
     _address("vpn.gateway.address", vpn["gateway"]["address"])

@@ -58,7 +58,7 @@ def apply(
 
     Raises:
         What C(router.apply) and C(tunnel.begin_tunnels) raise; when a tunnel fails, rotation and tunnels are as they were.
-        NotFound: a service is to have a tunnel, but its certificate was never brought here.
+        NotFound: a service is to have a tunnel, but what that needs was never brought here.
     """
     mappings = {service["name"]: service["mappings"] for service in desired["services"] if service.get("mappings") is not None}
     plain = {**desired, "services": [{key: value for key, value in service.items() if key != "mappings"} for service in desired["services"]]}
@@ -68,7 +68,7 @@ def apply(
     def companion(older: bool) -> tunnel.Wait:
         known = state.load(endpoint)
         used = _merged(mappings, known, leases) if older and leases is not None else mappings
-        wanted = _tunnels(plain, used, {parcel["service"]: parcel for parcel in parcels}, known)
+        wanted = _tunnels(plain, used, {parcel["service"]: parcel for parcel in parcels}, known, endpoint.directory)
         begun, wait = tunnel.begin_tunnels(endpoint, wanted, {parcel["service"] for parcel in parcels}, tunnel_timeout, dry_run)
         done.append(begun)
         return wait
@@ -116,21 +116,22 @@ def _merged(mappings: dict[str, list], known: dict[str, Document], mine: t.Colle
     return found
 
 
-def _tunnels(document: Document, mappings: dict[str, list], parcels: dict[str, dict], known: dict[str, Document]) -> list[Document]:
-    """Return the tunnels that a domain is to have: a pure function."""
+def _tunnels(document: Document, mappings: dict[str, list], parcels: dict[str, dict], known: dict[str, Document], directory: str) -> list[Document]:
+    """Return the tunnels that a domain is to have: a function of documents, parcels, and the gateway's wrapping key in *directory*."""
     wanted = []
     for service in document["services"]:
         name, basis = service["name"], known.get(service["name"])
         if name not in mappings:
             continue
         if name in parcels:
-            basis = handover.brought(parcels[name], basis)
+            basis = handover.brought(parcels[name], basis, directory)
         if basis is not None:
             local = {key: value for key, value in basis["local"].items() if key != "address" and value is not None}
             ends = {"local": {**local, "address": service["public_address"]}, "mappings": mappings[name]}
             wanted.append({**basis, **ends, "domain": document["domain"], "service": name})
         elif mappings[name]:
-            raise NotFound(f"The certificate of {name}.{document['domain']} is not on this gateway, so there is no tunnel for it; place it again to bring it.")
+            whose = f"{name}.{document['domain']}"
+            raise NotFound(f"The certificate or pre-shared key of {whose} is not on this gateway, so there is no tunnel for it; place it again to bring it.")
     return wanted
 
 

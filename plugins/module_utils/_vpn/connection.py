@@ -7,7 +7,7 @@
 
 """Tunnels and responders as the IKE daemon knows them: what is loaded over vici, and what it must say afterwards.
 
-Each instance has a CHILD_SA of its own, so one comes or goes without the others noticing. IKEv2 with X.509 only (RFC 7296).
+Each instance has a CHILD_SA of its own, so one comes or goes without the others noticing. IKEv2 only (RFC 7296), with X.509 or a pre-shared key.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names, proposals
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import identities, names, proposals
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.document import Document
 
 #: Seconds between two questions whether a silent peer is alive; strongswan.conf says how long an answer is waited for.
 DPD = 5
 #: Identifies the XFRM interface of a namespace to the kernel's policies.
 IF_ID = 7670
+#: How the daemon calls the ways in which an end shows who it is.
+_CLASSES = {"pubkey": "public key", "psk": "pre-shared key"}
 
 Connection = t.Dict[str, t.Any]
 
@@ -34,7 +36,7 @@ def of_tunnel(tunnel: Document, kernel: bool) -> dict[str, Connection]:
     children = {
         child(mapping["instance"]): {**_child([f"{mapping['intranet_address']}/32"], remote, offered, kernel), **actions} for mapping in tunnel["mappings"]
     }
-    local = {**tunnel["local"], "identity": f"{tunnel['service']}.{tunnel['domain']}"}
+    local = {"identity": f"{tunnel['service']}.{tunnel['domain']}", **tunnel["local"]}
     ends = {"local_addrs": [local["address"]], "remote_addrs": [tunnel["peer"]["address"]], "unique": "replace"}
     return {tunnel["service"]: {**ends, **_connection(local, tunnel["peer"]["identity"], tunnel["peer"], offered, children)}}
 
@@ -66,9 +68,10 @@ def expected(connection: Connection) -> dict[str, t.Any]:
         "remote_addrs": connection.get("remote_addrs", ["%any"]),
         "unique": f"UNIQUE_{connection['unique'].upper()}",
         "dpd_delay": str(DPD),
-        "local": connection["local"]["id"],
-        "remote": connection["remote"]["id"],
-        "strict": connection["remote"]["revocation"] == "strict",
+        "local": identities.shown(connection["local"]["id"]),
+        "remote": identities.shown(connection["remote"]["id"]),
+        "classes": [_CLASSES[connection[end]["auth"]] for end in ("local", "remote")],
+        "strict": connection["remote"].get("revocation") == "strict",
         "children": {name: (sorted(one["local_ts"]), sorted(one["remote_ts"])) for name, one in connection["children"].items()},
     }
 
@@ -83,6 +86,7 @@ def seen(listed: dict[str, t.Any]) -> dict[str, t.Any]:
         "dpd_delay": listed.get("dpd_delay"),
         "local": local.get("id"),
         "remote": remote.get("id"),
+        "classes": [end.get("class") for end in (local, remote)],
         "strict": remote.get("revocation") == "GOOD",
         "children": {name: (sorted(one["local-ts"]), sorted(one["remote-ts"])) for name, one in listed.get("children", {}).items()},
     }
@@ -98,11 +102,21 @@ def _connection(
         "keyingtries": "0",
         # Both ends have one address each; with MOBIKE they would try each other's inner ones.
         "mobike": "no",
+        **(_by_certificates(local, identity, trust) if local["certificate"] else _by_pre_shared_key(local, identity)),
+        "children": children,
+    }
+
+
+def _by_certificates(local: dict[str, t.Any], identity: str, trust: dict[str, t.Any]) -> dict[str, t.Any]:
+    return {
         "local": {"auth": "pubkey", "id": local["identity"], "certs": [local["certificate"]]},
         # Without a revocation list nothing can be known; with one, whoever it does not vouch for is refused.
         "remote": {"auth": "pubkey", "id": identity, "cacerts": [trust["authority"]], "revocation": "strict" if trust["crl"] else "relaxed"},
-        "children": children,
     }
+
+
+def _by_pre_shared_key(local: dict[str, t.Any], identity: str) -> dict[str, t.Any]:
+    return {"local": {"auth": "psk", "id": local["identity"]}, "remote": {"auth": "psk", "id": identity}}
 
 
 def _child(local: list[str], remote: list[str], offered: proposals.Proposals, kernel: bool) -> dict[str, t.Any]:

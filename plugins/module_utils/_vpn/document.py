@@ -12,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names, ports, proposals
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import identities, names, ports, proposals
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn import pki, wrapping
 
@@ -57,14 +57,20 @@ def checked_tunnel(document: t.Any) -> Document:
     _keys("tunnel", document, ("domain", "service", "local", "peer", "mappings", "backends"), optional=("inbound",))
     domain, service = names.domain(document["domain"]), names.label("service", document["service"])
     what = f"tunnel of {service}.{domain}"
-    _keys(f"local end of the {what}", document["local"], ("address", "certificate"), optional=("key", "envelope"))
-    _keys(f"peer of the {what}", document["peer"], ("address", "identity", "authority"), optional=("crl", "proposals"))
+    _keys(f"local end of the {what}", document["local"], ("address",), optional=("identity", "certificate", "key", "envelope"))
+    _keys(f"peer of the {what}", document["peer"], ("address", "identity"), optional=("authority", "crl", "proposals"))
     offered = proposals.checked(f"peer of the {what}", document["peer"].get("proposals"))
-    local = {"address": _address(f"local address of the {what}", document["local"]["address"]), **_credentials(document["local"], f"{service}.{domain}")}
+    usual = f"{service}.{domain}"
+    identity = identities.checked(what, document["local"].get("identity") or usual)
+    local = {
+        "address": _address(f"local address of the {what}", document["local"]["address"]),
+        **({"identity": identity} if identity != usual else {}),
+        **(_credentials(document["local"], usual, identity) if document["local"].get("certificate") else _pre_shared(document["local"], usual)),
+    }
     peer = {
         "address": _address(f"peer address of the {what}", document["peer"]["address"]),
-        "identity": names.domain(document["peer"]["identity"]),
-        **_trust(document["peer"], f"peer of the {what}"),
+        "identity": identities.checked(f"peer of the {what}", document["peer"]["identity"]),
+        **(_trust(document["peer"], f"peer of the {what}") if local["certificate"] else _no_trust(document["peer"], f"peer of the {what}")),
         **({"proposals": offered} if offered else {}),
     }
     backends = [_backend(item, what) for item in _items(f"back-ends of the {what}", document["backends"])]
@@ -96,7 +102,8 @@ def checked_responder(document: t.Any) -> Document:
     what = f"VPN gateway of {domain}"
     _keys(f"local end of the {what}", document["local"], ("address", "identity", "certificate"), optional=("key", "envelope"))
     identity = names.domain(document["local"]["identity"])
-    local = {"address": _address(f"address of the {what}", document["local"]["address"]), "identity": identity, **_credentials(document["local"], identity)}
+    address = _address(f"address of the {what}", document["local"]["address"])
+    local = {"address": address, "identity": identity, **_credentials(document["local"], identity, identity)}
     backends = [_address(f"back-end of the {what}", item) for item in _items(f"back-ends of the {what}", document["backends"])]
     if not backends:
         raise InvalidInput(f"The {what} names no back-end, so nothing could be reached through it.")
@@ -112,23 +119,48 @@ def checked_responder(document: t.Any) -> Document:
     }
 
 
-def _credentials(local: dict[str, t.Any], name: str) -> dict[str, t.Any]:
+def _credentials(local: dict[str, t.Any], name: str, identity: str) -> dict[str, t.Any]:
+    """Return what an end with a certificate shows: *name* is whose key it is, *identity* what it calls itself."""
     given = [kind for kind in ("key", "envelope") if local.get(kind)]
     if len(given) != 1:
         raise InvalidInput(f"The certificate of {name} needs either the path of its key or an envelope of it.")
     certificate = pki.load_certificate(str(local["certificate"]), f"certificate of {name}")
-    if name not in pki.names_of(certificate):
-        raise InvalidInput(f"The certificate of {name} is for {', '.join(pki.names_of(certificate)) or 'nobody'}.")
+    known = pki.identities_of(certificate)
+    if identity not in known:
+        raise InvalidInput(f"The certificate of {name} is for {' and '.join(known) or 'nobody'}{f', not for {identity}' if identity != name else ''}.")
     if given == ["key"]:
         if not isinstance(local["key"], str) or not local["key"].startswith("/"):
             raise InvalidInput(f"The key of {name} must be the absolute path of a file on this host.")
         return {"certificate": pki.pem_of(certificate), "key": local["key"], "envelope": None}
-    if wrapping.opened(local["envelope"])["subject"] != name:
+    envelope = wrapping.opened(local["envelope"])
+    if envelope["certificate"] == wrapping.PRE_SHARED:
+        raise InvalidInput(f"There are both a certificate and a pre-shared key for {name}; its tunnel can go by one of them only.")
+    if envelope["subject"] != name:
         raise InvalidInput(f"The envelope does not hold the key of {name}.")
     return {"certificate": pki.pem_of(certificate), "key": None, "envelope": local["envelope"]}
 
 
+def _pre_shared(local: dict[str, t.Any], name: str) -> dict[str, t.Any]:
+    """Return what an end without a certificate shows: that it knows a key. It comes in an envelope only, so that it lies nowhere in the clear."""
+    if not local.get("envelope"):
+        raise InvalidInput(f"The tunnel of {name} has neither a certificate with its key nor an envelope of a pre-shared key, so it cannot show who it is.")
+    envelope = wrapping.opened(local["envelope"])
+    if envelope["certificate"] != wrapping.PRE_SHARED:
+        raise InvalidInput(f"The envelope of {name} holds the key of a certificate, which is missing.")
+    if envelope["subject"] != name or local.get("key"):
+        raise InvalidInput(f"The envelope does not hold the key of {name}.")
+    return {"certificate": None, "key": None, "envelope": local["envelope"]}
+
+
+def _no_trust(item: dict[str, t.Any], what: str) -> dict[str, t.Any]:
+    if item.get("authority") or item.get("crl"):
+        raise InvalidInput(f"The {what} shows by a pre-shared key who it is, so an authority and its revocation list say nothing of it; leave them out.")
+    return {"authority": None, "crl": None}
+
+
 def _trust(item: dict[str, t.Any], what: str) -> dict[str, t.Any]:
+    if not item.get("authority"):
+        raise InvalidInput(f"The {what} lacks the certificate of its authority, without which nobody knows whether it is the right one.")
     authority = pki.load_certificate(str(item["authority"]), f"authority of the {what}")
     crl = item.get("crl")
     return {"authority": pki.pem_of(authority), "crl": pki.pem_of(pki.load_crl(crl, f"revocation list of the {what}")) if crl else None}

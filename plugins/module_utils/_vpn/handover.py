@@ -26,7 +26,8 @@ def envelope_for(endpoint: Endpoint, service: str, recipient: str) -> dict[str, 
     """Return what the gateway with the public wrapping key *recipient* needs for a service's tunnel.
 
     Returns:
-        C(service), C(certificate) (PEM) and C(envelope), which that gateway alone can read; C(peer), C(backends) and C(inbound) as the tunnel here has them.
+        C(service), C(certificate) (PEM; None with a pre-shared key), C(envelope), which that gateway alone can read, and C(identity), None as usual;
+        C(peer), C(backends) and C(inbound) as the tunnel here has them.
 
     Raises:
         NotFound: the service has no tunnel here.
@@ -36,19 +37,32 @@ def envelope_for(endpoint: Endpoint, service: str, recipient: str) -> dict[str, 
     if known is None:
         raise NotFound(f"The service {service} of {endpoint.domain} has no tunnel on this gateway, so its key is not here.")
     local = known["local"]
-    certificate = pki.load_certificate(local["certificate"], "certificate")
-    key = plan.private_key(local, endpoint.directory)
-    envelope = wrapping.wrap(key, recipient, f"{service}.{endpoint.domain}", certificate)
-    return {"service": service, "certificate": local["certificate"], "envelope": envelope, **{part: known[part] for part in _EVERYWHERE}}
+    certificate = pki.load_certificate(local["certificate"], "certificate") if local["certificate"] else None
+    envelope = wrapping.wrap(plan.own_key(local, endpoint.directory), recipient, f"{service}.{endpoint.domain}", certificate)
+    ends = {"service": service, "certificate": local["certificate"], "envelope": envelope, "identity": local.get("identity")}
+    return {**ends, **{part: known[part] for part in _EVERYWHERE}}
 
 
-def brought(parcel: dict[str, t.Any], known: Document | None) -> Document:
+def brought(parcel: dict[str, t.Any], known: Document | None, directory: str) -> Document:
     """Return the part of a tunnel's document that *parcel*, which another host made up, holds: C(local) without an address, C(peer), C(backends), C(inbound).
 
-    Where the tunnel that is there (*known*) has the same certificate already, its key stays, because each envelope of the same key is another.
+    Where the tunnel that is there (*known*) has the same certificate or pre-shared key already, its envelope stays, because each one of the same key is
+    another. *directory* is where the gateway's wrapping key lies, which tells pre-shared keys apart.
     """
-    local = {"certificate": parcel["certificate"], "envelope": parcel["envelope"]}
-    if known is not None:
-        certificates = [pki.load_certificate(one["certificate"], "certificate") for one in (local, known["local"])]
-        local = known["local"] if pki.digest(certificates[0]) == pki.digest(certificates[1]) else local
-    return {"local": local, **{part: parcel[part] for part in _EVERYWHERE}}
+    local = {part: parcel[part] for part in ("certificate", "envelope") if parcel.get(part)}
+    if known is not None and _same(local, known["local"], directory):
+        local = {part: value for part, value in known["local"].items() if part != "identity"}
+    called = {"identity": parcel["identity"]} if parcel.get("identity") else {}
+    return {"local": {**local, **called}, **{part: parcel[part] for part in _EVERYWHERE}}
+
+
+def _same(one: dict[str, t.Any], other: dict[str, t.Any], directory: str) -> bool:
+    """Say whether two ends have the same certificate, or the same pre-shared key."""
+    papers = [end.get("certificate") for end in (one, other)]
+    if all(papers):
+        digests = [pki.digest(pki.load_certificate(paper, "certificate")) for paper in papers]
+        return digests[0] == digests[1]
+    if any(papers):
+        return False
+    keys = [wrapping.unwrap(end["envelope"], wrapping.own_key(directory), None) for end in (one, other)]
+    return keys[0] == keys[1]

@@ -115,17 +115,16 @@ def look(endpoint: Endpoint) -> list[dict[str, t.Any]]:
 
 
 def outline(document: Document | None) -> dict[str, t.Any] | None:
-    """Return a document as people may see it: certificates as serial numbers, keys not at all."""
+    """Return a document as people may see it: certificates as serial numbers, pre-shared keys as names of their envelopes, keys not at all."""
     if document is None:
         return None
     shown = {key: value for key, value in document.items() if key not in ("local", "peer", "authority", "crl")}
-    certificate = pki.load_certificate(document["local"]["certificate"], "certificate")
     shown["local"] = {key: value for key, value in document["local"].items() if key not in ("certificate", "key", "envelope")}
-    shown["local"].update(serial=pki.serial(certificate), not_after=pki.stamp(pki.not_after(certificate)))
+    shown["local"].update(_certified(document) or {"shared": plan.key_id(document["local"])})
     trust = document["peer"] if "peer" in document else document
     crl = pki.load_crl(trust["crl"], "revocation list") if trust["crl"] else None
     shown["peer"] = {key: value for key, value in document.get("peer", {}).items() if key not in ("authority", "crl")}
-    shown["peer"]["authority"] = pki.serial(pki.load_certificate(trust["authority"], "authority"))
+    shown["peer"]["authority"] = pki.serial(pki.load_certificate(trust["authority"], "authority")) if trust["authority"] else None
     shown["peer"]["revoked"] = sorted(f"{entry.serial_number:x}" for entry in crl) if crl is not None else None
     return shown
 
@@ -154,7 +153,6 @@ def _described(endpoint: Endpoint, service: str, document: Document, live: list[
     up = [one for one in live if one["state"] == "ESTABLISHED"]
     children = [child for one in up for child in one["child-sas"].values() if child["state"] == "INSTALLED"]
     names = {child["name"] for child in children}
-    certificate = pki.load_certificate(document["local"]["certificate"], "certificate")
     ages = [int(one["established"]) for one in up]
     ways = [{**mapping, "established": connection.child(mapping["instance"]) in names} for mapping in document.get("mappings", [])]
     return {
@@ -166,7 +164,15 @@ def _described(endpoint: Endpoint, service: str, document: Document, live: list[
         "bytes_out": sum(int(child["bytes-out"]) for child in children),
         "peers": [{"address": one["remote-host"], "identity": one["remote-id"]} for one in up],
         "instances": ways,
-        "certificate": {"serial": pki.serial(certificate), "not_after": pki.stamp(pki.not_after(certificate))},
+        "certificate": _certified(document),
         "kernel_esp": kernel(endpoint),
         "drift": wrong,
     }
+
+
+def _certified(document: Document) -> dict[str, str] | None:
+    """Return serial number and end of the certificate that a document's own end shows; None with a pre-shared key."""
+    if not document["local"]["certificate"]:
+        return None
+    certificate = pki.load_certificate(document["local"]["certificate"], "certificate")
+    return {"serial": pki.serial(certificate), "not_after": pki.stamp(pki.not_after(certificate))}

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import typing as t
@@ -16,6 +17,19 @@ import typing as t
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.libraries import cryptography
 
+#: How strongSwan writes the parts of a subject (RFC 4519 section 2, RFC 2985 section 5.2.1).
+_SHORT = {
+    "0.9.2342.19200300.100.1.1": "UID",
+    "0.9.2342.19200300.100.1.25": "DC",
+    "1.2.840.113549.1.9.1": "E",
+    "2.5.4.3": "CN",
+    "2.5.4.5": "SN",
+    "2.5.4.6": "C",
+    "2.5.4.7": "L",
+    "2.5.4.8": "ST",
+    "2.5.4.10": "O",
+    "2.5.4.11": "OU",
+}
 UTC = datetime.timezone.utc
 
 
@@ -116,6 +130,16 @@ def names_of(certificate: t.Any) -> list[str]:
     except x509.ExtensionNotFound:
         return []
     return found.value.get_values_for_type(x509.DNSName)
+
+
+def identities_of(certificate: t.Any) -> list[str]:
+    """Return all that a certificate is for, as C(_core.identities) writes it: names, e-mail addresses, addresses, and its subject last."""
+    x509, found = cryptography.x509, names_of(certificate)
+    with contextlib.suppress(x509.ExtensionNotFound):
+        others = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        found = [*found, *others.get_values_for_type(x509.RFC822Name), *map(str, others.get_values_for_type(x509.IPAddress))]
+    parts = [(_SHORT.get(part.oid.dotted_string, part.oid.dotted_string), part.value) for part in certificate.subject]
+    return [*found, ", ".join(f"{name}={value}" for name, value in parts)]
 
 
 def _utc(signed: t.Any, attribute: str) -> datetime.datetime:

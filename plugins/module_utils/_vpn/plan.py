@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import typing as t
 
@@ -18,13 +19,17 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.device import Li
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.document import RESPONDER, Document
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.libraries import cryptography
 
+#: What the identifier of a pre-shared key begins with; the one of a private key is hexadecimal.
+PRE_SHARED = "pre-shared-"
+
 
 class Plan(t.NamedTuple):
     """What an endpoint must be like.
 
     Attributes:
         connections: what the daemon has loaded, by name.
-        locals: whose private keys the daemon holds, by the key's identifier.
+        locals: whose private or pre-shared keys the daemon holds, by the key's identifier.
+        shared: of pre-shared keys the connection that uses it, by the key's identifier.
         certificates: own certificates and revocation lists that the daemon knows, as DER.
         crls: the revocation lists among them, as PEM.
         links: device and routes.
@@ -33,6 +38,7 @@ class Plan(t.NamedTuple):
 
     connections: dict[str, connection.Connection]
     locals: dict[str, dict[str, t.Any]]
+    shared: dict[str, str]
     certificates: set[bytes]
     crls: list[str]
     links: Links
@@ -55,26 +61,30 @@ def of(documents: dict[str, Document], kernel: bool, interfaces: t.Iterable[tupl
     for responder in responders:
         connections.update(connection.of_responder(responder, kernel))
     crls = [document[1] for document in _trusted(documents) if document[1]]
-    certificates = {pki.der_of(pki.load_certificate(one["local"]["certificate"], "certificate")) for one in documents.values()}
+    shown = [one["local"]["certificate"] for one in documents.values() if one["local"]["certificate"]]
+    certificates = {pki.der_of(pki.load_certificate(one, "certificate")) for one in shown}
     certificates |= {pki.der_of(pki.load_crl(crl, "revocation list")) for crl in crls}
     links = _of_tunnels(tunnels, kernel) if tunnels else _of_responders(responders, kernel, list(interfaces))
     own = {key_id(document["local"]): document["local"] for document in documents.values()}
-    return Plan(connections, own, certificates, sorted(set(crls)), links, None if responders else rules.render(tunnels))
+    shared = {key_id(tunnel["local"]): tunnel["service"] for tunnel in tunnels if not tunnel["local"]["certificate"]}
+    return Plan(connections, own, shared, certificates, sorted(set(crls)), links, None if responders else rules.render(tunnels))
 
 
 def key_id(local: dict[str, t.Any]) -> str:
-    """Return how the daemon calls the private key of an end's certificate: the SHA-1 of its public key (RFC 5280 section 4.2.1.2)."""
+    """Return how the daemon calls the key of an end: the SHA-1 of a certificate's public key (RFC 5280 section 4.2.1.2), of a pre-shared one its envelope's."""
+    if not local["certificate"]:
+        return f"{PRE_SHARED}{hashlib.sha256(local['envelope'].encode()).hexdigest()[:40]}"
     certificate = pki.load_certificate(local["certificate"], "certificate")
     return cryptography.x509.SubjectKeyIdentifier.from_public_key(certificate.public_key()).digest.hex()
 
 
-def private_key(local: dict[str, t.Any], directory: str) -> bytes:
-    """Return the private key (PEM) of an end, out of its envelope or its file.
+def own_key(local: dict[str, t.Any], directory: str) -> bytes:
+    """Return the key of an end, out of its envelope or its file: a private one (PEM), or the bytes of a pre-shared one.
 
     Raises:
         Refused: it does not belong to the end's certificate, or the file is readable by others.
     """
-    certificate = pki.load_certificate(local["certificate"], "certificate")
+    certificate = pki.load_certificate(local["certificate"], "certificate") if local["certificate"] else None
     if local["envelope"]:
         return wrapping.unwrap(local["envelope"], wrapping.own_key(directory), certificate)
     return wrapping.read_key(local["key"], certificate)
@@ -82,6 +92,8 @@ def private_key(local: dict[str, t.Any], directory: str) -> bytes:
 
 def refuse_expired(local: dict[str, t.Any]) -> None:
     """Raise Refused when an end's certificate is not valid now: its peer would refuse it with less clear words."""
+    if not local["certificate"]:
+        return
     certificate = pki.load_certificate(local["certificate"], "certificate")
     name = ", ".join(pki.names_of(certificate))
     if pki.not_after(certificate) <= pki.now():

@@ -23,7 +23,10 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.libraries import
 _PATIENCE = 10.0
 
 #: What marks the line of its log that says best why a tunnel did not come up; what comes first says more.
-_TELLING = ("notify error", "notify,", "no trusted", "expired", "revoked", "constraint check failed", "giving up", "no private key", "failed")
+_TELLING = (
+    *("notify error", "notify,", "no trusted", "expired", "revoked", "constraint check failed", "giving up"),
+    *("no private key", "no shared key", "MAC mismatched", "failed"),
+)
 
 
 class Session:
@@ -38,8 +41,8 @@ class Session:
         return {name: connection.seen(one) for listed in self._vici.list_conns() for name, one in _plain(listed).items()}
 
     def keys(self) -> set[str]:
-        """Return the identifiers of the loaded private keys."""
-        return set(_plain(self._vici.get_keys()).get("keys", []))
+        """Return the identifiers of the loaded private and pre-shared keys."""
+        return {identifier for listed in (self._vici.get_keys(), self._vici.get_shared()) for identifier in _plain(listed).get("keys", [])}
 
     def certificates(self) -> set[bytes]:
         """Return every loaded certificate and revocation list as DER."""
@@ -53,9 +56,17 @@ class Session:
         """Give the daemon a private key, which stays in its memory."""
         self._vici.load_key({"type": "any", "data": pem})
 
+    def load_shared(self, identifier: str, secret: bytes, owners: list[str]) -> None:
+        """Give the daemon a key that the two ends *owners* share, which stays in its memory."""
+        self._vici.load_shared({"id": identifier, "type": "IKE", "data": secret, "owners": owners})
+
     def unload_key(self, identifier: str) -> None:
         """Take a private key away."""
         self._vici.unload_key({"id": identifier})
+
+    def unload_shared(self, identifier: str) -> None:
+        """Take a pre-shared key away."""
+        self._vici.unload_shared({"id": identifier})
 
     def load_crl(self, pem: str) -> None:
         """Give the daemon a revocation list; it keeps the newest one of an authority."""

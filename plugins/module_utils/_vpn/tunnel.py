@@ -62,20 +62,26 @@ def apply_tunnel(endpoint: Endpoint, desired: Document, timeout: float, dry_run:
 
 
 def renew(endpoint: Endpoint, service: str, parcel: dict[str, t.Any], timeout: float, dry_run: bool = False) -> Report:
-    """Give the tunnel of a service another certificate and revocation list; a service without a tunnel here is left alone.
+    """Give the tunnel of a service another certificate and revocation list, or another pre-shared key; a service without a tunnel here is left alone.
 
     Args:
         endpoint: where it ends on this gateway.
         service: the service.
-        parcel: C(certificate), C(envelope) and C(crl).
+        parcel: C(certificate) (None for a pre-shared key), C(envelope) and C(crl).
         timeout: as for C(apply_tunnel), which also says what is raised.
         dry_run: whether to only say what would change.
+
+    Raises:
+        InvalidInput: the tunnel goes by the other of the two.
     """
     known = state.load(endpoint).get(service)
     if known is None:
         return Report(False, {"tunnel": None, "drift": []}, {"tunnel": None, "drift": []}, 0.0)
-    everywhere = {part: known[part] for part in ("backends", "inbound")}
-    taken = handover.brought({**parcel, **everywhere, "peer": {**known["peer"], "crl": parcel["crl"]}}, known)
+    if bool(parcel["certificate"]) != bool(known["local"]["certificate"]):
+        has, lacks = ("certificates", "a pre-shared key") if known["local"]["certificate"] else ("a pre-shared key", "certificates")
+        raise InvalidInput(f"The tunnel of {service}.{endpoint.domain} goes by {has}; for one that goes by {lacks}, import a new version and place that.")
+    everywhere = {"identity": known["local"].get("identity"), **{part: known[part] for part in ("backends", "inbound")}}
+    taken = handover.brought({**parcel, **everywhere, "peer": {**known["peer"], "crl": parcel["crl"]}}, known, endpoint.directory)
     local = {key: value for key, value in taken["local"].items() if value is not None}
     return apply_tunnel(endpoint, {**known, **taken, "local": {**local, "address": known["local"]["address"]}}, timeout, dry_run)
 
@@ -207,16 +213,18 @@ def _undo(endpoint: Endpoint, wanted: dict[str, Document], known: dict[str, Docu
 
 def _replaced(endpoint: Endpoint, wanted: dict[str, Document], known: dict[str, Document]) -> set[str]:
     """Return the initiator's SPIs of the IKE_SAs that strongSwan will close, some time after it has taken the new documents: their ends show other papers."""
-    had, want = plan_of(endpoint, known).connections, plan_of(endpoint, wanted).connections
-    other = {name for name, one in want.items() if name in had and _ends(one) != _ends(had[name])}
+    had, want = plan_of(endpoint, known), plan_of(endpoint, wanted)
+    other = {name for name in want.connections if name in had.connections and _ends(want, name) != _ends(had, name)}
     if not other:
         return set()
     with opened(endpoint.socket, endpoint.namespace) as session:
         return {one["initiator-spi"] for one in session.tunnels() if one["connection"] in other} if session else set()
 
 
-def _ends(one: connection.Connection) -> dict[str, t.Any]:
-    return {key: value for key, value in one.items() if key != "children"}
+def _ends(whole: plan.Plan, name: str) -> tuple[dict[str, t.Any], list[str]]:
+    """Return how the ends of a connection know each other, and the identifier of the key that they share, if they do."""
+    ends = {key: value for key, value in whole.connections[name].items() if key != "children"}
+    return ends, [identifier for identifier, user in whole.shared.items() if user == name]
 
 
 def _new_part(document: Document, known: Document | None) -> Document | None:
@@ -230,7 +238,7 @@ def _refuse_unready(endpoint: Endpoint, documents: t.Iterable[Document]) -> None
     for document in documents:
         plan.refuse_expired(document["local"])
         # Read once before anything is touched, so that a key that cannot be had is said at once.
-        plan.private_key(document["local"], endpoint.directory)
+        plan.own_key(document["local"], endpoint.directory)
 
 
 def _down(endpoint: Endpoint, wanted: dict[str, connection.Connection]) -> list[str]:
@@ -261,10 +269,21 @@ def _wait(endpoint: Endpoint, wanted: dict[str, connection.Connection], timeout:
             trying = {one["connection"] for one in session.tunnels() if one["state"] in ("CREATED", "CONNECTING")}
             # One that has no time to hear the peer's refusal would only hide why the one before was refused.
             if down[0][0] not in trying and time.monotonic() >= grace and left >= _WORD:
-                reason = session.initiate(*down[0], timeout=min(left, 5.0)) or reason
+                said = session.initiate(*down[0], timeout=min(left, 5.0))
+                reason = _told(said, wanted[down[0][0]]) if said else reason
                 grace = time.monotonic() + 0.5
             time.sleep(min(pause, max(left, 0)))
             pause = min(pause * 1.5, 0.2)
+
+
+def _told(said: str, one: connection.Connection) -> str:
+    """Return why a connection did not come up; what an end says that has another pre-shared key does not name that."""
+    if one["local"]["auth"] == "psk" and "AUTHENTICATION_FAILED" in said:
+        us, them = one["local"]["id"], one["remote"]["id"]
+        return f"the peer refused to authenticate {us} ({said}): it has another pre-shared key, knows nobody of that identity, or is not {them} itself"
+    if one["local"]["auth"] == "psk" and "MAC mismatched" in said:
+        return f"the peer has another pre-shared key ({said})"
+    return said
 
 
 def _enforce(endpoint: Endpoint, target: dict[str, Document], present: dict[str, Document]) -> None:
@@ -283,7 +302,7 @@ def _enforce(endpoint: Endpoint, target: dict[str, Document], present: dict[str,
             _nft(endpoint, want.rules or "")
         state.save(endpoint, {})
         return
-    keys = {name: plan.private_key(local, endpoint.directory) for name, local in want.locals.items()}
+    keys = {name: plan.own_key(local, endpoint.directory) for name, local in want.locals.items()}
     state.save(endpoint, target)
     if want.rules is not None and (not seen.rules or want.rules != had.rules):
         _nft(endpoint, want.rules)
@@ -300,20 +319,32 @@ def _enforce(endpoint: Endpoint, target: dict[str, Document], present: dict[str,
 
 
 def _load(session: Session, want: plan.Plan, seen: Seen, keys: dict[str, bytes]) -> None:
+    old = seen.keys - set(keys)
+    # A connection does not tell which pre-shared key it was made with, so there is never more than one, and with another one it is made anew.
+    for name in old:
+        if name.startswith(plan.PRE_SHARED):
+            session.unload_shared(name)
+    anew = set()
     for name in set(keys) - seen.keys:
-        session.load_key(keys[name])
+        if name in want.shared:
+            ends = want.connections[want.shared[name]]
+            session.load_shared(name, keys[name], [ends["local"]["id"], ends["remote"]["id"]])
+            anew.add(want.shared[name])
+        else:
+            session.load_key(keys[name])
     renewed = [crl for crl in want.crls if pki.der_of(pki.load_crl(crl, "revocation list")) not in seen.certificates]
     for crl in renewed:
         session.load_crl(crl)
-    for name in set(seen.connections) - set(want.connections):
+    for name in set(seen.connections) - (set(want.connections) - anew):
         session.unload(name)
     for name, one in want.connections.items():
         session.load(name, one)
         # Who was let in under an older list has to show its certificate again; the others are back within a second.
         if renewed and seen.connections and one["remote"]["revocation"] == "strict":
             session.terminate({"ike": name})
-    for name in seen.keys - set(keys):
-        session.unload_key(name)
+    for name in old:
+        if not name.startswith(plan.PRE_SHARED):
+            session.unload_key(name)
 
 
 def _start(endpoint: Endpoint) -> None:
@@ -343,6 +374,15 @@ def _refuse_conflicts(name: str, document: Document, known: dict[str, Document])
             shared = {mapping[part] for mapping in document["mappings"]} & {mapping[part] for mapping in one["mappings"]}
             if shared:
                 raise InvalidInput(f"The {part.replace('_', ' ')} {sorted(shared)[0]} is already used by service {other} of {document['domain']}.")
+        if not document["local"]["certificate"] and not one["local"]["certificate"] and _known_as(document) == _known_as(one):
+            identity, peer = _known_as(document)
+            raise InvalidInput(
+                f"The service {other} of {document['domain']} has a pre-shared key with {peer} as {identity}, too; its keys are told apart by identities only."
+            )
+
+
+def _known_as(document: Document) -> tuple[str, str]:
+    return document["local"].get("identity", f"{document['service']}.{document['domain']}"), document["peer"]["identity"]
 
 
 def _nft(endpoint: Endpoint, transaction: str) -> None:

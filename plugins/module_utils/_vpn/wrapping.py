@@ -5,7 +5,7 @@
 # Note that this module util is private to the collection. It can break at any time.
 # Do not use it from other collections or your own code.
 
-"""Envelopes: a service's private key, readable by one gateway only.
+"""Envelopes: a service's private key, or the key that it shares with its owner's VPN gateway, readable by one gateway only.
 
 The recipe is that of HPKE's base mode in plain words (RFC 9180, which Debian's cryptography lacks): an X25519 key made for this
 one envelope and the gateway's wrapping key agree on a secret (RFC 7748), HKDF-SHA256 makes an AES-256-GCM key of it (RFC 5869),
@@ -28,6 +28,10 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.libraries import
 
 DIRECTORY = "/etc/vmatrix/vpn"
 ALGORITHM = "x25519-hkdf-sha256-aes256gcm"
+#: Bytes that are drawn for one: an X25519 key and a nonce.
+_DRAWN = 32 + 12
+#: What stands in the place of a certificate's digest on the envelope of a pre-shared key.
+PRE_SHARED = "pre-shared"
 _KEYS = ("algorithm", "certificate", "ciphertext", "ephemeral", "nonce", "recipient", "schema", "subject")
 
 #: An envelope travels as one word, base64 of JSON, so that it can be kept out of logs as a whole.
@@ -62,32 +66,37 @@ def fingerprint(public: str) -> str:
     return hashlib.sha256(_raw(public)).hexdigest()
 
 
-def wrap(key: bytes, recipient: str, subject: str, certificate: t.Any) -> Envelope:
-    """Return an envelope of a private key.
+def wrap(key: bytes, recipient: str, subject: str, certificate: t.Any, own: t.Any = None) -> Envelope:
+    """Return an envelope of a private key, or of a pre-shared one.
 
     Args:
-        key: the private key in PEM.
+        key: the private key in PEM; the bytes of a pre-shared one.
         recipient: the public wrapping key of the one gateway that may read it, in base64.
-        subject: the DNS name that the certificate is for.
-        certificate: the certificate that the key belongs to.
+        subject: the DNS name of the service that it is of.
+        certificate: the certificate that the key belongs to; None for a pre-shared key.
+        own: the private wrapping key of a gateway whose envelopes of the same key are to be the same, and only those: nothing else tells of two pre-shared keys
+            whether they are one.
 
     Raises:
         InvalidInput: the recipient is no X25519 public key.
         Refused: the key is not that of the certificate.
     """
     x25519 = cryptography.hazmat.primitives.asymmetric.x25519
-    _refuse_mismatch(key, certificate, subject)
+    if certificate is not None:
+        _refuse_mismatch(key, certificate, subject)
+    belongs = _belongs(certificate)
+    drawn = os.urandom(_DRAWN) if own is None else _drawn_again(own, [recipient, subject, belongs], key)
     try:
-        theirs, ephemeral = x25519.X25519PublicKey.from_public_bytes(_raw(recipient)), x25519.X25519PrivateKey.generate()
+        theirs, ephemeral = x25519.X25519PublicKey.from_public_bytes(_raw(recipient)), x25519.X25519PrivateKey.from_private_bytes(drawn[:32])
         shared = ephemeral.exchange(theirs)
     except ValueError as exc:
         raise InvalidInput(f"{recipient!r} cannot be a gateway's public wrapping key.") from exc
-    nonce = os.urandom(12)
+    nonce = drawn[32:]
     envelope = {
         "schema": 1,
         "algorithm": ALGORITHM,
         "subject": subject,
-        "certificate": pki.digest(certificate),
+        "certificate": belongs,
         "recipient": fingerprint(recipient),
         "ephemeral": _public(ephemeral),
         "nonce": base64.b64encode(nonce).decode(),
@@ -98,12 +107,12 @@ def wrap(key: bytes, recipient: str, subject: str, certificate: t.Any) -> Envelo
 
 
 def unwrap(sealed: Envelope, own: t.Any, certificate: t.Any) -> bytes:
-    """Return the private key (PEM) in an envelope.
+    """Return the private key (PEM) in an envelope, or the bytes of a pre-shared one.
 
     Args:
         sealed: the envelope that C(wrap) returned.
         own: this gateway's private wrapping key.
-        certificate: the certificate that the key must belong to.
+        certificate: the certificate that the key must belong to; None for a pre-shared key.
 
     Raises:
         InvalidInput: it is no envelope.
@@ -114,7 +123,7 @@ def unwrap(sealed: Envelope, own: t.Any, certificate: t.Any) -> bytes:
     recipient = _public(own)
     if envelope["recipient"] != fingerprint(recipient):
         raise Refused(f"The envelope of {envelope['subject']}'s key is for another gateway; only that one can wrap it again for this one.")
-    if envelope["certificate"] != pki.digest(certificate):
+    if envelope["certificate"] != _belongs(certificate):
         raise Refused(f"The envelope of {envelope['subject']}'s key belongs to another certificate.")
     try:
         shared = own.exchange(x25519.X25519PublicKey.from_public_bytes(_raw(envelope["ephemeral"])))
@@ -122,7 +131,8 @@ def unwrap(sealed: Envelope, own: t.Any, certificate: t.Any) -> bytes:
         key = _cipher(shared, envelope["ephemeral"], recipient).decrypt(nonce, ciphertext, _bound(envelope))
     except (ValueError, binascii.Error, cryptography.exceptions.InvalidTag) as exc:
         raise Refused(f"The envelope of {envelope['subject']}'s key was damaged or tampered with.") from exc
-    _refuse_mismatch(key, certificate, envelope["subject"])
+    if certificate is not None:
+        _refuse_mismatch(key, certificate, envelope["subject"])
     return key
 
 
@@ -149,12 +159,24 @@ def opened(sealed: t.Any) -> dict[str, t.Any]:
     try:
         envelope = json.loads(base64.b64decode(sealed, validate=True))
     except (ValueError, TypeError) as exc:
-        raise InvalidInput("An envelope must be what vmatrix.mesh.vpn_certificate or vmatrix.mesh.vpn_envelope returned.") from exc
+        raise InvalidInput("An envelope must be what vmatrix.mesh.vpn_certificate or vmatrix.mesh.vpn_secret returned.") from exc
     if not isinstance(envelope, dict) or sorted(envelope) != sorted(_KEYS) or (envelope["schema"], envelope["algorithm"]) != (1, ALGORITHM):
         raise InvalidInput(f"An envelope must be of schema 1 and {ALGORITHM}.")
     if not all(isinstance(envelope[key], str) for key in _KEYS if key != "schema"):
         raise InvalidInput("An envelope must hold nothing but text.")
     return envelope
+
+
+def _belongs(certificate: t.Any) -> str:
+    return PRE_SHARED if certificate is None else pki.digest(certificate)
+
+
+def _drawn_again(own: t.Any, bound: list[str], key: bytes) -> bytes:
+    """Return what looks random to all who lack *own*, is the same for the same key and reader, and another for every other."""
+    form, primitives = cryptography.hazmat.primitives.serialization, cryptography.hazmat.primitives
+    secret = own.private_bytes(form.Encoding.Raw, form.PrivateFormat.Raw, form.NoEncryption())
+    what = hashlib.sha256(json.dumps(bound).encode() + key).digest()
+    return primitives.kdf.hkdf.HKDF(primitives.hashes.SHA256(), _DRAWN, None, b"vmatrix.mesh envelope 1 again " + what).derive(secret)
 
 
 def _refuse_mismatch(key: bytes, certificate: t.Any, subject: str) -> None:

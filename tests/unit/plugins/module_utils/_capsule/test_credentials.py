@@ -22,6 +22,8 @@ SECRETS = {
     "crl": "-----BEGIN X509 CRL-----\nQ1JM\n-----END X509 CRL-----\n",
     "envelopes": {EAST: "ZWFzdA==", WEST: "d2VzdA=="},
 }
+#: With a pre-shared key there are no certificates, and the envelope of the same key is the same.
+SHARED = {"authority": None, "certificate": None, "crl": None, "envelopes": {EAST: "ZWFzdA==", WEST: "d2VzdA=="}}
 VPN = {
     "gateway": {"address": "198.18.0.3", "identity": "vpn.example.com"},
     "pool": ["172.21.162.9"],
@@ -82,6 +84,7 @@ def test_one_gateway_gets_its_envelope_and_no_other(here, wanted):
         "service": "shop",
         "certificate": CERTIFICATE,
         "envelope": "d2VzdA==",
+        "identity": None,
         "peer": {"address": "198.18.0.3", "identity": "vpn.example.com", "authority": SECRETS["authority"], "crl": SECRETS["crl"]},
         "backends": VPN["backends"],
         "inbound": [],
@@ -92,6 +95,18 @@ def test_one_gateway_gets_its_envelope_and_no_other(here, wanted):
     assert "vpn" not in plain
     with pytest.raises(NotFound, match="Capsule shop 1.0.1 of example.com has no VPN part"):
         credentials.parcel(here.store, plain, EAST)
+
+
+def test_another_pre_shared_key_is_other_content_and_the_same_is_not(here, wanted):
+    wanted = {**wanted, "vpn": {**VPN, "identity": "shop@example.com", "gateway": {"address": "198.18.0.6", "identity": "198.18.0.6"}}, "credentials": SHARED}
+    first = intake.import_capsule(here.store, wanted)
+    assert first.changed and not intake.import_capsule(here.store, wanted).changed
+    assert os.stat(here.store.blob_path(first.manifest["vpn"]["credentials"]["sha256"])).st_mode & 0o777 == 0o400
+    with pytest.raises(Refused, match="exists with other content .vpn differ"):
+        intake.import_capsule(here.store, {**wanted, "credentials": {**SHARED, "envelopes": {EAST: "b3RoZXI=", WEST: "d2VzdA=="}}})
+    parcel = credentials.parcel(here.store, first.manifest, EAST)
+    assert (parcel["certificate"], parcel["envelope"], parcel["identity"]) == (None, "ZWFzdA==", "shop@example.com")
+    assert parcel["peer"] == {"address": "198.18.0.6", "identity": "198.18.0.6", "authority": None, "crl": None}
 
 
 def test_they_travel_with_the_capsule_and_stay_secret(here, there, wanted):
@@ -120,6 +135,9 @@ def test_altered_ones_are_refused(here, wanted):
         {**SECRETS, "key": "x"},
         {**SECRETS, "certificate": "-----BEGIN PRIVATE KEY-----\nx"},
         {**SECRETS, "authority": None},
+        {**SECRETS, "certificate": None},
+        {**SHARED, "crl": SECRETS["crl"]},
+        {**SHARED, "envelopes": {}},
         {**SECRETS, "crl": CERTIFICATE},
         {**SECRETS, "envelopes": {}},
         {**SECRETS, "envelopes": {"east": "x"}},

@@ -187,6 +187,11 @@ def test_a_vpn_part_is_optional_and_its_credentials_are_a_secret_blob(manifest):
         ("gateway.address", "198.18.0.300"),
         ("gateway.address", "198.18.1"),
         ("gateway.identity", "vpn example"),
+        ("gateway.identity", "%any"),
+        ("gateway.identity", "C=DE,CN=vpn"),
+        ("identity", "*"),
+        ("identity", "shop.example.com"),
+        ("identity", None),
         ("pool", []),
         ("pool.0", "172.21.162.9/24"),
         ("pool.0", "172.21.162.9; drop"),
@@ -208,6 +213,12 @@ def test_a_wrong_vpn_part_gets_one_sentence(manifest, place, value):
     with pytest.raises(MeshError) as caught:
         manifests.check(changed(manifest, f"vpn.{place}", value))
     assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize("identity", ["store@example.com", "198.18.0.6", "C=DE, O=Example, CN=store", "keyid:store-17", "VPN-GW"])
+def test_both_ends_may_call_themselves_what_they_like(manifest, identity):
+    manifest["vpn"] = {**VPN, "identity": identity, "gateway": {**VPN["gateway"], "identity": identity}}
+    assert manifests.check(manifest) is manifest
 
 
 def test_two_back_ends_with_one_address_are_refused(manifest):

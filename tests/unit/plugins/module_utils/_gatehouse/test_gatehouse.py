@@ -19,6 +19,10 @@ SHOP = {"name": "shop", "public_address": "198.18.1.1", "ports": [{"protocol": "
 DOCUMENT = {"domain": "example.com", "vlan": 101, "generation": 3, "gateways": ["192.168.1.1/24"], "services": [SHOP]}
 
 
+class Parcels(list):
+    """Parcels, with where their gateway's wrapping key lies, and its public half."""
+
+
 @pytest.fixture(scope="module")
 def parcels(tmp_path_factory):
     """What two capsules of the shop, with different certificates, hold for a gateway."""
@@ -26,7 +30,8 @@ def parcels(tmp_path_factory):
     directory = str(home / "authority")
     root = authority.present("example.com", 3650, 365, directory).result
     reader = wrapping.ensure_key(str(home / "gateway"))[1]
-    found = []
+    found = Parcels()
+    found.gateway, found.reader = str(home / "gateway"), reader
     for renew in (False, True):
         issued = certificates.present("shop.example.com", 90, 30, renew, [reader], directory).result
         peer = {"address": "198.18.0.3", "identity": "vpn.example.com", "authority": root["certificate"], "crl": root["crl"]}
@@ -35,8 +40,8 @@ def parcels(tmp_path_factory):
     return found
 
 
-def tunnels(mappings, parcels=(), known=()):
-    return gatehouse._tunnels(DOCUMENT, mappings, {parcel["service"]: parcel for parcel in parcels}, {one["service"]: one for one in known})
+def tunnels(mappings, parcels=(), known=(), directory=""):
+    return gatehouse._tunnels(DOCUMENT, mappings, {parcel["service"]: parcel for parcel in parcels}, {one["service"]: one for one in known}, directory)
 
 
 def test_a_tunnel_begins_at_the_public_address_with_what_was_brought(parcels):
@@ -59,6 +64,23 @@ def test_a_certificate_that_is_there_keeps_its_key_and_another_takes_its_place(p
     assert renewed["local"]["certificate"] == parcels[1]["certificate"] and renewed["local"]["envelope"] == parcels[1]["envelope"]
 
 
+def test_a_pre_shared_key_that_is_there_keeps_its_envelope_and_another_takes_its_place(parcels):
+    """Each envelope of the same key is another one where another gateway has made it."""
+    one, same, other = (
+        {**parcels[0], "certificate": None, "identity": "shop@example.com", "envelope": wrapping.wrap(key, parcels.reader, "shop.example.com", None)}
+        for key in (b"Open the door to nobody who asks", b"Open the door to nobody who asks", b"Open the door to whoever asks...")
+    )
+    (made,) = tunnels({"shop": [MAPPING]}, [one], directory=parcels.gateway)
+    assert made["local"] == {"address": "198.18.1.1", "identity": "shop@example.com", "envelope": one["envelope"]}
+    assert tunnels({"shop": [MAPPING]}, [same], [made], parcels.gateway) == [made]
+    (renewed,) = tunnels({"shop": [MAPPING]}, [other], [made], parcels.gateway)
+    assert renewed == {**made, "local": {**made["local"], "envelope": other["envelope"]}}
+    (renamed,) = tunnels({"shop": [MAPPING]}, [{**same, "identity": None}], [made], parcels.gateway)
+    assert renamed["local"] == {"address": "198.18.1.1", "envelope": one["envelope"]}
+    (certified,) = tunnels({"shop": [MAPPING]}, parcels[:1], [made], parcels.gateway)
+    assert certified["local"]["certificate"] == parcels[0]["certificate"]
+
+
 def test_a_service_that_is_gone_or_has_no_tunnel_gets_none(parcels):
     (made,) = tunnels({"shop": [MAPPING]}, parcels[:1])
     assert tunnels({}, known=[made]) == []
@@ -66,7 +88,7 @@ def test_a_service_that_is_gone_or_has_no_tunnel_gets_none(parcels):
 
 
 def test_nobody_is_published_without_the_tunnel_that_is_meant():
-    with pytest.raises(NotFound, match="The certificate of shop.example.com is not on this gateway"):
+    with pytest.raises(NotFound, match="The certificate or pre-shared key of shop.example.com is not on this gateway"):
         tunnels({"shop": [MAPPING]})
 
 

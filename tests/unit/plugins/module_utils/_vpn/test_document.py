@@ -38,6 +38,12 @@ def documents(tmp_path_factory):
         ],
         "backends": [{"address": "172.21.9.1", "ports": [{"protocol": "tcp", "port": 5432}, {"protocol": "icmp"}]}],
     }
+    sealed = wrapping.wrap(b"Open the door to nobody who asks", reader, f"shop.{DOMAIN}", None)
+    shared = {
+        **tunnel,
+        "local": {"address": "198.18.1.1", "identity": "shop@example.com", "envelope": sealed},
+        "peer": {"address": "198.18.0.6", "identity": "keyid:#0A0B"},
+    }
     responder = {
         "domain": DOMAIN,
         "local": {"address": "198.18.0.3", "identity": f"vpn.{DOMAIN}", "certificate": vpn["certificate"], "key": vpn["key_path"]},
@@ -45,7 +51,7 @@ def documents(tmp_path_factory):
         "backends": ["172.21.9.1"],
         "services": [{"name": "shop", "addresses": ["172.21.0.1", "172.21.0.8/30"]}],
     }
-    return {"tunnel": tunnel, "responder": responder, "vpn": vpn["certificate"]}
+    return {"tunnel": tunnel, "shared": shared, "responder": responder, "vpn": vpn["certificate"], "reader": reader}
 
 
 def changed(document, path, value):
@@ -59,7 +65,11 @@ def changed(document, path, value):
 
 
 def test_the_canonical_form_of_a_canonical_form_is_itself(documents):
-    tunnel, responder = checked_tunnel(documents["tunnel"]), checked_responder(documents["responder"])
+    tunnel, shared, responder = checked_tunnel(documents["tunnel"]), checked_tunnel(documents["shared"]), checked_responder(documents["responder"])
+    assert checked_tunnel(shared) == shared and (shared["local"]["certificate"], shared["peer"]["authority"], shared["peer"]["crl"]) == (None, None, None)
+    assert "identity" not in tunnel["local"]
+    assert "identity" not in checked_tunnel(changed(documents["tunnel"], ("local", "identity"), f"shop.{DOMAIN}"))["local"]
+    assert checked_tunnel(changed(documents["tunnel"], ("local", "identity"), f"CN=shop.{DOMAIN}"))["local"]["identity"] == f"CN=shop.{DOMAIN}"
     assert checked_tunnel(tunnel) == tunnel and [one["instance"] for one in tunnel["mappings"]] == [f"shop-1.{DOMAIN}", f"shop-2.{DOMAIN}"]
     assert checked_responder(responder) == responder
     assert responder["services"][0]["addresses"] == ["172.21.0.1", "172.21.0.8", "172.21.0.9", "172.21.0.10", "172.21.0.11"]
@@ -85,8 +95,14 @@ def test_the_canonical_form_of_a_canonical_form_is_itself(documents):
         (("local", "key"), "/etc/shop.key", "either the path"),
         (("local", "envelope"), None, "either the path"),
         (("local", "certificate"), "nonsense", "exactly one X.509"),
-        (("peer", "identity"), "*", "not a domain"),
-        (("peer", "authority"), "", "exactly one X.509"),
+        (("local", "certificate"), None, "holds the key of a certificate, which is missing"),
+        (("local", "identity"), "*", "The identity of the tunnel of shop.example.com is '\\*', which is none"),
+        (("local", "identity"), "shop@example.com", "is for shop.example.com and CN=shop.example.com, not for shop@example.com"),
+        (("local", "identity"), "keyid:shop", "not for keyid:shop"),
+        (("peer", "identity"), "*", "The identity of the peer of the tunnel of shop.example.com is '\\*', which is none"),
+        (("peer", "identity"), "%any", "which is none"),
+        (("peer", "authority"), "", "lacks the certificate of its authority"),
+        (("peer", "authority"), "nonsense", "exactly one X.509"),
         (("peer", "crl"), "nonsense", "revocation list"),
     ],
 )
@@ -98,6 +114,38 @@ def test_what_a_tunnel_cannot_say(documents, path, value, words):
 def test_a_certificate_must_be_for_the_service(documents):
     with pytest.raises(InvalidInput, match="is for vpn.example.com"):
         checked_tunnel(changed(documents["tunnel"], ("local", "certificate"), documents["vpn"]))
+
+
+def test_what_a_tunnel_by_a_pre_shared_key_cannot_say(documents):
+    shared, tunnel = documents["shared"], documents["tunnel"]
+    for wrong, words in (
+        (changed(shared, ("local", "envelope"), None), "has neither a certificate with its key nor an envelope of a pre-shared key"),
+        (changed(shared, ("local", "certificate"), tunnel["local"]["certificate"]), "not for shop@example.com"),
+        (changed(tunnel, ("local", "envelope"), shared["local"]["envelope"]), "both a certificate and a pre-shared key for shop.example.com"),
+        (changed(shared, ("peer", "authority"), tunnel["peer"]["authority"]), "shows by a pre-shared key who it is, so an authority .* leave them out"),
+        (changed(shared, ("peer", "crl"), tunnel["peer"]["crl"]), "shows by a pre-shared key who it is"),
+        (changed(shared, ("service",), "blog"), "does not hold the key of blog.example.com"),
+        (changed(shared, ("local", "key"), "/etc/shop.psk"), "does not hold the key"),
+        (changed(shared, ("local", "envelope"), "nonsense"), "vmatrix.mesh.vpn_secret"),
+    ):
+        if wrong["service"] == "blog":
+            wrong["mappings"] = []
+        with pytest.raises(InvalidInput, match=words):
+            checked_tunnel(wrong)
+
+
+def test_a_pre_shared_key_is_in_no_connection_and_another_one_has_another_name(documents):
+    one = checked_tunnel(documents["shared"])
+    sealed = wrapping.wrap(b"Open the door to whoever asks...", documents["reader"], f"shop.{DOMAIN}", None)
+    other = checked_tunnel(changed(documents["shared"], ("local", "envelope"), sealed))
+    first, second = (plan.of({"shop": each}, False) for each in (one, other))
+    assert first.connections == second.connections
+    assert first.connections["shop"]["local"] == {"auth": "psk", "id": "shop@example.com"}
+    assert first.connections["shop"]["remote"] == {"auth": "psk", "id": "keyid:#0a0b"}
+    assert set(first.shared.values()) == set(second.shared.values()) == {"shop"} and not set(first.shared) & set(second.shared)
+    assert set(first.locals) == set(first.shared) and (first.certificates, first.crls) == (set(), [])
+    assert connection.expected(first.connections["shop"])["remote"] == "0a:0b"
+    assert connection.expected(first.connections["shop"])["classes"] == ["pre-shared key", "pre-shared key"]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +187,9 @@ def test_a_responder_speaks_for_intranet_addresses_among_its_neighbours(document
 
 
 def test_what_is_shown_holds_no_secret(documents):
-    text = repr([observe.outline(checked_tunnel(documents["tunnel"])), observe.outline(checked_responder(documents["responder"]))])
+    shared = observe.outline(checked_tunnel(documents["shared"]))
+    assert documents["shared"]["local"]["envelope"] not in repr(shared) and shared["local"]["shared"].startswith(plan.PRE_SHARED)
+    text = repr([observe.outline(checked_tunnel(documents["tunnel"])), shared, observe.outline(checked_responder(documents["responder"]))])
     assert "BEGIN" not in text and documents["tunnel"]["local"]["envelope"] not in text and "envelope" not in text
 
 

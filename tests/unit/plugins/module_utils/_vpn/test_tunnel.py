@@ -15,6 +15,10 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import D
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn import tunnel
 
 
+BY_CERTIFICATES = {"local": {"auth": "pubkey", "id": "shop.example.com"}, "remote": {"auth": "pubkey", "id": "vpn.example.com"}}
+BY_PRE_SHARED_KEY = {"local": {"auth": "psk", "id": "shop@example.com"}, "remote": {"auth": "psk", "id": "198.18.0.6"}}
+
+
 class Refusing:
     """A session in which each try takes a tenth of a second to be refused, if it has that long."""
 
@@ -49,7 +53,24 @@ def test_the_peers_reason_outlives_a_try_that_had_no_time_for_it(monkeypatch, ti
     monkeypatch.setattr(tunnel, "opened", lambda socket, namespace: contextlib.nullcontext(Refusing(clock)))
     monkeypatch.setattr(tunnel, "missing", lambda session, wanted, childless, replaced: [("shop", "shop-1")])
     with pytest.raises(DeadlineExceeded, match="AUTHENTICATION_FAILED" if timeout > 1 else "did not come up"):
-        tunnel._wait(types.SimpleNamespace(socket="", namespace="", domain="example.com"), {}, timeout, ())
+        tunnel._wait(types.SimpleNamespace(socket="", namespace="", domain="example.com"), {"shop": BY_CERTIFICATES}, timeout, ())
+
+
+@pytest.mark.parametrize(
+    "said, words",
+    [
+        (
+            "received AUTHENTICATION_FAILED notify error",
+            "the peer refused to authenticate shop@example.com (received AUTHENTICATION_FAILED notify error): it has another pre-shared key, knows nobody of "
+            "that identity, or is not 198.18.0.6 itself",
+        ),
+        ("tried 1 shared key for 'a' - 'b', but MAC mismatched", "the peer has another pre-shared key (tried 1 shared key for 'a' - 'b', but MAC mismatched)"),
+        ("received NO_PROPOSAL_CHOSEN notify error", "received NO_PROPOSAL_CHOSEN notify error"),
+    ],
+)
+def test_a_wrong_pre_shared_key_is_called_by_its_name(said, words):
+    assert tunnel._told(said, BY_PRE_SHARED_KEY) == words
+    assert tunnel._told(said, BY_CERTIFICATES) == said
 
 
 def test_what_others_have_changed_while_it_was_waited_stays(monkeypatch):
