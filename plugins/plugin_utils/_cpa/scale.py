@@ -18,7 +18,6 @@ from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site
 
 #: A rotation holds no more members.
 MOST = 60
-#: Ordinals of instances end here.
 
 
 def plan_scale(view: View, service: str, domain: str, to_hn: str, count: int, capsule: str | None = None, surplus: str = "suspended") -> plans.Plan:
