@@ -87,6 +87,8 @@ def test_remove_leaves_nothing_of_it(shop, mesh):
     assert mesh.page(EAST, timeout=1) is None
     assert mesh.ssh("rm-east-1", "virsh", "-q", "list", "--all").strip() == ""
     assert "shop-1" not in mesh.shell("rm-east-1", "ls /var/lib/vmatrix/instances")
+    ended = mesh.shell("rm-east-1", f"grep 'shutting down' /var/log/libvirt/qemu/{SHOP}.log").splitlines()[-1]
+    assert ended.endswith("reason=shutdown"), "its guest took leave of others"
     assert EAST not in mesh.shell("gw-east", "ip route; ip neigh show proxy; ip netns list")
 
 
