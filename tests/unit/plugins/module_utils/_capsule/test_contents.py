@@ -22,7 +22,7 @@ def test_a_disk_that_boots_needs_no_word():
         assert contents.look(head).table == "gpt" and warned(head) == []
 
 
-@pytest.mark.parametrize("head", [gpt(ESP, LINUX), gpt(LINUX, ESP, sector=4096), disk(kind=0xEF, code=b"")])
+@pytest.mark.parametrize("head", [gpt(ESP, LINUX), gpt(LINUX, ESP, sector=4096), disk(kind=0xEF, code=b"")], ids=range(3))
 def test_a_disk_that_boots_by_uefi_only_is_told(head):
     assert contents.look(head).efi
     (said,) = warned(head)
@@ -41,6 +41,7 @@ def test_a_disk_that_boots_by_uefi_only_is_told(head):
         (bytes(4096), "it is blank"),
         (b"anything" * 1000, "it has no partition table"),
     ],
+    ids=range(6),
 )
 def test_a_disk_without_boot_code_is_told_with_what_was_seen(head, seen):
     (said,) = warned(head)
@@ -74,11 +75,11 @@ BOOTMGR, DOS = ntfs("BOOTMGR"), fat(b"IO      SYSMSDOS   SYS")
 @pytest.mark.parametrize(
     ("head", "system"),
     [
-        (boot_record((True, 7), volume=BOOTMGR), "Windows"),
-        (boot_record((True, 7), (False, 7), (False, 0x27), volume=BOOTMGR), "Windows"),
-        (boot_record((True, 7), volume=ntfs("NTLDR"), start=63), "Windows"),
-        (boot_record((True, 0x0C), volume=fat(b"BOOTMGR    ")), "Windows"),
-        (boot_record((True, 6), volume=DOS, start=63), "MS-DOS or Windows up to ME"),
+        pytest.param(boot_record((True, 7), volume=BOOTMGR), "Windows", id="Windows 7 and later"),
+        pytest.param(boot_record((True, 7), (False, 7), (False, 0x27), volume=BOOTMGR), "Windows", id="with a partition to recover from"),
+        pytest.param(boot_record((True, 7), volume=ntfs("NTLDR"), start=63), "Windows", id="Windows XP and before"),
+        pytest.param(boot_record((True, 0x0C), volume=fat(b"BOOTMGR    ")), "Windows", id="Windows from FAT"),
+        pytest.param(boot_record((True, 6), volume=DOS, start=63), "MS-DOS or Windows up to ME", id="MS-DOS"),
     ],
 )
 def test_a_system_that_knows_no_virtio_is_told(head, system):
@@ -113,7 +114,7 @@ def test_a_table_that_reaches_beyond_the_end_is_told():
         assert f"ends at byte {SIZE - 512}, and its partition table reaches to byte {SIZE}" in warned(head, boots=False, size=SIZE - 512)[0]
 
 
-@pytest.mark.parametrize("head", [b"", b"\0", b"EFI PART", bytes(512) + b"EFI PART", bytes(510) + b"\x55\xaa", b"\xff" * 4096, gpt() + b"\xff"])
+@pytest.mark.parametrize("head", [b"", b"\0", b"EFI PART", bytes(512) + b"EFI PART", bytes(510) + b"\x55\xaa", b"\xff" * 4096, gpt() + b"\xff"], ids=range(7))
 def test_whatever_there_is_can_be_looked_at(head):
     contents.warnings(contents.look(head), "root", 1 << 20, True)
 
