@@ -39,7 +39,7 @@ RETURN = r"""
 operation:
   description:
     - What became of it. C(outcome) is V(done), V(nothing) when there was nothing to do, V(planned) in check mode, V(undone) when it failed and was taken
-      back, or what else is left of one that failed.
+      back, V(kept) when it failed and was left for looking as was wished for, or what else is left of one that failed.
     - What else there is depends on C(operation).
   returned: always
   type: dict

@@ -11,6 +11,8 @@ import struct
 import subprocess
 
 SIZE = 8 << 20
+#: Types of partitions as they stand in a GPT: EFI system, and Linux.
+ESP, LINUX = (bytes.fromhex(each) for each in ("28732ac11ff8d211ba4b00a0c93ec93b", "af3dc60f838472478e793d69d8477de4"))
 
 
 def qemu_img(*words):
@@ -26,6 +28,18 @@ def disk(seed: bytes = b"disk", size: int = SIZE, kind: int = 0x83, code: bytes 
     # A hole, as real disks have them.
     content[size // 2 : size // 2 + (1 << 20)] = bytes(1 << 20)
     return bytes(content)
+
+
+def gpt(*types, code=b"", sector=512, size=SIZE):
+    """Return the start of a disk with a GPT whose partitions have these types."""
+    head = bytearray(1 << 20)
+    head[:512] = code.ljust(446, b"\0") + struct.pack("<B3sB3sII", 0, b"", 0xEE, b"", 1, 0xFFFFFFFF).ljust(64, b"\0") + b"\x55\xaa"
+    head[sector : sector + 8] = b"EFI PART"
+    struct.pack_into("<Q", head, sector + 32, size // sector - 1)
+    struct.pack_into("<QII", head, sector + 72, 2, 128, 128)
+    for number, kind in enumerate(types):
+        head[2 * sector + 128 * number : 2 * sector + 128 * number + 16] = kind
+    return bytes(head)
 
 
 def OVF(*disks: str) -> str:  # noqa: N802

@@ -15,8 +15,8 @@ import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.formats import SECTOR
 
-#: Bytes that are looked at.
-HEAD = 1 << 20
+#: Bytes that are looked at: they reach into a first partition that begins at 1 MiB, as is usual.
+HEAD = (1 << 20) + (64 << 10)
 _SIGNATURE = b"\x55\xaa"
 #: Of a master boot record: code, and the table of four partitions, of whose entries each has its type at byte 4.
 _CODE = 440
@@ -25,6 +25,16 @@ _TABLE_AT, _ENTRY, _ENTRIES, _TYPE = 446, 16, 4, 4
 _ACTIVE = (0x00, 0x80)
 _EXTENT, _EXTENT_AT = struct.Struct("<II"), 8
 _PROTECTIVE, _ESP = 0xEE, 0xEF
+#: Types of partitions of Microsoft's systems: FAT, NTFS, and what their makers put beside them to recover from. Others may hold a system that is booted.
+_MICROSOFT = (0x01, 0x04, 0x06, 0x07, 0x0B, 0x0C, 0x0E, 0x12, 0x27)
+#: Boot loaders in the master boot record that do not boot the active partition, but what they were told.
+_CHOOSERS = (b"GRUB", b"LILO")
+#: Of an active partition: its first sectors, and what each system of Microsoft's has its boot code look for. Windows writes the second sector of NTFS with the
+#: name of its loader in UTF-16, after the length of that; other tools that make NTFS do not. Boot code for FAT holds names as they are in a directory.
+_VOLUME = 1024
+_NTFS = b"NTFS    "
+_NT_LOADERS = tuple(struct.pack("<H", len(name)) + name.encode("utf-16-le") for name in ("NTLDR", "BOOTMGR"))
+_FAT_LOADERS = (("Windows", b"NTLDR      "), ("Windows", b"BOOTMGR    "), ("MS-DOS or Windows up to ME", b"IO      SYSMSDOS   SYS"))
 #: UEFI Specification 2.10, tables 5.5 and 5.6: where the header of a GPT tells of its entries, and what they begin with.
 _GPT = b"EFI PART"
 _GPT_ENTRIES = struct.Struct("<QII")
@@ -68,6 +78,19 @@ _WHOLE = (
 _BOOT_SECTORS = ("FAT", "NTFS", "exFAT")
 
 
+#: What an operator has to know of each system.
+_STRANGERS = {
+    "Windows": (
+        "The disk {disk} boots Windows, which has no drivers of its own for the disks and network cards of guests here (virtio). Unless they were installed in "
+        "it (virtio-win), its guest will not start: install them where it runs now, and import it again."
+    ),
+    "MS-DOS or Windows up to ME": (
+        "The disk {disk} boots MS-DOS or Windows up to ME, which has no driver of its own for the network cards of guests here (virtio). Unless one was "
+        "installed in it, nobody will reach its guest."
+    ),
+}
+
+
 class Contents(t.NamedTuple):
     """What was seen on a disk.
 
@@ -79,6 +102,7 @@ class Contents(t.NamedTuple):
         holds: the file system, or whatever fills the whole disk; None where nothing known does.
         blank: whether all that was looked at is zeros.
         end: where the disk ends by its partition table, in bytes; 0 without one.
+        system: what boots from it, where that is a system that knows no virtio by itself and leaves no doubt; else None.
     """
 
     table: str | None
@@ -88,6 +112,7 @@ class Contents(t.NamedTuple):
     holds: str | None
     blank: bool
     end: int
+    system: str | None = None
 
     @property
     def known(self) -> bool:
@@ -109,7 +134,7 @@ def look(head: bytes) -> Contents:
     if not any(types) or holds in _BOOT_SECTORS or _PROTECTIVE in types or any(entry[0] not in _ACTIVE for entry in entries):
         return Contents(None, code, False, False, holds, blank, 0)
     ends = [sum(_EXTENT.unpack_from(entry, _EXTENT_AT)) * SECTOR for entry in entries if entry[_TYPE]]
-    return Contents("mbr", code, _ESP in types, False, holds, blank, max(ends))
+    return Contents("mbr", code, _ESP in types, False, holds, blank, max(ends), _system(head, entries))
 
 
 def warnings(seen: Contents, disk: str, size: int, boots: bool) -> list[str]:
@@ -124,20 +149,48 @@ def warnings(seen: Contents, disk: str, size: int, boots: bool) -> list[str]:
     found = []
     if seen.end > size:
         found.append(f"The disk {disk} ends at byte {size}, and its partition table reaches to byte {seen.end}: what was imported may have been cut off.")
-    if not boots or seen.boot_code:
+    if not boots:
+        return found
+    if seen.system:
+        return [*found, _STRANGERS[seen.system].format(disk=disk)]
+    why = obstacle(seen, disk)
+    if why is None:
         return found
     if seen.efi:
-        return [
-            *found,
-            f"The disk {disk} boots by UEFI only, which real machines here do not offer: it has an EFI system partition, and no boot code in its first sector. "
-            "Its guest will not start; install a boot loader for BIOS in it (such as grub-install --target=i386-pc), or give a kernel to boot.",
-        ]
+        helps = "install a boot loader for BIOS in it (such as grub-install --target=i386-pc), or give a kernel to boot"
+        return [*found, f"{_sentence(why)}. Its guest will not start; {helps}."]
+    return [*found, f"{_sentence(why)}, so a guest will not start from it; give a kernel to boot, or a disk that boots first."]
+
+
+def obstacle(seen: Contents, disk: str) -> str | None:
+    """Return why no guest boots from a disk of that name, as a part of a sentence; None if nothing is in its way that can be seen."""
+    if seen.boot_code:
+        return None
+    if seen.efi:
+        why = "it has an EFI system partition, and no boot code in its first sector"
+        return f"the disk {disk} boots by UEFI only, which real machines here do not offer: {why}"
     table = {"gpt": "it has a GPT", "mbr": "it has an MBR partition table"}.get(seen.table or "")
     what = table or (f"it holds {seen.holds}" if seen.holds else "it is blank" if seen.blank else "it has no partition table")
-    return [
-        *found,
-        f"The disk {disk} has no boot code in its first sector ({what}), so a guest will not start from it; give a kernel to boot, or a disk that boots first.",
-    ]
+    return f"the disk {disk} has no boot code in its first sector ({what})"
+
+
+def _sentence(part: str) -> str:
+    return f"{part[0].upper()}{part[1:]}"
+
+
+def _system(head: bytes, entries: t.Sequence[bytes]) -> str | None:
+    """Return the system of a disk with a master boot record, as Contents has it."""
+    used = [entry for entry in entries if entry[_TYPE]]
+    active = [entry for entry in used if entry[0]]
+    if len(active) != 1 or any(entry[_TYPE] not in _MICROSOFT for entry in used) or any(each in head[:_CODE] for each in _CHOOSERS):
+        return None
+    start = _EXTENT.unpack_from(active[0], _EXTENT_AT)[0] * SECTOR
+    volume = head[start : start + _VOLUME]
+    if volume[SECTOR - 2 : SECTOR] != _SIGNATURE:
+        return None
+    if volume[3:].startswith(_NTFS):
+        return "Windows" if volume[SECTOR:].startswith(_NT_LOADERS) else None
+    return next((system for system, loader in _FAT_LOADERS if loader in volume[:SECTOR]), None)
 
 
 class _Gpt(t.NamedTuple):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import os
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import boot
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import manifest as manifests
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule.store import Store
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
@@ -68,4 +69,4 @@ def capsules(store: Store) -> Capsules:
         store.ensure_intact(wanted)
         return {blob["sha256"]: store.blob_path(blob["sha256"]) for blob in manifests.blobs(wanted)}
 
-    return Capsules(manifest, blobs)
+    return Capsules(manifest, blobs, functools.partial(boot.obstacle, store))

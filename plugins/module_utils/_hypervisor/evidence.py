@@ -5,7 +5,7 @@
 # Note that this module util is private to the collection. It can break at any time.
 # Do not use it from other collections or your own code.
 
-"""What is left of a guest that did not come up when its instance is undone: its console, and what that says of the cause."""
+"""What a guest that did not come up leaves when its instance is undone, or shows while it is kept: its console, and what that says of the cause."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ import contextlib
 import os
 import re
 import time
+import typing as t
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import MeshError
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.files import write_atomic
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.client import Hypervisor
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.places import Places
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.state import Host
 
 #: Bytes of a console that are kept, lines of it that are told, and characters of each of these.
 KEPT, LINES, WIDTH = 256 << 10, 6, 160
@@ -27,28 +29,54 @@ PATIENCE, PICTURE = 5.0, 16 << 20
 MOST, LONGEST = 20, 14 * 86400
 #: Terminal sequences, and other control characters than the end of a line.
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-_]|[^\n\x20-\x7e\xa0-\uffff]")
-#: What consoles say of causes that an operator can do something about.
+#: The name of a network interface.
+_NAME = r"(?P<what>[A-Za-z]\w{0,14}(?:[.:@-]\w{1,15})*)"
+_LATE = "its network interfaces did not come up in time ({})"
+#: What consoles say of causes that an operator can do something about; the first one that is found counts.
 _CAUSES = (
     (re.compile(r"Kernel panic - not syncing: (?P<what>[^\n]{1,120})"), "its kernel panicked ({what})"),
     (re.compile(r"No bootable device|Boot failed: not a bootable disk", re.IGNORECASE), "its firmware found nothing to boot"),
-    (re.compile(r"Cannot find device \"?(?P<what>[\w.:-]{1,40})"), "its system looks for the network interface {what}, which it does not have"),
+    *(
+        (re.compile(pattern), "its system looks for the network interface {what}, which it does not have")
+        for pattern in (
+            # iproute2, whoever calls it (as ifupdown does), and BusyBox (nodev() in lib/utils.c, xll_name_to_index() in libiproute/ll_map.c).
+            rf"(?i:Can(?:not|'t) find device) [\"']{_NAME}[\"']",
+            # net-tools (ifconfig.c).
+            rf"(?m:^|\s){_NAME}: (?:ERROR while getting interface flags: No such device|unknown interface: No such device)",
+            # initscripts of Red Hat's systems up to 8 (ifup-eth).
+            rf"Device {_NAME} does not seem to be present, delaying initiali[sz]ation",
+            # systemd (device.c), which waits for the devices that units of ifupdown and others name.
+            r"Timed out waiting for device [^\n]*?sys[/-]subsystem[/-]net[/-]devices[/-](?P<what>\w+(?:\.\d+)?)",
+            # netplan apply, and nmcli of NetworkManager.
+            rf"Cannot find unique matching interface for {_NAME}",
+            rf"Error: Device '{_NAME}' not found",
+        )
+    ),
+    # BusyBox does not say which one.
+    (re.compile(r"SIOC[GS]IF(?:FLAGS|INDEX|ADDR): No such device"), "its system looks for a network interface that it does not have"),
+    # ifupdown, systemd-networkd and NetworkManager: what systemd says of their units, by their description and in later versions by their name besides.
+    (re.compile(r"Failed to start (?:\S+ - )?Raise network interfaces"), "its system could not bring its network interfaces up (networking.service)"),
+    (re.compile(r"Failed to start (?:\S+ - )?Wait for Network to be Configured"), _LATE.format("systemd-networkd-wait-online.service")),
+    (re.compile(r"Timeout occurred while waiting for network connectivity"), _LATE.format("systemd-networkd-wait-online.service")),
+    (re.compile(r"Failed to start (?:\S+ - )?Network Manager Wait Online"), _LATE.format("NetworkManager-wait-online.service")),
     (re.compile(r"Gave up waiting for (?:root|suspend/resume) (?:file system )?device[^\n]{0,80}"), "its system found no root file system"),
     (re.compile(r"You are in emergency mode"), "its system ended in emergency mode"),
 )
 
 
-def keep(places: Places, name: str, epoch: int, hypervisor: Hypervisor) -> str:
-    """Keep the console of an instance that is about to be removed, and a picture of its screen, and return what they say, as further sentences.
+def keep(host: Host, name: str, epoch: int, manifest: t.Mapping[str, t.Any] | None) -> str:
+    """Keep the console of an instance that is about to be removed or looked at, and a picture of its screen, and return what they say, as further sentences.
 
     There is a space before them.
 
     Args:
-        places: where things lie on this RM.
+        host: this RM.
         name: the instance.
         epoch: the epoch that it ran in.
-        hypervisor: this host's libvirt.
+        manifest: of its capsule; None where that is not known.
     """
-    shown = _picture(places, name, epoch, hypervisor)
+    places = host.places
+    shown = _picture(places, name, epoch, host.hypervisor)
     try:
         with open(places.console(name), "rb") as handle:
             handle.seek(max(0, os.fstat(handle.fileno()).st_size - KEPT))
@@ -58,7 +86,10 @@ def keep(places: Places, name: str, epoch: int, hypervisor: Hypervisor) -> str:
     text = _CONTROL.sub("", said.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n"))
     lines = [line.strip()[:WIDTH] for line in text.splitlines() if line.strip()]
     if not lines:
-        return f" The console of {name} stayed empty, so its guest may have found nothing to boot, or speak elsewhere.{shown}"
+        # A BIOS tells only those who look at the screen that it finds nothing to boot.
+        obstacle = host.capsules.obstacle(manifest) if manifest else None
+        why = f": {obstacle}" if obstacle else ", so its guest may have found nothing to boot, or speak elsewhere"
+        return f" The console of {name} stayed empty{why}.{shown}"
     path = os.path.join(places.evidence(), f"{name}-{epoch}.log")
     try:
         _keep(places, path, text)

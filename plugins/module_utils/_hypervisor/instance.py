@@ -85,7 +85,7 @@ def ensure(host: state.Host, wanted: Wanted, check: bool = False) -> Done:
         evidence = told = ""
         if not check and before != after:
             if wanted.evidence and wanted.state == "absent" and found.document:
-                evidence = evidences.keep(host.places, name, found.epoch.number, host.hypervisor)
+                evidence = evidences.keep(host, name, found.epoch.number, found.document.get("manifest"))
             step.act()
             reached = state.find(host, name)
             after = state.summary(reached)

@@ -34,10 +34,12 @@ class Capsules(t.NamedTuple):
     Attributes:
         manifest: from an instance's name and a version to the checked manifest of that capsule; raises a MeshError if it is not here.
         blobs: from a manifest to the path of each of its blobs by SHA-256 digest; raises a MeshError if one is missing or altered.
+        obstacle: from a manifest to why its disk cannot boot here, as a part of a sentence; None where it can, or nobody can say.
     """
 
     manifest: t.Callable[[str, str], dict]
     blobs: t.Callable[[dict], dict]
+    obstacle: t.Callable[[t.Mapping[str, t.Any]], t.Optional[str]]
 
 
 class Ports(t.Protocol):

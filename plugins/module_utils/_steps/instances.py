@@ -17,6 +17,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.fan_out import 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
 from ansible_collections.vmatrix.mesh.plugins.module_utils._cutover.host import this_host
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import client, epochs, several, state
+from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor import evidence as evidences
 from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.instance import Wanted
 from ansible_collections.vmatrix.mesh.plugins.module_utils._steps.answers import given, joined, numbered
 
@@ -57,6 +58,14 @@ def ready(_arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
     """Be sure that the RM's libvirt answers."""
     this_host()
     return Outcome(False, None, None, {})
+
+
+def evidence(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:
+    """Keep what C(instances) that did not come up have to say for themselves, and tell it as their C(evidence); nothing else is done with them."""
+    host = this_host()
+    found = {each["name"]: state.find(host, each["name"]).document.get("manifest") for each in arguments["instances"]}
+    told = [{"name": each["name"], "evidence": evidences.keep(host, **each, manifest=found[each["name"]])} for each in arguments["instances"]]
+    return Outcome(False, None, None, {"instances": told})
 
 
 def look(arguments: t.Mapping[str, t.Any], _check: bool) -> Outcome:

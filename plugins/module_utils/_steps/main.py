@@ -40,6 +40,7 @@ CALLS = {
     "consent": ("vma", "consent"),
     "drain": ("router", "drain"),
     "engines": ("engines", "install"),
+    "evidence": ("instances", "evidence"),
     "forget": ("router", "forget"),
     "hand_over": ("cutovers", "hand_over"),
     "hear": ("vma", "hear"),

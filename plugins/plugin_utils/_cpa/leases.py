@@ -21,13 +21,13 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import R
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import sentences
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import hearing
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.plan import Plan, Stage, Step, decode, encode
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.progress import Answers, fell_short, settled, verdict
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.progress import Answers, outcome, settled, verdict
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import Site, View
 
 #: Calls that say for which operation they are made.
 LEASED = ("awake", "consent", "hand_over", "instances", "journal", "lease", "name", "record", "release", "router")
 #: Calls that may be made before anything is leased: what they do harms nobody, whoever else is at work.
-HARMLESS = ("bring", "consent", "hear", "hold", "lease", "ready", "subscribe", "unpack_tunnel", "wrap_tunnel", "wrapping_key")
+HARMLESS = ("bring", "consent", "evidence", "hear", "hold", "lease", "ready", "subscribe", "unpack_tunnel", "wrap_tunnel", "wrapping_key")
 
 
 def leased(plan: Plan, view: View, take_over: bool, gone: t.Callable[[t.Mapping[str, t.Any]], bool], **holder: t.Any) -> Plan:
@@ -74,8 +74,7 @@ def signed(call: str, arguments: dict[str, t.Any], plan: Plan, answers: Answers)
         way = verdict(plan, answers).way
         # Whoever says in the end what is to be done has ended, however that was. But what was cut off stays so until all is done, or was taken back.
         if way == "on" or not plan.recovers or settled(plan, answers):
-            outcome = "stopped" if way == "on" and fell_short(plan, answers) else {"on": "done", "back": "undone"}.get(way, way)
-            said["closing"] = {"outcome": outcome, "steps": _made(answers)}
+            said["closing"] = {"outcome": outcome(plan, answers, way), "steps": _made(answers)}
     plain = {key: value for key, value in arguments.items() if key != "opens"}
     return {**plain, "lease": {**said, "numbers": numbers}}
 

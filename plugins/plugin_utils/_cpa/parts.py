@@ -394,7 +394,15 @@ def seen(steps: t.Sequence[str]) -> tuple[str, dict[str, t.Any]]:
 
 
 def never_placed(
-    names: Naming, site: Site, who: str, rm: str | Answer, epoch: Answer, prefix: str = "", new: bool = True, shown: t.Sequence[str] = ()
+    names: Naming,
+    site: Site,
+    who: str,
+    rm: str | Answer,
+    epoch: Answer,
+    prefix: str = "",
+    new: bool = True,
+    shown: t.Sequence[str] = (),
+    started: bool = True,
 ) -> tuple[Stage, ...]:
     """Return the stages that undo the placement of an instance, by the steps C(reserve), C(tell), C(cut_over.rm) and C(cut_over.publish).
 
@@ -409,8 +417,9 @@ def never_placed(
         prefix: what the ids of these stages and steps begin with.
         new: whether only what was not there before is undone.
         shown: further steps after which the router knows of it.
+        started: whether that is undone as well if C(cut_over.rm) has started it; else C(kept) says what becomes of it.
     """
-    only: dict[str, t.Any] = {"if_changed": "reserve"} if new else {}
+    only: dict[str, t.Any] = {**({"if_changed": "reserve"} if new else {}), **({} if started else {"instead_of": "cut_over.rm"})}
     # While it was reserved another operation of the domain may have published its service's address.
     known = {"undoes": ("reserve", "cut_over.publish", *shown), **only}
     gone_by = {"instance": who, "state": "leaving", "in_rotation": False, "step": "undo the placement"}
@@ -449,6 +458,38 @@ def never_placed(
             "Close its public address when nobody is left behind it",
             route(f"{prefix}close_router", site, f"{prefix}give_back", "close the public address if nobody is left behind it", how=known),
         ),
+    )
+
+
+def kept(names: Naming, site: Site, who: str, rm: str | Answer, epoch: Answer) -> tuple[Stage, ...]:
+    """Return the stages that keep an instance as it is which C(cut_over.rm) has started, and which did not get any further: out of rotation, for looking.
+
+    It is recorded as running then, so C(remove) ends it, and C(resume) publishes it.
+
+    Args:
+        names: how names follow.
+        site: its HN.
+        who: its name.
+        rm: where it runs.
+        epoch: in which epoch.
+    """
+    of = core_names.instance(who)
+    begun: dict[str, t.Any] = {"if_done": "cut_over.rm"}
+    aside = {"instance": who, "state": "running", "in_rotation": False, "operation_done": True}
+    looked = Step(
+        "keep_evidence", rm, "evidence", {"instances": [{"name": who, "epoch": epoch}]}, f"look at {who}", undoes=("cut_over.rm",), optional=True, **begun
+    )
+    # Where the name server does not answer the name did not follow either.
+    unname = unnamed("keep_unname", names, site, of.service, of.domain, "keep", ("tell",), optional=True, **begun)
+    return in_order(
+        stage("keep", "Record that it is kept", tell("keep", site, [aside], f"record that {who} is kept out of rotation", undoes=("tell",), **begun)),
+        stage("keep_unname", "Have its name lose the HN", *unname),
+        stage(
+            "keep_withdraw",
+            "Withdraw it from its domain router",
+            route("keep_withdraw", site, "keep", f"withdraw {who}", how={"undoes": ("cut_over.publish",), **begun}),
+        ),
+        stage("keep_evidence", "Look at it", looked),
     )
 
 

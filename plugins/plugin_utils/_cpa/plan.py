@@ -104,6 +104,7 @@ class Step(t.NamedTuple):
         optional: whether it does not matter that it fails.
         needs: ids of steps that must not have failed for this one to be carried out.
         instead_of: the id of an earlier step; this one is due only if that was not done.
+        if_done: the id of an earlier step; this one is due only if that was done.
         if_changed: the id of an earlier step; this one is due only if that changed something, or nobody can say.
         until: the id of a step; this one is due only as long as that was not begun.
     """
@@ -120,6 +121,7 @@ class Step(t.NamedTuple):
     optional: bool = False
     needs: t.Tuple[str, ...] = ()
     instead_of: t.Optional[str] = None
+    if_done: t.Optional[str] = None
     if_changed: t.Optional[str] = None
     until: t.Optional[str] = None
 
@@ -169,7 +171,9 @@ class Plan(t.NamedTuple):
             C(take_back) that is the only way from the first step on.
         unknown: when nobody can say whether there is something to take back.
         short: ids of steps that are made instead of what was wished for: where one of them was done all has come to its end, but not as it should.
-        was: what is said when all was taken back: a sentence with the names of C(facts) in braces, as str.format() takes them, like the next two.
+        keeps: the id of a step that takes back, and does so by keeping what failed as it is.
+        was: what is said when all was taken back: a sentence with the names of C(facts) in braces, as str.format() takes them, like the next three.
+        kept: what is said instead when the step C(keeps) was done.
         stopped: what is said when it could not be brought to its end, or fell C(short), and the only way is forward.
         done: what is said when all is done.
         facts: what the sentences refer to, by name.
@@ -191,7 +195,9 @@ class Plan(t.NamedTuple):
     forward: t.Tuple[str, ...] = ()
     unknown: t.Tuple[Unknown, ...] = ()
     short: t.Tuple[str, ...] = ()
+    keeps: t.Optional[str] = None
     was: str = ""
+    kept: str = ""
     stopped: str = ""
     done: str = ""
     facts: t.Mapping[str, t.Any] = {}
@@ -278,7 +284,7 @@ def in_order(*stages: Stage) -> tuple[Stage, ...]:
 def _decisive(step: Step) -> set[str]:
     """Return the ids of the steps that must have been answered before anybody can say whether this one is due, and which peer it is about."""
     answers = [*_peers(dict(step.arguments)), *([step.unless.answer] if step.unless else ())]
-    return {*(each.step for each in answers), *(each for each in (step.instead_of, step.if_changed, step.until) if each)}
+    return {*(each.step for each in answers), *(each for each in (step.instead_of, step.if_done, step.if_changed, step.until) if each)}
 
 
 def _peers(value: t.Any) -> t.Iterator[Answer]:
@@ -309,7 +315,7 @@ def check(plan: Plan) -> None:
                     raise ValueError(f"The step {step.id} is there twice.")
                 seen.add(step.id)
                 needed = {each.step for each in references((step.device, dict(step.arguments), step.unless))} | set(step.undoes)
-                needed |= {*step.needs, *(each for each in (step.instead_of, step.if_changed) if each)}
+                needed |= {*step.needs, *(each for each in (step.instead_of, step.if_done, step.if_changed) if each)}
                 # Steps of one device come in their order, so one may refer to another of its own stage.
                 own = {other.id for other in stage.steps[: stage.steps.index(step)] if other.device == step.device}
                 if needed - known - own:

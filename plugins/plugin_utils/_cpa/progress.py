@@ -223,6 +223,8 @@ def _wanted(step: Step, plan: Plan, answers: Answers, takes_back: bool) -> bool:
         return False
     if step.instead_of and done(answers, step.instead_of) or step.until in answers:
         return False
+    if step.if_done and not done(answers, step.if_done):
+        return False
     if step.if_changed and not _may_have_changed(answers.get(step.if_changed)):
         return False
     return not takes_back or any(each in answers for each in step.undoes)
@@ -372,10 +374,23 @@ def report(plan: Plan, answers: Answers, check: bool = False) -> Report:
         return Report(True, " ".join([*reasons, "Nothing was changed."]), {"operation": plan.operation, "outcome": "undone"})
     if way == "back":
         left = [*sentences(plan, answers, plan.take_back), *_left_undone(plan, answers, takes_back=True)]
-        ending = [f"Not all of it could be undone: {' '.join(left)} Run this again when that is mended."] if left else [_said(plan.was, facts)]
+        said = _said(plan.kept if keeps(plan, answers) else plan.was, facts)
+        ending = [f"Not all of it could be undone: {' '.join(left)} Run this again when that is mended."] if left else [said]
     else:
         ending = [_said(plan.stopped if way == "stopped" else why, facts)]
-    return Report(True, " ".join([*reasons, *ending]).strip(), {"operation": plan.operation, "outcome": {"back": "undone"}.get(way, way)})
+    return Report(True, " ".join([*reasons, *ending]).strip(), {"operation": plan.operation, "outcome": outcome(plan, answers, way)})
+
+
+def outcome(plan: Plan, answers: Answers, way: str) -> str:
+    """Return in a word how an operation ended that went that *way*."""
+    if way == "back":
+        return "kept" if keeps(plan, answers) else "undone"
+    return "stopped" if way == "on" and fell_short(plan, answers) else {"on": "done"}.get(way, way)
+
+
+def keeps(plan: Plan, answers: Answers) -> bool:
+    """Whether what failed was kept as it is."""
+    return plan.keeps is not None and done(answers, plan.keeps)
 
 
 def _doubted(answers: Answers) -> dict[str, list[str]]:

@@ -51,6 +51,7 @@ def taken_up(run: t.Mapping[str, t.Any], view: View) -> Plan:
         prepare=(*stages, *plan.prepare),
         unknown=(*(Unknown(step.id, _braced(f"{began} {silent.format(step.device)}")) for step in read), *plan.unknown),
         was=f"{_braced(began)} {plan.was}",
+        kept=f"{_braced(began)} {plan.kept}",
         stopped=f"{_braced(began)} {plan.stopped}",
         done=f"{_braced(began)} {plan.done}",
         # Whom the VMAs have chosen stands in what they wrote down, so all RMs are at hand.

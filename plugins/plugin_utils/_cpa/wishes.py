@@ -21,6 +21,7 @@ NEW = (
     *("answer_timeout", "stop_timeout", "patience", "drain_patience"),
     *("move_timeout", "move_drain_timeout", "move_at_deadline", "suspend_timeout", "resume_timeout", "clone_timeout"),
     *("rescue_rm", "rescue_fence", "rescue_fence_host", "rescue_dead"),
+    "place_keep_failed",
 )
 
 Options = t.Mapping[str, t.Mapping[str, t.Any]]

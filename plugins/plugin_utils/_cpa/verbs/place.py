@@ -22,7 +22,15 @@ TOLD = Answer("tell", ("records", 0))
 
 
 def plan(
-    view: View, names: parts.Naming, instance: str, capsule: str, to_hn: str, to_rm: str | None, public_address: str | None, answer_timeout: float
+    view: View,
+    names: parts.Naming,
+    instance: str,
+    capsule: str,
+    to_hn: str,
+    to_rm: str | None,
+    public_address: str | None,
+    answer_timeout: float,
+    keep_failed: bool = False,
 ) -> Plan:
     """Plan to place an instance.
 
@@ -35,6 +43,7 @@ def plan(
         to_rm: the RM, or None to let the VMA choose.
         public_address: its service's, or None for one of the HN's pool.
         answer_timeout: seconds that it has for answering, before it enters the rotation.
+        keep_failed: whether it is kept as it is if it was started and does not answer, out of rotation; what serves already goes on.
 
     Raises:
         InvalidInput, NotFound, Refused: one sentence for the operator.
@@ -66,7 +75,9 @@ def plan(
         "public_address": public_address,
         "epoch_above": lookups.highest_epoch(view, instance, site),
     }
-    return _plan(view, names, site, instance, manifest, held_by, reservation, given_up, answer_timeout)
+    # What is in the rotation still, as where its RM lost its power, is none that was never seen to serve.
+    keeps = keep_failed and not any(record["in_rotation"] for record, unused in there)
+    return _plan(view, names, site, instance, manifest, held_by, reservation, given_up, answer_timeout, keeps)
 
 
 def concerned(view: View, instance: str, capsule: str, to_hn: str, to_rm: str | None, **_other: t.Any) -> concern.Concern:
@@ -88,6 +99,7 @@ def _plan(
     reservation: t.Mapping[str, t.Any],
     given_up: int,
     answer_timeout: float,
+    keeps: bool,
 ) -> Plan:
     identity = {key: manifest[key] for key in ("domain", "name", "version")}
     tunneled = reservation["intranet_address"] is not None
@@ -101,7 +113,9 @@ def _plan(
     close = parts.tell("close", site, [{"instance": instance, "operation_done": True}], "close the operation")
     follow = parts.name("follow", names, manifest["name"], manifest["domain"], "have its name follow", serving)
     acts, settle = parts.ended(site, parts.stage("cut_over", "Start and publish", run, publish), follow, close)
-    evidence, seen = parts.seen(["clear"])
+    evidence, seen = parts.seen(["clear", *(["keep_evidence"] if keeps else [])])
+    epoch = Answer("tell", ("records", 0, "epoch"))
+    kept = parts.kept(names, site, instance, run.device, epoch) if keeps else ()
     made = Plan(
         operation="place",
         subject=instance,
@@ -119,9 +133,11 @@ def _plan(
         cut_over=acts,
         follow_ups=(parts.call_off(run, "cut_over.call_off", site, "tell"),),
         settle=settle,
-        take_back=parts.never_placed(names, site, instance, run.device, Answer("tell", ("records", 0, "epoch"))),
+        take_back=in_order(*parts.never_placed(names, site, instance, run.device, epoch, started=not keeps), *kept),
         **parts.once_published(parts.stage("cut_over", "", run, publish), follow),
+        keeps="keep" if keeps else None,
         was=f"Everything was undone.{evidence}",
+        kept=f"{{instance}} was kept as it is on {{rm}} in {{hn}}, out of rotation: remove ends it, and resume publishes it if it answers by then.{evidence}",
         stopped="{instance} runs on {rm} in {hn} behind {public_address} already; run this again when this is mended.",
         done="{instance} runs on {rm} in {hn} behind {public_address} (epoch {epoch}).",
         facts={**lookups.facts(site, instance), **{key: Answer("tell", ("records", 0, key)) for key in ("rm", "public_address", "epoch")}, **seen},

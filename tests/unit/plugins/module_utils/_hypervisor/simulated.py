@@ -158,7 +158,7 @@ class Rm:
                 raise problem
             return {letter * 64: f"{self.root}/blobs/{letter * 64}" for letter in "bcdef"}
 
-        return Host(self.places, Hypervisor(self.connection), Capsules(get, blobs), self.ports)
+        return Host(self.places, Hypervisor(self.connection), Capsules(get, blobs, lambda _manifest: None), self.ports)
 
     def order(self, state, check=False, name=NAME, **more):
         """Bring the instance into *state*."""

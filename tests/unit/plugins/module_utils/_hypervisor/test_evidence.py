@@ -27,9 +27,11 @@ def _said(tmp_path):
         os.makedirs(places.directory(name), exist_ok=True)
         with open(places.console(name), "wb") as handle:
             handle.write(content)
-        return evidence.keep(places, name, epoch, said.hypervisor)
+        return evidence.keep(said.host, name, epoch, said.manifest)
 
-    said.places, said.hypervisor = places, types.SimpleNamespace(picture=lambda name, timeout, longest: None)
+    said.places, said.manifest = places, {"name": "shop"}
+    said.hypervisor = types.SimpleNamespace(picture=lambda name, timeout, longest: None)
+    said.host = types.SimpleNamespace(places=places, hypervisor=said.hypervisor, capsules=types.SimpleNamespace(obstacle=lambda manifest: None))
     return said
 
 
@@ -39,18 +41,59 @@ PANIC = b"""[    1.1] Run /init as init process\r
 """
 
 
+DOWN = "its system could not bring its network interfaces up (networking.service)"
+LATE = "its network interfaces did not come up in time (systemd-networkd-wait-online.service)"
+
+
 @pytest.mark.parametrize(
     ("content", "cause"),
     [
         (PANIC, "its kernel panicked (VFS: Unable to mount root fs on unknown-block(0,0))"),
         (b"Boot failed: not a bootable disk\n\nNo bootable device.\n", "its firmware found nothing to boot"),
-        (b'Starting network\nCannot find device "ens18"\nifup: failed\n', "its system looks for the network interface ens18, which it does not have"),
+        (b"ip: SIOCGIFFLAGS: No such device\n", "its system looks for a network interface that it does not have"),
+        (b"[FAILED] Failed to start Raise network interfaces.\n", DOWN),
+        (b"[FAILED] Failed to start networking.service - Raise network interfaces.\n", DOWN),
+        (b"[FAILED] Failed to start Wait for Network to be Configured.\n", LATE),
+        (b"[FAILED] Failed to start systemd-networkd-wait-online.service - Wait for Network to be Configured.\n", LATE),
+        (b"systemd-networkd-wait-online[383]: Timeout occurred while waiting for network connectivity.\n", LATE),
+        (b"[FAILED] Failed to start NetworkManager-wait-online.service - Network Manager Wait Online.\n", LATE.replace("systemd-networkd", "NetworkManager")),
         (b"Gave up waiting for root file system device.  Common problems:\n", "its system found no root file system"),
         (b"You are in emergency mode. After logging in, type...\n", "its system ended in emergency mode"),
     ],
 )
 def test_what_a_console_says_of_the_cause_is_said(said, content, cause):
     assert f" Of {NAME} the console says that {cause}." in said(content)
+
+
+@pytest.mark.parametrize(
+    ("line", "interface"),
+    [
+        # iproute2, as ifupdown calls it.
+        ('Cannot find device "ens18"', "ens18"),
+        # BusyBox, which does not name it in its first sentence.
+        ("ip: SIOCGIFFLAGS: No such device\nip: can't find device 'ens9'", "ens9"),
+        # net-tools, also of an interface that is another's alias or in a VLAN.
+        ("eth0:1: ERROR while getting interface flags: No such device", "eth0:1"),
+        ("SIOCSIFADDR: No such device\neth0.100: ERROR while getting interface flags: No such device", "eth0.100"),
+        ("eth1: unknown interface: No such device", "eth1"),
+        # Red Hat's initscripts.
+        ("Bringing up interface eth0:  Device eth0 does not seem to be present, delaying initialization.[FAILED]", "eth0"),
+        # systemd, until version 248 and since.
+        ("[ TIME ] Timed out waiting for device /sys/subsystem/net/devices/ens3.", "ens3"),
+        ("[ TIME ] Timed out waiting for device sys-subsystem-net-devices-ens3.device - /sys/subsystem/net/devices/ens3.", "ens3"),
+        # netplan and nmcli.
+        ("WARNING:root:Cannot find unique matching interface for enp0s3: {'name': 'enp0s3'}", "enp0s3"),
+        ("Error: Device 'ens192' not found.", "ens192"),
+    ],
+)
+def test_an_interface_that_is_not_there_is_named(said, line, interface):
+    content = f"Starting network\n{line}\nlogin: ".encode()
+    assert f" Of {NAME} the console says that its system looks for the network interface {interface}, which it does not have." in said(content)
+
+
+@pytest.mark.parametrize("line", ["Timed out waiting for device /dev/vdb.", "mount: /dev/sdb1: No such device", "eth0: no link"])
+def test_what_is_said_of_other_devices_is_no_interface(said, line):
+    assert "the console says that" not in said(f"{line}\n".encode())
 
 
 def test_the_last_lines_are_told_and_the_rest_is_kept(said):
@@ -64,7 +107,16 @@ def test_the_last_lines_are_told_and_the_rest_is_kept(said):
 
 def test_a_console_that_says_nothing_says_that(said):
     assert said(b"\x1b[2J\r\n").startswith(f" The console of {NAME} stayed empty")
-    assert not os.path.exists(said.places.evidence()) and evidence.keep(said.places, "mail-1.example.com", 1, said.hypervisor) == ""
+    assert not os.path.exists(said.places.evidence()) and evidence.keep(said.host, "mail-1.example.com", 1, None) == ""
+
+
+def test_of_a_guest_that_said_nothing_its_disk_is_looked_at(said):
+    asked = []
+    said.host.capsules.obstacle = lambda manifest: asked.append(manifest) or "the disk root boots by UEFI only"
+    assert said(b"\r\n") == f" The console of {NAME} stayed empty: the disk root boots by UEFI only." and asked == [{"name": "shop"}]
+    assert "UEFI" not in said(b"Booting\n") and len(asked) == 1, "who speaks has booted"
+    said.manifest = None
+    assert "may have found nothing to boot" in said(b"")
 
 
 def test_where_nothing_can_be_kept_it_is_told_nevertheless(said, monkeypatch):

@@ -217,6 +217,8 @@ def every_plan(groups=None, host="ns-1"):
         "place again": placed([shop]),
         "place where it is held": placed(to_rm=here),
         "place with a tunnel": placed(instance=STORE),
+        "place to be kept": placed(keep_failed=True),
+        "place again to be kept": placed([shop], keep_failed=True),
         "resume": made(resume, [{**shop, **rests}], instance=SHOP, answer_timeout=60),
         "resume what runs": made(resume, [shop], instance=SHOP, answer_timeout=60),
         "suspend": made(suspend, [shop], instance=SHOP),

@@ -58,6 +58,7 @@ WISHES = {
     "place": ([], placed()),
     "place beside another": (ONE, placed(TWO)),
     "place with a tunnel": ([], placed(STORE)),
+    "place to be kept": ([], placed(keep_failed=True)),
     "resume": (RESTS, (resume, {"instance": SHOP, "answer_timeout": 60})),
     "suspend": (ONE, (suspend, {"instance": SHOP})),
     "suspend one of two": (BOTH, (suspend, {"instance": SHOP})),
@@ -195,6 +196,9 @@ def broken_promises(trial, world, report):
     wrong = []
     if outcome == "undone" and not again:
         wrong += differences(trial.start.picture(), world.picture())
+    elif outcome == "kept" and not again:
+        wrong += [*world.problems(), *(f"{name} is in rotation" for name in world.serving("198.18.1.1"))]
+        wrong += [] if [*lives] == [trial.wish[1]["instance"]] else [f"{lives} is what lives"]
     elif outcome == "done":
         wrong += [*world.problems(), *differences(trial.ended, essence(world, trial.wish))]
     elif not again:
@@ -297,6 +301,7 @@ def test_each_step_may_fail(name):
 #: The step whose failure has most taken back.
 LATEST = {
     "place": "cut_over.publish",
+    "place to be kept": "cut_over.publish",
     "resume": "cut_over.publish",
     "drain and suspend": "rest",
     "scale up": "cut_over.publish",

@@ -77,6 +77,7 @@ def test_every_stage_and_sentence_can_be_said(plan, groups):
         plan.done,
         *(each.why for each in plan.unknown),
         *([plan.was] if plan.take_back else []),
+        *([plan.kept] if plan.keeps else []),
         *([plan.stopped] if plan.forward or not plan.take_back else []),
     ]
     assert all(sentence.format(**facts).endswith(".") for sentence in said)
@@ -90,9 +91,10 @@ def test_whatever_is_referred_to_is_a_step_of_the_plan(plan, groups):
         assert not isinstance(value, Count) or set(value.steps) <= ids
     assert set(plan.forward) <= ids and {each.step for each in plan.unknown} <= ids
     undoing = {step.id for stage in plan.take_back for step in stage.steps}
+    assert {plan.keeps} - {None} <= undoing
     assert {each.step for each in references(tuple(plan.facts.values()))} <= ids | undoing
     for step in steps_of(plan):
-        assert {step.until, step.instead_of, step.if_changed} - {None} <= ids | undoing | {each.step.id for each in plan.follow_ups}
+        assert {step.until, step.instead_of, step.if_done, step.if_changed} - {None} <= ids | undoing | {each.step.id for each in plan.follow_ups}
         assert set(step.needs) <= (undoing if step.id in undoing else ids)
     acts = {step.id for step in plan.cut_over.steps} if plan.cut_over else set()
     assert {each.after for each in plan.follow_ups} <= acts

@@ -129,6 +129,25 @@ def test_a_step_stands_in_for_one_that_was_not_done():
         assert ids(progress.calls(made, "act", "gw-1", {"first": told})) == [("act",)]
 
 
+def test_a_step_may_depend_on_whether_another_was_done():
+    made = plan(stage("first", step("first", "gw-2", optional=True)), stage("act", step("act", if_done="first")))
+    assert ids(progress.calls(made, "act", "gw-1", {"first": answer(device="gw-2")})) == [("act",)]
+    for told in ({}, {"first": failed(device="gw-2")}, {"first": silent("gw-2")}):
+        assert progress.calls(made, "act", "gw-1", told) == []
+
+
+def test_what_failed_may_be_kept_instead_of_being_undone():
+    made = undoing(step("keep", undoes=("two",), if_done="two"), step("undo", undoes=("two",), instead_of="two"), keeps="keep", kept="It was kept.")
+    told = {"one": answer(), "two": answer(), "three": failed()}
+    assert ids(progress.calls(made, "back", "gw-1", told)) == [("keep",)]
+    report = progress.report(made, {**told, "keep": answer()})
+    assert (report.failed, report.message, report.result["outcome"]) == (True, "gw-1: No. It was kept.", "kept")
+    told = {"one": answer(), "two": failed()}
+    assert ids(progress.calls(made, "back", "gw-1", told)) == [("undo",)]
+    report = progress.report(made, {**told, "undo": answer()})
+    assert (report.message, report.result["outcome"]) == ("gw-1: No. All is as it was.", "undone")
+
+
 def test_a_step_may_depend_on_whether_another_changed_something():
     made = plan(stage("first", step("first", "gw-2")), stage("act", step("act", if_changed="first")))
     assert ids(progress.calls(made, "act", "gw-1", {"first": answer(device="gw-2")})) == [("act",)]

@@ -212,6 +212,23 @@ def _as_it_was(desk):
         desk.types(made, wish)
 
 
+@row("NAME was kept as it is on RM in HN, out of rotation: remove ends it, and resume publishes it if it answers by then.")
+def _kept(desk):
+    for leads_out in (REMOVE, RESUME):
+        made = desk.mesh()
+        said = desk.ends(made, placed(keep_failed=True), Fault("cut_over.publish", BEFORE))
+        assert said == f"gw-east: It broke before. {SHOP} was kept as it is on rm-east-1 in hn-east, out of rotation: " + (
+            f"remove ends it, and resume publishes it if it answers by then. {SHOP} said so."
+        )
+        assert re.search(r"(?m) kept$", made.history(SHOP))
+        desk.types(made, leads_out)
+    # Who takes it up keeps it, too.
+    made = desk.mesh()
+    made.operate(placed(keep_failed=True), Fault("cut_over.publish", BEFORE), Fault("keep_withdraw", DIED_BEFORE))
+    assert f"was cut off: {SHOP} was kept as it is on rm-east-1" in made.operate(RECOVER).message
+    desk.types(made, REMOVE)
+
+
 @row("What is not replaced serves on as it was: ...")
 def _some_replaced(desk):
     for name, fault in {"update": Fault("shop-4.example.com.cut_over.rm", BEFORE), "restart": Fault(f"{TWO}.stop", BEFORE)}.items():

@@ -467,6 +467,8 @@ class World:
             return self.gateways[host].apply(arguments, lambda instance: self._lives(_hn(host), instance), check)
         if call == "drain":
             return self.gateways[host].drain(arguments, check)
+        if call == "evidence":
+            return Outcome(False, None, None, {"instances": [{"evidence": f" {each['name']} said so."} for each in arguments["instances"]]})
         if call == "answers":
             return Outcome(False, None, None, {"late": [each for each in arguments["instances"] if each in self.mute or not self._lives(_hn(host), each)]})
         if call == "name":
