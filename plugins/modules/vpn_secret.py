@@ -17,7 +17,7 @@ description:
   - Nothing is kept on the gateway, so nothing changes there. The envelope of the same key is the same each time.
   - What cannot be used is refused in one sentence that shows none of it, such as a pre-shared key that can be guessed.
 extends_documentation_fragment:
-  - vmatrix.mesh.attributes
+  - vmatrix.mesh.attributes.info
   - vmatrix.mesh.attributes.actiongroup_mesh
 requirements:
   - cryptography 38 or newer (Debian's C(python3-cryptography))
@@ -75,20 +75,19 @@ envelope:
   sample: eyJhbGdvcml0aG0iOiAi...
 """
 
-from ansible_collections.vmatrix.mesh.plugins.module_utils._core.outcome import Outcome
-from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_module
+from ansible_collections.vmatrix.mesh.plugins.module_utils._module.edge import Library, run_info_module
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn import given
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vpn.libraries import CRYPTOGRAPHY
 
 
-def call(params: dict, check: bool) -> Outcome:
+def call(params: dict) -> dict:
     """Wrap it."""
-    return Outcome(False, None, None, given.wrapped(params["name"], params))
+    return given.wrapped(params["name"], params)
 
 
 def main() -> None:
     """Run the module."""
-    run_module(
+    run_info_module(
         call,
         libraries=[Library(*CRYPTOGRAPHY)],
         argument_spec={

@@ -198,7 +198,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 tunnel:
-  description: The tunnel as its document says it is (or would be), with serial numbers in the place of certificates; V(none) when it was removed.
+  description: The tunnel as its document says it is (or would be), with serial numbers in the place of certificates, and the name of its
+    envelope (C(shared)) in that of a pre-shared key; V(none) when it was removed.
   returned: success
   type: dict
   sample:

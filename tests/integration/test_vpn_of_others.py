@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""An owner has a VPN gateway that is not ours: plain strongSwan of its distribution, as docs/vpn.md shows it, on a host that no role of ours has ever touched."""
+"""An owner has a VPN gateway that is not ours: plain strongSwan of its distribution, as docs/vpn.md shows it, on a host that no role of ours has touched."""
 
 from __future__ import annotations
 
@@ -84,11 +84,18 @@ def store(stranger):
     [
         ({"capsule_import_vpn_secret": {"psk": "sesame"}}, "The pre-shared key of store.example.com is too easy to guess: it must have at least 20 characters"),
         ({"capsule_import_vpn_secret": {}}, "Neither a pre-shared key nor a certificate is given for store.example.com"),
-        ({"capsule_import_vpn_secret": {"psk": PSK, "certificate": "-----BEGIN CERTIFICATE-----"}}, "Both a pre-shared key and a certificate are given for store.example.com"),
+        (
+            {"capsule_import_vpn_secret": {"psk": PSK, "certificate": "-----BEGIN CERTIFICATE-----"}},
+            "Both a pre-shared key and a certificate are given for store.example.com",
+        ),
         ({"capsule_import_vpn_secret": {"password": PSK}}, "The variable vpn_secret_given has no password"),
         ({"capsule_import_owner": "owner-gw"}, "There are both capsule_import_owner and capsule_import_vpn_secret"),
         ({"capsule_import_vpn_secret": None}, "neither capsule_import_owner, whose VPN gateway gives it a certificate, nor capsule_import_vpn_secret"),
         ({"identity": "*"}, "The identity of the tunnel of store.example.com is '*', which is none"),
+        (
+            {"gateway": {"address": "198.18.0.6", "identity": "198.18.0.6", "proposals": {"ike": ["aes128-sha256-modp1024"]}}},
+            "The ike proposal aes128-sha256-modp1024 of the owner's VPN gateway has modp1024, which protects nothing",
+        ),
         ({"gateway": {"address": "198.18.0.6", "identity": "%any"}}, "The identity of the owner's VPN gateway is '%any', which is none"),
     ],
 )
@@ -174,5 +181,6 @@ def test_no_secret_was_said_or_lies_about(store):
     ours = [*store.group("rms"), *store.group("gateways")]
     # Words of one line would be taken for several.
     assert heard(store, [word for word in told if " " not in word] + [key[0][:40], key[0][10:50]], ours) == {}
-    found = {host: store.ssh(host, "bash", "-c", SEARCH, stdin="\n".join([*held, *key])).split() for host in ours}
+    found = {host: store.ssh(host, "bash", "-c", SEARCH, stdin="\n".join([*held, *key])).split() for host in [GATEWAY, *ours]}
+    assert "/etc/swanctl/store.key" in found.pop(GATEWAY), "what is there is found"
     assert {host: files for host, files in found.items() if files} == {}

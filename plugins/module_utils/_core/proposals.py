@@ -18,6 +18,8 @@ Proposals = t.Dict[str, t.List[str]]
 
 #: What is as usual (RFC 8247, RFC 8221).
 USUAL: Proposals = {"ike": ["aes128gcm16-prfsha256-ecp256"], "esp": ["aes128gcm16-ecp256"]}
+#: What no tunnel is worth: broken, or no encryption at all (RFC 8247 section 2, RFC 8221 section 5).
+BROKEN = re.compile(r"des|blowfish\d*|null|md5(_128)?|prfmd5|modp(768|1024|1024s160)|aes(128|192|256)?gmac")
 #: How many there may be of each kind, and how long one may be.
 MOST, LONGEST = 8, 128
 
@@ -30,7 +32,7 @@ def checked(whose: str, value: t.Mapping[str, t.Any] | None) -> Proposals:
         value: C(ike) and C(esp), each a list such as C([aes256-sha256-modp2048]), the one that is liked best first.
 
     Raises:
-        InvalidInput: one cannot be a proposal, or there are none or too many.
+        InvalidInput: one cannot be a proposal, or is a broken one, or there are none or too many.
     """
     found = {}
     for kind, proposals in (value or {}).items():
@@ -45,5 +47,8 @@ def checked(whose: str, value: t.Mapping[str, t.Any] | None) -> Proposals:
                 raise InvalidInput(
                     f"{proposal!r} is no {kind} proposal of the {whose}: it must be algorithms with - between them, such as aes256-sha256-modp2048."
                 )
+            broken = [algorithm for algorithm in proposal.split("-") if BROKEN.fullmatch(algorithm)]
+            if broken:
+                raise InvalidInput(f"The {kind} proposal {proposal} of the {whose} has {broken[0]}, which protects nothing (RFC 8247, RFC 8221).")
         found[kind] = list(proposals)
     return {kind: proposals for kind, proposals in found.items() if proposals != USUAL[kind]}

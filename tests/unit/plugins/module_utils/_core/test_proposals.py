@@ -37,3 +37,20 @@ def test_what_is_no_proposal(wanted, sentence):
     with pytest.raises(InvalidInput) as caught:
         proposals.checked("peer", wanted)
     assert caught.value.message == sentence
+
+
+@pytest.mark.parametrize(
+    ("kind", "proposal", "broken"),
+    [
+        ("ike", "des-sha1-modp2048", "des"),
+        ("ike", "aes128-md5-modp2048", "md5"),
+        ("ike", "aes128-sha256-modp1024", "modp1024"),
+        ("esp", "null-sha256", "null"),
+        ("esp", "aes128gmac", "aes128gmac"),
+        ("esp", "blowfish128-sha256", "blowfish128"),
+    ],
+)
+def test_what_protects_nothing_is_refused(kind, proposal, broken):
+    with pytest.raises(InvalidInput) as caught:
+        proposals.checked("peer", {kind: ["aes256-sha256-modp2048", proposal]})
+    assert caught.value.message == f"The {kind} proposal {proposal} of the peer has {broken}, which protects nothing (RFC 8247, RFC 8221)."
