@@ -77,7 +77,9 @@ def plan(
     }
     # What its RM lost its power under is in the rotation still.
     asks = {"asks": [instance]} if any(record["in_rotation"] for record, unused in there) else {}
-    return _plan(view, names, site, instance, manifest, held_by, reservation, given_up, answer_timeout, asks, keep_failed and not asks)
+    # What runs out of rotation already, as what was kept does, goes on so where it does not answer.
+    keeps = not asks and (keep_failed or any(record["state"] == "running" for record, unused in there))
+    return _plan(view, names, site, instance, manifest, held_by, reservation, given_up, answer_timeout, asks, keeps)
 
 
 def concerned(view: View, instance: str, capsule: str, to_hn: str, to_rm: str | None, **_other: t.Any) -> concern.Concern:
