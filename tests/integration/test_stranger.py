@@ -16,7 +16,6 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._hypervisor.domain_xm
 
 WIKI = "wiki-1.example.com"
 EAST, WEST = "198.18.1.20", "198.18.2.20"
-VMDK = "/var/tmp/debian.vmdk"
 CAPSULE = {
     "capsule_import_domain": "example.com",
     "capsule_import_name": "wiki",
@@ -24,7 +23,7 @@ CAPSULE = {
     "capsule_import_guest": {"address": "192.168.1.20/24", "gateway": "192.168.1.1", "mac": "52:54:00:c0:ff:20"},
     "capsule_import_ports": [{"protocol": "tcp", "port": 80}, {"protocol": "tcp", "port": 22}],
     "capsule_import_machine": {"type": "pc-i440fx-7.2", "cpu": "qemu64", "vcpus": 1, "memory_mib": 512},
-    "capsule_import_disks": [{"name": "root", "src": VMDK}],
+    "capsule_import_disks": [{"name": "root", "src": "/srv/images/debian.vmdk"}],
 }
 #: What tcpdump says of the first packet of a connection: who calls, and which port.
 SYN = re.compile(r"IP (\S+)\.\d+ > \S+\.(\d+): Flags \[S\]")
@@ -50,12 +49,8 @@ class Watch:
 def wiki(mesh: Mesh):
     """The wiki, imported from a disk of VMware's kind and placed in hn-east."""
     assert mesh.play("remove", instance=WIKI).ok
-    mesh.shell("rm-east-1", f"qemu-img convert -f qcow2 -O vmdk -o subformat=streamOptimized /srv/images/debian.qcow2 {VMDK}")
-    try:
-        imported = mesh.play("capsule_import", rm="rm-east-1", **CAPSULE)
-        assert imported.ok, imported.output
-    finally:
-        mesh.shell("rm-east-1", f"rm {VMDK}")
+    imported = mesh.play("capsule_import", rm="rm-east-1", **CAPSULE)
+    assert imported.ok, imported.output
     placed = mesh.play("place", instance=WIKI, capsule="12", to_hn="hn-east", to_rm="rm-east-1", public_address=EAST, place_answer_timeout=400)
     assert placed.ok, placed.output
     yield mesh

@@ -75,8 +75,10 @@ def plan(
         "public_address": public_address,
         "epoch_above": lookups.highest_epoch(view, instance, site),
     }
-    # What is in the rotation still, as where its RM lost its power, is none that was never seen to serve.
-    keeps = keep_failed and not any(record["in_rotation"] for record, unused in there)
+    # What runs out of rotation already, as what was kept does, goes on so where it does not answer. What is in the rotation still, as where its RM lost its
+    # power, is taken back to that.
+    out = not any(record["in_rotation"] for record, unused in there)
+    keeps = out and (keep_failed or any(record["state"] == "running" for record, unused in there))
     return _plan(view, names, site, instance, manifest, held_by, reservation, given_up, answer_timeout, keeps)
 
 

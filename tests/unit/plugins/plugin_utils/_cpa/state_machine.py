@@ -89,7 +89,7 @@ BEGINNING = 1e6
 
 def wishes() -> list[tuple[t.Any, dict[str, t.Any]]]:
     """Return all that can be wished for."""
-    found = [placed(name, to_hn=hn) for name in NAMES for hn in HNS]
+    found = [placed(name, to_hn=hn, **how) for name in NAMES for hn in HNS for how in ({}, {"keep_failed": True})]
     for name in NAMES:
         found += [(move, {**MOVE, "instances": [name], "to_hn": hn, "strategy": how}) for hn in HNS for how in ("suspend", "live")]
         found += [(move, {**MOVE, "instances": [name], "to_hn": None, "to_rm": rm, "strategy": "best"}) for rm in GROUPS["rms"][:4]]

@@ -10,10 +10,14 @@ import pytest
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, NotFound, Refused
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa import parts
-from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import place
+from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.verbs import drain, place, resume
 from ansible_collections.vmatrix.mesh.plugins.plugin_utils._cpa.view import mesh_view
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa import mesh
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.devices import BEFORE
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.mesh import looked, silent
 from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_lookups import GROUPS, MANIFEST, RECORD, SHOP, hostvars, view
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.test_one_life import CAPSULES, placed
+from ansible_collections.vmatrix.mesh.tests.unit.plugins.plugin_utils._cpa.world import Fault, World
 
 
 def plan(seen, instance=SHOP, capsule="1.0.0", to_hn="hn-east", to_rm=None, public_address=None):
@@ -118,3 +122,25 @@ def test_an_instance_is_the_same_in_the_intranet_wherever_it_is_placed():
         assert reservation(seen, instance="shop-5.example.com", to_hn=to_hn)["intranet_address"] == "172.21.162.19"
         with pytest.raises(InvalidInput, match="has intranet addresses for 5 instances, so there is none for instance 6"):
             plan(seen, "shop-6.example.com", to_hn=to_hn)
+
+
+SILENT = Fault("cut_over.publish", BEFORE)
+DRAINED = (drain, {"instance": SHOP, "then": "leave", **mesh.DRAIN})
+
+
+@pytest.mark.parametrize("before", [[(placed(keep_failed=True), SILENT)], [(placed(),), (DRAINED,)]], ids=["kept", "drained"])
+@pytest.mark.parametrize("keep_failed", [True, False])
+def test_what_runs_out_of_rotation_stays_so_if_it_does_not_answer(before, keep_failed):
+    world = World(mesh.GROUPS, CAPSULES)
+    for wish, *faults in before:
+        world.walk(world.plan(*wish), *faults)
+    was = world.picture()
+    ended = world.walk(world.plan(*placed(keep_failed=keep_failed)), SILENT)
+    assert ended.result["outcome"] == "kept" and world.picture() == was and not world.problems(), ended.message
+    assert not world.walk(world.plan(resume, {"instance": SHOP})).failed and world.serving("198.18.1.1") == [SHOP]
+
+
+def test_what_could_not_be_started_is_undone_whatever_was_wished_for():
+    world = World(mesh.GROUPS, CAPSULES)
+    ended = world.walk(world.plan(*placed(keep_failed=True)), Fault("cut_over.rm", BEFORE))
+    assert ended.result["outcome"] == "undone" and "Everything was undone." in ended.message and not world.lives() and not world.problems()
