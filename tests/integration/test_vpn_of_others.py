@@ -131,6 +131,8 @@ def test_importing_again_changes_nothing_and_another_key_is_another_version(stor
     again = store.play("capsule_import", rm="rm-east-1", **keyed("2.0.0", PSK))
     assert again.ok and again.changed == 0, again.output
     store.must_refuse("capsule_import", "exists with other content (vpn differ)", rm="rm-east-1", **keyed("2.0.0", WRONG))
+    store.everywhere("rms", "capsule", domain="example.com", name="store", version="2.0.1", state="absent")
+    assert store.as_foretold("capsule_import", rm="rm-east-1", **keyed("2.0.1", WRONG)).changed > 0
 
 
 def test_it_begins_elsewhere_after_a_move_and_outlives_the_gateways_reboot(store):
