@@ -11,6 +11,7 @@ from disks import ESP, LINUX, SIZE, disk, gpt
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._capsule import contents
 
+
 def warned(head, boots=True, size=1 << 40):
     return contents.warnings(contents.look(head), "root", size, boots)
 

@@ -114,11 +114,11 @@ def by_certificate(mesh, stranger):
     return wanted, told["gateway"]["proposals"]
 
 
-def by_key(mesh, psk=PSK, ours="store@example.com", theirs=None, proposals=PROPOSALS):
-    """Return what our side is told of a pre-shared key."""
+def by_key(mesh, psk=PSK, ours="store@example.com", theirs=None, **peer):
+    """Return what our side is told of a pre-shared key, and of the peer."""
     wanted = mesh.tunnel()
     wanted["local"] = {"address": mesh.public, "identity": ours, "envelope": sealed(mesh, psk)}
-    wanted["peer"] = {"address": mesh.peer, "identity": theirs or mesh.peer, "proposals": proposals}
+    wanted["peer"] = {"address": mesh.peer, "identity": theirs or mesh.peer, "proposals": PROPOSALS, **peer}
     return wanted
 
 
