@@ -114,11 +114,11 @@ def by_certificate(mesh, stranger):
     return wanted, told["gateway"]["proposals"]
 
 
-def by_key(mesh, psk=PSK, ours="store@example.com", theirs=None, **peer):
-    """Return what our side is told of a pre-shared key, and of the peer."""
+def by_key(mesh, psk=PSK, ours="store@example.com", theirs=None):
+    """Return what our side is told of a pre-shared key."""
     wanted = mesh.tunnel()
     wanted["local"] = {"address": mesh.public, "identity": ours, "envelope": sealed(mesh, psk)}
-    wanted["peer"] = {"address": mesh.peer, "identity": theirs or mesh.peer, "proposals": PROPOSALS, **peer}
+    wanted["peer"] = {"address": mesh.peer, "identity": theirs or mesh.peer, "proposals": PROPOSALS}
     return wanted
 
 
