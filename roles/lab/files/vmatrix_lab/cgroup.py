@@ -24,6 +24,11 @@ def _directories(name: str) -> list[str]:
     return [os.path.join(tree, places.NAME, name) for tree in trees if os.path.isdir(tree)]
 
 
+def present() -> list[str]:
+    """Return the names of the hosts that have a control group, also where nothing else is left of them."""
+    return sorted({entry.name for directory in _directories("") if os.path.isdir(directory) for entry in os.scandir(directory) if entry.is_dir()})
+
+
 def join(name: str) -> None:
     """Move this process into the control group of the host *name*, made when missing."""
     for directory in _directories(name):

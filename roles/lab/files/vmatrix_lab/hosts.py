@@ -22,7 +22,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.wait import wait_for
 
 from vmatrix_lab import host as one
-from vmatrix_lab import layer, network, places, vm
+from vmatrix_lab import cgroup, layer, network, places, vm
 from vmatrix_lab import root as shared
 
 #: How many inotify instances a user of the machine may have (inotify(7)).
@@ -99,7 +99,7 @@ def down(document: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
     removed = [path for path in [network.PATH, *paths] if os.path.exists(path)]
     if not check:
         hang_up("exit")
-        _remove(_present())
+        _remove(sorted({*_present(), *cgroup.present()}))
         for directory in glob.glob(os.path.join(places.VMS, "*")):
             vm.stop(directory)
         network.remove()
@@ -119,7 +119,9 @@ def _remove(names: t.Sequence[str]) -> None:
     with concurrent.futures.ThreadPoolExecutor(len(names)) as pool:
         list(pool.map(one.stop, names))
     for name in names:
-        shutil.rmtree(places.of_host(name))
+        # There may be no directory of one whose removal was cut off.
+        if os.path.exists(places.of_host(name)):
+            shutil.rmtree(places.of_host(name))
 
 
 def hang_up(how: str) -> None:

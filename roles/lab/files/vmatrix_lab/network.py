@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
+import signal
 
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import CommandFailed
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.run import run
@@ -90,8 +92,11 @@ def clear(segments: dict) -> None:
 
 
 def remove() -> None:
-    """Remove the namespace, and with it all that is in it."""
+    """Remove the namespace, and with it all that is in it: what a run that was killed has left there would keep it, and wait for hosts for ever."""
     if exists():
+        for pid in run(["ip", "netns", "pids", places.NAME]).stdout.split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
         run(["ip", "netns", "delete", places.NAME])
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -16,7 +17,7 @@ from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import I
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[4] / "roles/lab/files"))
 
-from vmatrix_lab import cgroup, host, hosts, layer, links, root, tiny, wheels  # noqa: E402  pylint: disable=wrong-import-position
+from vmatrix_lab import cgroup, host, hosts, layer, links, network, places, root, tiny, wheels  # noqa: E402  pylint: disable=wrong-import-position
 
 DEFAULTS = yaml.safe_load((pathlib.Path(__file__).parents[4] / "roles/lab/defaults/main.yml").read_text())
 
@@ -142,6 +143,31 @@ def test_a_host_without_processes_can_be_ended_and_removed():
     cgroup.kill("no-such-host")
     cgroup.remove("no-such-host")
     assert cgroup.processes("no-such-host") == []
+
+
+def test_a_lab_goes_down_whatever_is_left_of_it(tmp_path, monkeypatch):
+    """Of one host there is a directory, of another a control group only; and a program that nobody ends is in the network namespace."""
+    for place in ("STATE", "SOCKETS", "VMS", "LOCK"):
+        monkeypatch.setattr(places, place, str(tmp_path / place))
+    monkeypatch.setattr(places, "HOSTS", str(tmp_path / "STATE" / "hosts"))
+    monkeypatch.setattr(network, "PATH", str(tmp_path / "netns"))
+    monkeypatch.setattr(cgroup, "_LAYOUTS", dict.fromkeys((True, False), (str(tmp_path / "cgroup"),)))
+    (tmp_path / "STATE" / "hosts" / "gw-west").mkdir(parents=True)
+    (tmp_path / "cgroup" / places.NAME / "gw-east" / "init.scope").mkdir(parents=True)
+    for name in ("LOCK", "netns"):
+        (tmp_path / name).touch()
+    left = subprocess.Popen(["sleep", "60"])
+    ran, stopped = [], []
+
+    def run(argv):
+        ran.append(argv[:3])
+        return subprocess.CompletedProcess(argv, 0, f"{left.pid}\n" if "pids" in argv else "", "")
+
+    monkeypatch.setattr(network, "run", run)
+    monkeypatch.setattr(host, "stop", stopped.append)
+    assert hosts.down({"purge_cache": False}, check=False)["changed"]
+    assert sorted(stopped) == ["gw-east", "gw-west"] and not (tmp_path / "STATE").exists()
+    assert left.wait(5) == -signal.SIGKILL and ran[-1] == ["ip", "netns", "delete"]
 
 
 def test_a_host_that_was_never_made_is_not_running():
