@@ -71,7 +71,10 @@ def of(documents: dict[str, Document], kernel: bool, interfaces: t.Iterable[tupl
 
 
 def key_id(local: dict[str, t.Any]) -> str:
-    """Return how the daemon calls the key of an end: the SHA-1 of a certificate's public key (RFC 5280 section 4.2.1.2), or a digest of a pre-shared one's envelope."""
+    """Return how the daemon calls the key of an end.
+
+    Of a certificate's that is the SHA-1 of its public key (RFC 5280 section 4.2.1.2), of a pre-shared one a digest of its envelope.
+    """
     if not local["certificate"]:
         return f"{PRE_SHARED}{hashlib.sha256(local['envelope'].encode()).hexdigest()[:40]}"
     certificate = pki.load_certificate(local["certificate"], "certificate")
