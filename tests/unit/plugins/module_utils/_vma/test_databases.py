@@ -15,6 +15,7 @@ import postgresql
 import pytest
 from postgresql import BOTH
 
+from ansible_collections.vmatrix.mesh.plugins.module_utils._core import names
 from ansible_collections.vmatrix.mesh.plugins.module_utils._core.errors import InvalidInput, MeshError, Refused
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma import capsules, hn, leases, overview, registry, reservations, rms
 from ansible_collections.vmatrix.mesh.plugins.module_utils._vma.libraries import sa
@@ -217,9 +218,9 @@ def test_names_are_sorted_as_python_sorts_them(url):
 @BOTH
 def test_there_is_room_for_the_longest_names(url, ask):
     label = "a" * 63
-    longest = f"a-1.{label}.{label}.{label}.{'a' * 57}"
+    longest = f"a-1.{label}.{label}.{label}.{'a' * 44}"
     record = reservations.reserve(url, ask(longest)).result["record"]
-    assert record["instance"] == longest and len(longest) == 253
+    assert record["instance"] == longest and len(longest) == names.LONGEST
     with registry.transaction(url) as tx:
         lease = leases.Lease(run=f"{'f' * 32}.{'e' * 32}", operation="recover", who="w" * 253, controller={}, seconds=600.0, above=2**62)
         assert leases.take(tx, lease, [longest]) == {longest: 2**62 + 1}
