@@ -156,8 +156,8 @@ def test_it_goes_on_with_another_key_when_the_owner_has_that_too(store):
     serves(store, documented.example(PRE_SHARED, FILE).replace(PSK, f'"{RENEWED}"'))
     assert store.four_times("vpn_secret", **wish).changed > 0
     assert store.row(EAST) == ROW
-    store.four_times("move", **MOVE)
-    assert store.row(WEST) == ROW, "the move has carried the new key along"
+    moved = store.play("move", **MOVE)
+    assert moved.ok and store.row(WEST) == ROW, "the move has carried the new key along"
 
 
 def test_a_certificate_will_do(store):
@@ -167,8 +167,8 @@ def test_a_certificate_will_do(store):
     files = {"certificate": "store.pem", "key": "store.key", "authority": "x509ca/authority.pem"}
     given = {part: store.ssh(GATEWAY, "cat", f"/etc/swanctl/{name}") for part, name in files.items()}
     store.import_anew("rm-east-1", described(CERTIFIED, "3.0.0", given))
-    store.four_times("place", capsule="3.0.0", **PLACE)
-    assert store.row(EAST) == ROW and callers(store) == {EAST}
+    placed = store.play("place", capsule="3.0.0", **PLACE)
+    assert placed.ok and store.row(EAST) == ROW and callers(store) == {EAST}
     assert "remote 'C=DE, O=Example, CN=store' @" in store.ssh(GATEWAY, "swanctl", "--list-sas")
 
 
