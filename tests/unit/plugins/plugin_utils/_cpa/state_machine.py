@@ -251,12 +251,12 @@ class Operators(RuleBasedStateMachine):
         if whole:
             self.finish(controller)
 
-    @precondition(lambda self: any(rm.powerless() for rm in self.world.rms.values()))
+    @precondition(lambda self: any(rm.powerless() for rm in self.world.rms.values() if rm.name not in self.world.off))
     @rule(which=st.integers(0, 4))
     def ask(self, which: int) -> None:
         """An RM that has started asks what it may start again."""
         self.step()
-        powerless = sorted(name for name, rm in self.world.rms.items() if rm.powerless())
+        powerless = sorted(name for name, rm in self.world.rms.items() if rm.powerless() and name not in self.world.off)
         host = powerless[which % len(powerless)]
         rm = self.world.rms[host]
         vma = next(vma for vma in self.world.vmas.values() if vma.hn == rm.hn)
@@ -265,12 +265,13 @@ class Operators(RuleBasedStateMachine):
                 told = vma.restart(host, rm.powerless())
                 self.granted[host] = Granted(rm.boot, self.now, {name: (rm.known(name)[0], number) for name, number in told["granted"].items()}, told["run"])
 
-    @precondition(lambda self: self.granted)
+    @precondition(lambda self: self.granted.keys() - self.world.off)
     @rule(which=st.integers(0, 4))
     def restart(self, which: int) -> None:
         """It starts what it may, if it has not lost its power once more or taken too long."""
         self.step()
-        host = sorted(self.granted)[which % len(self.granted)]
+        hosts = sorted(self.granted.keys() - self.world.off)
+        host = hosts[which % len(hosts)]
         granted, rm = self.granted.pop(host), self.world.rms[host]
         if rm.boot != granted.boot or not granted.at <= self.now <= granted.at + restarts.SECONDS - SPARE:
             return
