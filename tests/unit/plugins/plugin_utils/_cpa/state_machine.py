@@ -374,6 +374,7 @@ class Operators(RuleBasedStateMachine):
                 with contextlib.suppress(MeshError):
                     self.world.walk(self.world.plan(*wish, dead=self.dead))
                     self.look()
+            self.rescue_to_the_end()
             self.awake()
             self.clear_rescued()
             wrong = self.world.problems() + [f"{each['instance']} is leased" for known in self.world.registries().values() for each in known["leases"]]
@@ -408,6 +409,20 @@ class Operators(RuleBasedStateMachine):
                 with contextlib.suppress(Refused):
                     # Unless it is on its way, and that comes first.
                     self.done(*placed(record["instance"], capsule=record["capsule"], to_hn=self.hn(record)))
+
+    def rescue_to_the_end(self) -> None:
+        """Switch RMs off that have come back in the middle of a rescue, as that says when it is run again, and rescue to the end."""
+        for host in sorted({host for host, unused in self.rescued}):
+            if any(record["rm"] == host and record["moves_to"] for unused, record in self.records()):
+                self.world.switch_off(host)
+                with contextlib.suppress(MeshError):
+                    plan = self.world.plan(rescue, {**RESCUE, "rm": host}, dead=self.dead)
+                    self.rescued |= {(host, name) for name in instances(plan)}
+                    for name in instances(plan):
+                        self.wrote.pop(name, None)
+                    self.world.walk(plan)
+                self.world.off.discard(host)
+                self.look()
 
     def clear_rescued(self) -> None:
         """Clear RMs that have come back of what lives elsewhere since it was rescued from them."""
