@@ -413,7 +413,9 @@ class Operators(RuleBasedStateMachine):
     def rescue_to_the_end(self) -> None:
         """Switch RMs off that have come back in the middle of a rescue, as that says when it is run again, and rescue to the end."""
         for host in sorted({host for host, unused in self.rescued}):
-            if any(record["rm"] == host and record["moves_to"] for unused, record in self.records()):
+            operations = [each for known in self.world.registries().values() for each in known["operations"]]
+            begun = {each["instance"] for each in operations if each["kind"] == "rescue" and each["closed"] is None}
+            if any(record["rm"] == host and record["instance"] in begun for unused, record in self.records()):
                 self.world.switch_off(host)
                 with contextlib.suppress(MeshError):
                     plan = self.world.plan(rescue, {**RESCUE, "rm": host}, dead=self.dead)
