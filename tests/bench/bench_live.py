@@ -19,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 from figures import Figures, rounds  # noqa: E402
 from load import Load  # noqa: E402
-from mesh_lab import CAPSULE, LAB, SHOP, Mesh  # noqa: E402
+from mesh_lab import LAB, SHOP, Mesh  # noqa: E402
 
 EAST, RMS, SWITCHES = "198.18.1.10", ("rm-east-1", "rm-east-2"), ("rm-east-1", "rm-east-2", "gw-east")
 HOME = f"/var/lib/vmatrix/instances/{SHOP}"
@@ -150,11 +150,7 @@ def main() -> None:
     """Measure and print."""
     count = rounds(__doc__)
     mesh, figures = Mesh(), Figures()
-    assert mesh.play("site").ok
-    assert mesh.play("capsule_import", rm=RMS[0], **CAPSULE).ok
-    assert mesh.play("remove", instance=SHOP).ok
-    placed = mesh.play("place", instance=SHOP, capsule="1.0.0", to_hn="hn-east", to_rm=RMS[0], public_address=EAST)
-    assert placed.ok, placed.output
+    mesh.place_anew(RMS[0], EAST)
     addresses = {rm: mesh.ssh(rm, "hostname", "-I").split()[0] for rm in RMS}
     for unused in range(count):
         # There and back once, so that both RMs have the capsule, and the port of a guest that came back by hand is guarded.

@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 from figures import Figures, rounds  # noqa: E402
 from listener import Listener  # noqa: E402
-from mesh_lab import CAPSULE, SHOP, Mesh  # noqa: E402
+from mesh_lab import SHOP, Mesh  # noqa: E402
 
 EAST, WEST = "198.18.1.10", "198.18.2.10"
 #: OC-12 of SONET (ANSI T1.105), in bits per second.
@@ -26,11 +26,7 @@ def main() -> None:
     """Measure and print."""
     count = rounds(__doc__)
     mesh, figures = Mesh(), Figures()
-    assert mesh.play("site").ok
-    assert mesh.play("capsule_import", rm="rm-east-1", **CAPSULE).ok
-    assert mesh.play("remove", instance=SHOP).ok
-    placed = mesh.play("place", instance=SHOP, capsule="1.0.0", to_hn="hn-east", to_rm="rm-east-1", public_address=EAST)
-    assert placed.ok, placed.output
+    placed = mesh.place_anew("rm-east-1", EAST)
     epoch = placed.answer("reserve")["records"][0]["epoch"]
     links = mesh.play("lab_links", lab_links_rate="622mbit")
     assert links.ok, links.output

@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 from figures import Figures, rounds  # noqa: E402
 from load import Load  # noqa: E402
-from mesh_lab import CAPSULE, SHOP, Mesh  # noqa: E402
+from mesh_lab import SHOP, Mesh  # noqa: E402
 
 NAME, EAST, WEST = "shop.example.com", "198.18.1.10", "198.18.2.10"
 PLACES = [("hn-west", "rm-west-1", WEST), ("hn-east", "rm-east-1", EAST)]
@@ -54,11 +54,7 @@ def main() -> None:
     """Measure and print."""
     count = rounds(__doc__, default=20)
     mesh, figures = Mesh(), Figures()
-    assert mesh.play("site").ok
-    assert mesh.play("capsule_import", rm="rm-east-1", **CAPSULE).ok
-    assert mesh.play("remove", instance=SHOP).ok
-    placed = mesh.play("place", instance=SHOP, capsule="1.0.0", to_hn="hn-east", to_rm="rm-east-1", public_address=EAST)
-    assert placed.ok, placed.output
+    mesh.place_anew("rm-east-1", EAST)
     boot_id = mesh.page(EAST)["boot_id"]
     # Each series ends where it began.
     series(mesh, figures, "clone_first", 2 * -(-count // 2))

@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 from figures import Figures, rounds  # noqa: E402
 from listener import Listener  # noqa: E402
-from mesh_lab import CAPSULE, SHOP, Mesh  # noqa: E402
+from mesh_lab import SHOP, Mesh  # noqa: E402
 
 EAST, RM = "198.18.1.10", "rm-east-1"
 #: Calls the engine as the module does, and prints when it began. What Python takes to start is not in it, nor is virsh's own start in the other figure.
@@ -35,11 +35,7 @@ def main() -> None:
     """Measure and print."""
     count = rounds(__doc__)
     mesh, figures = Mesh(), Figures()
-    assert mesh.play("site").ok
-    assert mesh.play("capsule_import", rm=RM, **CAPSULE).ok
-    assert mesh.play("remove", instance=SHOP).ok
-    placed = mesh.play("place", instance=SHOP, capsule="1.0.0", to_hn="hn-east", to_rm=RM, public_address=EAST)
-    assert placed.ok, placed.output
+    placed = mesh.place_anew(RM, EAST)
     epoch = str(placed.answer("reserve")["records"][0]["epoch"])
 
     def engine(state: str) -> float:

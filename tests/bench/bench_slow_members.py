@@ -14,7 +14,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 from figures import Figures, rounds  # noqa: E402
-from mesh_lab import CAPSULE, SHOP, Mesh  # noqa: E402
+from mesh_lab import SHOP, Mesh  # noqa: E402
 from stand_ins import slow_guests, slow_members  # noqa: E402
 
 EAST, RM = "198.18.1.10", "rm-east-1"
@@ -29,11 +29,7 @@ def main() -> None:
     """Measure and print."""
     count = rounds(__doc__)
     mesh, figures = Mesh(), Figures()
-    assert mesh.play("site").ok
-    assert mesh.play("capsule_import", rm=RM, **CAPSULE).ok
-    assert mesh.play("remove", instance=SHOP).ok
-    placed = mesh.play("place", instance=SHOP, capsule="1.0.0", to_hn="hn-east", to_rm=RM, public_address=EAST)
-    assert placed.ok, placed.output
+    mesh.place_anew(RM, EAST)
     with slow_guests(mesh):
         for number in range(count):
             for slow in (False, True) if number % 2 == 0 else (True, False):
